@@ -1,0 +1,1 @@
+# libcontroller: sluiced but its main(), so that tests and the simulator link the same code.

@@ -1,0 +1,77 @@
+#ifndef SLUICE_HOSTNET_H
+#define SLUICE_HOSTNET_H 1
+
+/* The node's own network: everything of Sluice that lives in the host's stack.
+ *
+ *   gateway port   the addresses of the node in its pod CIDRs, up, MTU; routes to its own and the other nodes' pods
+ *   uplink         found, watched (MTU, addresses); for the userspace datapaths its addresses and routes, of both families,
+ *                  move to the port of the uplink bridge, and back on removal
+ *   nftables       own table "inet sluice" (libnftables, one transaction): masquerade of what leaves the cluster, the drop of what
+ *                  AF_PACKET leaves to the kernel (FACTS.md), and "arp sluice" for the same
+ *   sysctls        forwarding of both families (accept_ra=2 on the uplink where it was 1)
+ *
+ * Declarative and reconciled: hostnet_set() says what must be; rtnetlink notifications bring the module back to it, e.g.
+ * when the bridge's port comes back without addresses after a restart of ovs-vswitchd.
+ *
+ * Crash safety of the take-over: before the uplink is touched its addresses and routes are recorded in STATE/uplink.json
+ * (temporary file, fsync, rename).  At every instruction either the uplink or the bridge's port has each address, or the
+ * record and the next start give it back.  The record goes when the uplink is restored. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "error.h"
+#include "inet.h"
+#include "openvswitch/types.h"
+
+struct hostnet;
+
+struct hostnet_route {
+    struct inet_prefix dst;
+    bool has_via;
+    struct in6_addr via;                /* Routed peers: the other node's address.  Otherwise through the gateway port. */
+};
+
+struct hostnet_config {
+    const char *gateway;                /* "sluice0"; appears when ovs-vswitchd makes it. */
+    struct eth_addr gateway_mac;
+    const struct inet_prefix *gateway_addrs;    /* Address of the node in each pod CIDR, with the CIDR's length. */
+    size_t n_gateway_addrs;
+    uint16_t mtu;                       /* Of the gateway port. */
+    const struct hostnet_route *routes; /* The other nodes' pod CIDRs. */
+    size_t n_routes;
+    const struct inet_prefix *cluster_cidrs;    /* All pod CIDRs that are known: not masqueraded. */
+    size_t n_cluster_cidrs;
+    bool masquerade;
+    const char *uplink_bridge;          /* NULL: the uplink stays. */
+    bool guard_af_packet;               /* Datapath userspace: drop what the kernel sees beside OVS. */
+};
+
+struct hostnet_uplink {
+    char name[16];                      /* The device that carries packets, whether or not its addresses moved. */
+    struct eth_addr mac;
+    uint16_t mtu;
+    struct inet_prefix *addrs;          /* Global addresses, wherever they are now. */
+    size_t n_addrs;
+};
+
+/* 'uplink': a name, or "auto": the interface that holds one of 'node_addrs', or else the default route.  'state_dir' holds the record. */
+struct hostnet *hostnet_create(const char *state_dir, const char *uplink);
+void hostnet_destroy(struct hostnet *);         /* Leaves the network as it is. */
+void hostnet_set_node_addrs(struct hostnet *, const struct in6_addr *, size_t);
+void hostnet_set(struct hostnet *, const struct hostnet_config *);      /* Copies. */
+void hostnet_run(struct hostnet *);
+void hostnet_wait(struct hostnet *);
+
+/* NULL as long as the uplink is not found (see hostnet_problem()). */
+const struct hostnet_uplink *hostnet_uplink(const struct hostnet *);
+bool hostnet_ready(const struct hostnet *);             /* Everything is as declared. */
+const char *hostnet_problem(const struct hostnet *);    /* NULL, or what an operator must mend. */
+unsigned int hostnet_seqno(const struct hostnet *);     /* Changes with any answer above. */
+
+/* Undoes everything, synchronously: "sluiced --cleanup".  The caller removes the bridges between the two. */
+int hostnet_restore_uplink(const char *state_dir, const char *uplink_bridge, struct error *);
+int hostnet_remove_rules(struct error *);
+
+#endif /* controller/hostnet.h */

@@ -1,0 +1,104 @@
+#ifndef SLUICE_OF_STATE_H
+#define SLUICE_OF_STATE_H 1
+
+/* The book-keeping of OpenFlow: desired, installed, difference.
+ *
+ * This is a core without I/O: events go in, and it says which bundle to send next.  The shell around it is ofctrl.h; the
+ * other user is the simulator (tests/sim).
+ *
+ * Desired is declared for each owner (flows/cookie.h).  Installed is what a full dump of the switch said at connect, plus
+ * what bundles that were acknowledged since have changed.  Only the difference is sent: OFPFC_ADD for a flow that is missing or
+ * has other actions or another cookie (the switch keeps the counters of the flow that it replaces), OFPFC_DELETE_STRICT
+ * for one that nobody wants.  Additions come before deletions, and nothing is deleted in order to be added again.
+ *
+ * Two owners may want the same key for a moment (two pods with one address).  Both wishes are kept; the owner with the
+ * smaller cookie is installed, whatever the order of events, and the other takes over when it goes.
+ *
+ * Versions: every change of desired gets a number, and of_state_acked() is the number up to which the switch has
+ * confirmed everything (by a barrier).  "Are my flows in place?" is acked >= the number that of_state_set() returned,
+ * and of_state_owner_failed() tells whether they were refused.
+ *
+ * A bundle is atomic, so one refused flow refuses all.  The core then isolates the culprit, by the index that the switch
+ * named or else by halving the bundle, quarantines its owner's flow (it stays desired but is not sent again until that owner
+ * is set anew), keeps the switch's error for the status, and sends the rest. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "flow-set.h"
+#include "openvswitch/ofp-errors.h"
+
+struct of_state;
+
+struct of_state *of_state_create(void);
+void of_state_destroy(struct of_state *);
+
+/* Desired. ------------------------------------------------------------------------------------------------------- */
+
+/* The flows and meters of 'owner' are now those of 'set' (copied by reference) and no others.  Returns the version with which
+ * they will be in place: if nothing differs from before, the version of the last change. */
+uint64_t of_state_set(struct of_state *, const char *owner, const struct flow_set *set);
+uint64_t of_state_remove(struct of_state *, const char *owner);
+uint64_t of_state_version(const struct of_state *);
+uint64_t of_state_acked(const struct of_state *);
+
+/* Until of_state_start() nothing is sent: at start-up all that the journal and the sources know is declared
+ * first, so that a restart finds no difference instead of deleting flows that it had not heard of yet. */
+void of_state_start(struct of_state *);
+
+/* NULL, or why the switch refused a flow of this owner (valid until the next call that changes the state). */
+const char *of_state_owner_failed(const struct of_state *, const char *owner);
+/* The owner of a cookie, or NULL. */
+const char *of_state_owner_from_cookie(const struct of_state *, uint64_t cookie);
+
+/* Events of the connection. -------------------------------------------------------------------------------------- */
+
+/* A new connection; what is installed is unknown until the dump is complete. */
+void of_state_connected(struct of_state *);
+void of_state_disconnected(struct of_state *);
+void of_state_dumped_flow(struct of_state *, struct flow_entry *);      /* Takes a reference. */
+void of_state_dumped_meter(struct of_state *, const struct flow_meter *);
+void of_state_dumped_group(struct of_state *, uint32_t group_id);
+void of_state_dump_done(struct of_state *);
+
+/* The next bundle. ----------------------------------------------------------------------------------------------- */
+
+enum of_change_type { OF_FLOW_ADD, OF_FLOW_DELETE, OF_METER_ADD, OF_METER_MODIFY, OF_METER_DELETE, OF_GROUP_DELETE };
+
+struct of_change {
+    enum of_change_type type;
+    struct flow_entry *flow;            /* OF_FLOW_*. */
+    struct flow_meter meter;            /* OF_METER_*. */
+    uint32_t group_id;                  /* OF_GROUP_DELETE. */
+};
+
+/* Owned by the core; valid until it is acknowledged or failed or the connection is lost. */
+struct of_bundle {
+    const struct of_change *changes;
+    size_t n;
+};
+
+/* The bundle to send now, or NULL: nothing differs, or one is under way, or there is no dump yet.  At most one bundle is under
+ * way; it must be answered by exactly one of the two functions below, or by of_state_disconnected(). */
+const struct of_bundle *of_state_next(struct of_state *);
+void of_state_bundle_acked(struct of_state *);
+/* 'index' is the change that the switch blamed, or SIZE_MAX when it did not say. */
+void of_state_bundle_failed(struct of_state *, size_t index, enum ofperr);
+
+/* Looking at it. ------------------------------------------------------------------------------------------------- */
+
+struct of_state_stats {
+    size_t n_owners, n_desired, n_installed, n_quarantined;
+    uint64_t n_bundles, n_flow_mods, n_failures, n_dumps;       /* Since the start. */
+    bool synced;                        /* Dumped, and installed equals desired but for what is quarantined. */
+};
+void of_state_get_stats(const struct of_state *, struct of_state_stats *);
+
+/* Calls 'cb' for each installed flow, in no order.  'owner' is NULL for a flow that nobody declared. */
+void of_state_for_each_installed(const struct of_state *, void (*cb)(const struct flow_entry *, const char *owner, void *aux),
+                                 void *aux);
+/* Calls 'cb' for each owner with something quarantined. */
+void of_state_for_each_failed(const struct of_state *, void (*cb)(const char *owner, const char *why, void *aux), void *aux);
+
+#endif /* controller/of-state.h */

@@ -1,0 +1,35 @@
+#ifndef SLUICE_OFCTRL_H
+#define SLUICE_OFCTRL_H 1
+
+/* The OpenFlow connection to br-int: the only module that writes OpenFlow.
+ *
+ * The shell of of-state.h: an rconn (OpenFlow 1.5) to the bridge's management socket, the full dump at connect, bundles
+ * that are atomic and ordered (OFPBF_ATOMIC | OFPBF_ORDERED) with a barrier behind each, table names (OFPMP_TABLE_DESC is
+ * read-only in OVS, so they are set through OVSDB: ovsdb.h), and packet-ins for pinctrl.h.
+ *
+ * Reconnects at once when the management socket appears again (inotify), so that after a restart of ovs-vswitchd the node is
+ * closed only until the flows are back.  Follows the run / wait pattern of poll-loop.h. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "of-state.h"
+
+struct ofctrl;
+struct ofpbuf;
+
+/* 'target' is as for "ovs-ofctl", e.g. "unix:/run/openvswitch/br-int.mgmt". */
+struct ofctrl *ofctrl_create(const char *target);
+void ofctrl_destroy(struct ofctrl *);
+void ofctrl_run(struct ofctrl *);
+void ofctrl_wait(struct ofctrl *);
+
+/* The desired state, to be changed by its functions.  The owner is 'ofctrl'. */
+struct of_state *ofctrl_state(struct ofctrl *);
+bool ofctrl_is_connected(const struct ofctrl *);
+/* Counts connections; a change means that the switch may have been restarted. */
+unsigned int ofctrl_connection_seqno(const struct ofctrl *);
+/* Queues an encoded message (packet-outs of pinctrl); takes 'msg'. */
+void ofctrl_send(struct ofctrl *, struct ofpbuf *msg);
+
+#endif /* controller/ofctrl.h */

@@ -1,0 +1,1 @@
+# The flow compiler: pure (see build-aux/check-layers).

@@ -1,0 +1,38 @@
+#ifndef SLUICE_COOKIE_H
+#define SLUICE_COOKIE_H 1
+
+/* Every flow has an owner, and the cookie leads to it.
+ *
+ * An owner is a text, "KIND/REST": "Base/forwarding", "Node/worker-2", "Pod/default/web-0/eth0".  Its cookie is 8 bits of
+ * kind above 56 bits of a hash of the text.  So it is stable over restarts and independent of the order of events, and
+ * a person sees from the first byte what sort of object a flow belongs to:
+ *
+ *     0x01...  Base    the node itself; present without any object
+ *     0x02...  Node    another node
+ *     0x03...  Pod     a pod's port
+ *
+ * The cookie 0 is nobody's, and UINT64_MAX is OpenFlow's "don't change": neither is ever made. */
+
+#include <stdint.h>
+
+#define COOKIE_KINDS                            \
+    COOKIE_KIND(BASE, 0x01, "Base")             \
+    COOKIE_KIND(NODE, 0x02, "Node")             \
+    COOKIE_KIND(POD, 0x03, "Pod")
+
+enum cookie_kind {
+#define COOKIE_KIND(NAME, VALUE, TEXT) COOKIE_##NAME = VALUE,
+    COOKIE_KINDS
+#undef COOKIE_KIND
+};
+
+/* The owner of flows that exist without any object. */
+#define OWNER_BASE "Base/forwarding"
+
+/* The cookie (host byte order) of 'owner', which must begin with a kind of the list. */
+uint64_t cookie_from_owner(const char *owner);
+
+/* "Base", "Node", "Pod", or NULL for a cookie that is not ours. */
+const char *cookie_kind_name(uint64_t cookie);
+
+#endif /* flows/cookie.h */

@@ -1,0 +1,66 @@
+#ifndef SLUICE_FLOW_SET_H
+#define SLUICE_FLOW_SET_H 1
+
+/* Flows as values.
+ *
+ * 'struct flow_entry' is one OpenFlow flow: key (table, priority, match) and content (cookie, actions).  It is immutable
+ * and reference counted, so that a compiled flow, the desired state and the installed state share one copy.
+ * 'struct flow_set' is what one call of the compiler writes: the flows, groups and meters of one owner. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "openvswitch/match.h"
+#include "openvswitch/ofpbuf.h"
+
+struct ds;
+
+struct flow_entry {
+    unsigned int ref_count;             /* One thread only. */
+    uint32_t hash;                      /* Of the key. */
+    uint64_t cookie;                    /* Host byte order. */
+    uint16_t priority;
+    uint8_t table_id;
+    struct minimatch match;
+    struct ofpact *ofpacts;
+    size_t ofpacts_len;                 /* Bytes. */
+};
+
+struct flow_entry *flow_entry_create(uint8_t table_id, uint16_t priority, uint64_t cookie, const struct match *,
+                                     const struct ofpact *, size_t ofpacts_len);
+struct flow_entry *flow_entry_ref(const struct flow_entry *);
+void flow_entry_unref(struct flow_entry *);
+bool flow_entry_same_key(const struct flow_entry *, const struct flow_entry *);
+/* Same key, cookie and actions. */
+bool flow_entry_equal(const struct flow_entry *, const struct flow_entry *);
+/* "table=50(L3_FORWARD), priority=..., cookie=..., MATCH actions=..."; without 'names' what "ovs-ofctl parse-flows" reads. */
+void flow_entry_format(const struct flow_entry *, bool names, struct ds *);
+/* Total order for output: table, priority descending, match text. */
+int flow_entry_compare(const struct flow_entry *, const struct flow_entry *);
+
+/* A meter that drops above 'rate' packets a second. */
+struct flow_meter {
+    uint32_t meter_id;                  /* flows/fields.h names them. */
+    uint32_t rate;                      /* Packets a second. */
+    uint32_t burst;                     /* Packets. */
+};
+
+struct flow_set {
+    struct flow_entry **flows;          /* One reference each. */
+    size_t n_flows, allocated_flows;
+    struct flow_meter *meters;
+    size_t n_meters, allocated_meters;
+};
+
+#define FLOW_SET_INIT { NULL, 0, 0, NULL, 0, 0 }
+
+void flow_set_destroy(struct flow_set *);       /* Frees the content. */
+void flow_set_add(struct flow_set *, uint8_t table_id, uint16_t priority, uint64_t cookie, const struct match *,
+                  const struct ofpbuf *ofpacts);
+void flow_set_add_nocopy(struct flow_set *, struct flow_entry *);
+void flow_set_add_meter(struct flow_set *, const struct flow_meter *);
+void flow_set_sort(struct flow_set *);
+void flow_set_format(const struct flow_set *, bool names, struct ds *);
+
+#endif /* flows/flow-set.h */

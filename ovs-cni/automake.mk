@@ -1,0 +1,1 @@
+# The CNI plugin: static, only libsluice-base.

@@ -1,0 +1,17 @@
+# Unit tests: one Check program for each module, tests/unit/test-NAME.c.  "make check" runs them; what needs root, OVS and
+# network namespaces is under tests/system and is run by "quickstart check".
+UNIT_LDADD = lib/libsluice.la lib/libsluice-base.la $(CHECK_LIBS) $(OVS_LIBS) $(JANSSON_LIBS) $(YAML_LIBS)
+UNIT_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) -DTOP_SRCDIR='"$(abs_top_srcdir)"' -DTOP_BUILDDIR='"$(abs_top_builddir)"'
+AM_TESTS_ENVIRONMENT = srcdir='$(srcdir)' builddir='$(builddir)' top_srcdir='$(abs_top_srcdir)' top_builddir='$(abs_top_builddir)'; \
+	export srcdir builddir top_srcdir top_builddir;
+
+UNIT_TESTS =
+noinst_HEADERS += tests/unit/unit.h
+
+UNIT_TESTS += tests/unit/test-inet
+tests_unit_test_inet_SOURCES = tests/unit/test-inet.c
+tests_unit_test_inet_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_inet_LDADD = $(UNIT_LDADD)
+
+check_PROGRAMS += $(UNIT_TESTS)
+TESTS += $(UNIT_TESTS)
