@@ -1,0 +1,41 @@
+#ifndef SLUICE_STORE_H
+#define SLUICE_STORE_H 1
+
+/* The typed store: every Kubernetes object that the node knows, by kind, namespace and name.
+ *
+ * Sources (source-dir.h; the API) put and remove; the dataplane reads and follows the list of changes.  An object that is put
+ * again unchanged makes no change.  Pure: no I/O, no clock. */
+
+#include <stdint.h>
+
+#include "kube-types.h"
+#include "openvswitch/hmap.h"
+
+struct store;
+
+struct store *store_create(void);
+void store_destroy(struct store *);
+
+/* Takes 'object', replacing the one of the same kind, namespace and name. */
+void store_put(struct store *, struct kube_object *);
+void store_remove(struct store *, enum kube_kind, const char *namespace_, const char *name);
+
+/* NULL if there is none.  The pointer is good until that object is put or removed. */
+const struct kube_object *store_get(const struct store *, enum kube_kind, const char *namespace_, const char *name);
+size_t store_count(const struct store *, enum kube_kind);
+/* In no order; 'cb' must not change the store. */
+void store_for_each(const struct store *, enum kube_kind, void (*cb)(const struct kube_object *, void *aux), void *aux);
+
+/* Counts changes: differs whenever the content of the kind differs. */
+uint64_t store_seqno(const struct store *, enum kube_kind);
+
+/* What changed since it was popped last, each key once, oldest first.  The consumer (there is one) looks the object up with
+ * store_get(): NULL means that it was removed.  False: nothing. */
+struct store_key {
+    enum kube_kind kind;
+    char *namespace_, *name;            /* Owned by the caller: store_key_destroy(). */
+};
+bool store_pop_change(struct store *, struct store_key *);
+void store_key_destroy(struct store_key *);
+
+#endif /* controller/store.h */
