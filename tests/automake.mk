@@ -13,5 +13,10 @@ tests_unit_test_inet_SOURCES = tests/unit/test-inet.c
 tests_unit_test_inet_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_inet_LDADD = $(UNIT_LDADD)
 
+UNIT_TESTS += tests/unit/test-fault
+tests_unit_test_fault_SOURCES = tests/unit/test-fault.c
+tests_unit_test_fault_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_fault_LDADD = lib/libsluice-base.la $(CHECK_LIBS)
+
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
