@@ -5,6 +5,10 @@ UNIT_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) -DTOP_SRCDIR='"$(abs_top_srcdir)"
 AM_TESTS_ENVIRONMENT = srcdir='$(srcdir)' builddir='$(builddir)' top_srcdir='$(abs_top_srcdir)' top_builddir='$(abs_top_builddir)'; \
 	export srcdir builddir top_srcdir top_builddir;
 
+# Simulators (tests/sim): seeded histories of a real core.
+check_LTLIBRARIES += tests/sim/libsim.la
+tests_sim_libsim_la_SOURCES = tests/sim/sim.c tests/sim/sim.h
+
 UNIT_TESTS =
 noinst_HEADERS += tests/unit/unit.h
 
