@@ -5,6 +5,10 @@ noinst_LTLIBRARIES += lib/libsluice-base.la lib/libsluice.la
 lib_libsluice_base_la_SOURCES = \
 	lib/error.c lib/error.h \
 	lib/fault.c lib/fault.h
+lib_libsluice_base_la_SOURCES += \
+	lib/cni-wire.c lib/cni-wire-call.c lib/cni-wire-encode.c lib/cni-wire-parse.c lib/cni-wire.h \
+	lib/cni-wire-server.c lib/cni-wire-server.h \
+	lib/json-get.c lib/json-get.h
 
 lib_libsluice_la_SOURCES = \
 	lib/inet.c lib/inet.h

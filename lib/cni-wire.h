@@ -116,9 +116,35 @@ json_t *cni_reply_to_json(const struct cni_reply *);
 /* From bytes that may be anything.  On failure the struct is empty and the error says which member is wrong. */
 int cni_request_parse(const void *, size_t, struct cni_request *, struct error *);
 int cni_reply_parse(const void *, size_t, struct cni_reply *, struct error *);
-/* The value checks that both sides make (CNI acceptance P4, P5). */
+/* The value checks that both sides make (CNI acceptance P4, P5).  False for NULL. */
 bool cni_container_id_ok(const char *);
+bool cni_network_ok(const char *);      /* "name" of a network configuration. */
 bool cni_ifname_ok(const char *);
+bool cni_mac_ok(const char *);          /* aa:bb:cc:dd:ee:ff, a unicast address that is not zero. */
+bool cni_address_ok(const char *);      /* 10.0.0.1, fd00::1. */
+bool cni_cidr_ok(const char *);         /* 10.0.0.1/24, fd00::1/64. */
+
+/* Freeing parts of the structs above. */
+void cni_ips_free(struct cni_ip *, size_t n);
+void cni_routes_free(struct cni_route *, size_t n);
+void cni_ports_free(struct cni_port_mapping *, size_t n);
+void cni_attachments_free(struct cni_attachment_id *, size_t n);
+void cni_strings_free(char **, size_t n);
+void cni_result_destroy(struct cni_result *);
+
+/* The same JSON forms as in CNI's own documents; cni-conf.c reads its lists with these too.  Each takes a JSON list (NULL: none) and
+ * appends nothing on failure. */
+int cni_ips_parse(const json_t *array, struct cni_ip **, size_t *n, struct error *);
+int cni_routes_parse(const json_t *array, struct cni_route **, size_t *n, struct error *);
+int cni_ports_parse(const json_t *array, struct cni_port_mapping **, size_t *n, struct error *);
+int cni_attachments_parse(const json_t *array, struct cni_attachment_id **, size_t *n, struct error *);
+json_t *cni_route_to_json(const struct cni_route *);
+
+/* Limits of single strings, in bytes. */
+#define CNI_MAX_NAME 255                /* Container id, network, namespace, pod, uid. */
+#define CNI_MAX_PATH 4095
+#define CNI_MAX_ADDRESS 63              /* Also of a MAC. */
+#define CNI_MAX_TEXT 16384              /* Message and details of an error. */
 
 /* The plugin's side: connects, sends, waits for the reply; blocking, with one deadline for all.  'netns_fd' is -1 or sent along.
  * ECONNREFUSED and ENOENT mean that no daemon is there; ETIMEDOUT that it did not answer in time. */

@@ -21,6 +21,10 @@ UNIT_TESTS += tests/unit/test-fault
 tests_unit_test_fault_SOURCES = tests/unit/test-fault.c
 tests_unit_test_fault_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_fault_LDADD = lib/libsluice-base.la $(CHECK_LIBS)
+UNIT_TESTS += tests/unit/test-cni-wire
+tests_unit_test_cni_wire_SOURCES = tests/unit/test-cni-wire.c
+tests_unit_test_cni_wire_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_cni_wire_LDADD = $(UNIT_LDADD)
 
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
