@@ -11,4 +11,5 @@ lib_libsluice_base_la_SOURCES += \
 	lib/json-get.c lib/json-get.h
 
 lib_libsluice_la_SOURCES = \
-	lib/inet.c lib/inet.h
+	lib/inet.c lib/inet.h \
+	lib/ovs-json.h

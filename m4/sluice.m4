@@ -12,8 +12,21 @@ AC_DEFUN([SLUICE_OVS], [
     [AC_MSG_RESULT([$OVSBUILDDIR])],
     [AC_MSG_ERROR([not found in '$OVSBUILDDIR': run build-aux/ovs-build, or give --with-ovs-source and --with-ovs-build])])
   OVS_CPPFLAGS="-I$OVSBUILDDIR -isystem $OVSBUILDDIR/include -isystem $OVSDIR/include -isystem $OVSBUILDDIR/lib -isystem $OVSDIR/lib -isystem $OVSDIR"
+  # libopenvswitch and jansson both define json_object() and five more, with other meanings.  The linker would take the first
+  # without a word, so that we link a copy of libopenvswitch that has its own under other names.  (Of our files, one that
+  # wants them must include lib/ovs-json.h.)
+  AC_CHECK_TOOL([OBJCOPY], [objcopy])
+  AS_IF([test -z "$OBJCOPY"], [AC_MSG_ERROR([objcopy (binutils) is needed])])
+  AC_MSG_NOTICE([copying libopenvswitch.a with its json_*() renamed])
+  ovs_rename=
+  for symbol in array equal integer object real string; do
+    ovs_rename="$ovs_rename --redefine-sym json_$symbol=ovs_json_$symbol"
+  done
+  AS_MKDIR_P([ovs])
+  $OBJCOPY $ovs_rename "$OVSBUILDDIR/lib/.libs/libopenvswitch.a" ovs/libopenvswitch.a ||
+    AC_MSG_ERROR([objcopy failed])
   # libopenvswitch needs its AVX-512 half, and that needs libopenvswitch again.
-  OVS_LIBS="-Wl,--start-group $OVSBUILDDIR/lib/.libs/libopenvswitch.a"
+  OVS_LIBS="-Wl,--start-group \$(top_builddir)/ovs/libopenvswitch.a"
   AS_IF([test -f "$OVSBUILDDIR/lib/.libs/libopenvswitchavx512.a"],
     [OVS_LIBS="$OVS_LIBS $OVSBUILDDIR/lib/.libs/libopenvswitchavx512.a"])
   OVS_LIBS="$OVS_LIBS -Wl,--end-group $SLUICE_OVS_EXTRA_LIBS -latomic -lpthread -lrt -lm"
