@@ -1,1 +1,12 @@
 # libcontroller: sluiced but its main(), so that tests and the simulator link the same code.
+noinst_LTLIBRARIES += controller/libcontroller.la
+
+controller_libcontroller_la_SOURCES = \
+	controller/config.c controller/config.h \
+	controller/kube-decode.c controller/kube-decode.h \
+	controller/kube-node.c \
+	controller/kube-pod.c \
+	controller/kube-types.c controller/kube-types.h \
+	controller/manifests.c controller/manifests.h \
+	controller/source-dir.c controller/source-dir.h \
+	controller/store.c controller/store.h

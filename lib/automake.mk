@@ -12,4 +12,5 @@ lib_libsluice_base_la_SOURCES += \
 
 lib_libsluice_la_SOURCES = \
 	lib/inet.c lib/inet.h \
+	lib/yaml-json.c lib/yaml-json.h \
 	lib/ovs-json.h

@@ -26,5 +26,25 @@ tests_unit_test_cni_wire_SOURCES = tests/unit/test-cni-wire.c
 tests_unit_test_cni_wire_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_cni_wire_LDADD = $(UNIT_LDADD)
 
+UNIT_TESTS += tests/unit/test-yaml-json
+tests_unit_test_yaml_json_SOURCES = tests/unit/test-yaml-json.c
+tests_unit_test_yaml_json_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_yaml_json_LDADD = $(UNIT_LDADD)
+
+UNIT_TESTS += tests/unit/test-config
+tests_unit_test_config_SOURCES = tests/unit/test-config.c
+tests_unit_test_config_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_config_LDADD = controller/libcontroller.la $(UNIT_LDADD)
+
+UNIT_TESTS += tests/unit/test-kube-types
+tests_unit_test_kube_types_SOURCES = tests/unit/test-kube-types.c
+tests_unit_test_kube_types_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_kube_types_LDADD = controller/libcontroller.la $(UNIT_LDADD)
+
+UNIT_TESTS += tests/unit/test-source-dir
+tests_unit_test_source_dir_SOURCES = tests/unit/test-source-dir.c
+tests_unit_test_source_dir_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_source_dir_LDADD = controller/libcontroller.la $(UNIT_LDADD)
+
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)

@@ -1,0 +1,146 @@
+#include <config.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "controller/store.h"
+#include "unit.h"
+#include "util.h"
+
+static struct kube_object *
+decode(const char *text, struct error *error)
+{
+    json_t *json = json_loads(text, 0, NULL);
+    struct kube_object *object = NULL;
+
+    ck_assert_msg(json != NULL, "not JSON: %s", text);
+    int retval = kube_object_decode(json, &object, error);
+    ck_assert((retval != 0) == (object == NULL));
+    json_decref(json);
+    return object;
+}
+
+START_TEST(test_node)
+{
+    struct kube_object *o = decode(
+        "{\"apiVersion\":\"v1\",\"kind\":\"Node\",\"metadata\":{\"name\":\"n1\",\"uid\":\"u\",\"labels\":{\"a\":\"b\"},"
+        "\"annotations\":{\"sluice.dev/x\":\"1\",\"other\":\"2\"}},"
+        "\"spec\":{\"podCIDR\":\"10.244.1.0/24\",\"podCIDRs\":[\"10.244.1.0/24\",\"fd00:1::/64\"]},"
+        "\"status\":{\"addresses\":[{\"type\":\"Hostname\",\"address\":\"n1\"},{\"type\":\"InternalIP\",\"address\":\"172.30.0.1\"},"
+        "{\"type\":\"InternalIP\",\"address\":\"fd00::1\"}]}}", NULL);
+    const struct kube_node *node = kube_node_cast(o);
+
+    ck_assert(node && node->n_pod_cidrs == 2 && node->n_addrs == 2);
+    ck_assert_str_eq(o->name, "n1");
+    ck_assert_str_eq(smap_get(&o->labels, "a"), "b");
+    ck_assert(smap_count(&o->annotations) == 1);
+    kube_object_destroy(o);
+}
+END_TEST
+
+START_TEST(test_pod)
+{
+    struct kube_object *o = decode(
+        "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"web-0.x\"},"
+        "\"spec\":{\"nodeName\":\"n1\",\"hostNetwork\":true,\"containers\":[{\"name\":\"c\",\"ports\":[{\"containerPort\":80,"
+        "\"name\":\"http\"},{\"containerPort\":53,\"protocol\":\"UDP\"}]}],\"initContainers\":[{\"ports\":[{\"containerPort\":1}]}]},"
+        "\"status\":{\"phase\":\"Succeeded\",\"podIP\":\"10.0.0.1\",\"podIPs\":[{\"ip\":\"10.0.0.1\"},{\"ip\":\"fd00::1\"}]}}", NULL);
+    const struct kube_pod *pod = kube_pod_cast(o);
+
+    ck_assert(pod && pod->n_ports == 3 && pod->n_addrs == 2 && pod->host_network && pod->finished);
+    ck_assert_str_eq(o->namespace_, "default");
+    ck_assert_str_eq(pod->ports[1].protocol, "UDP");
+    kube_object_destroy(o);
+}
+END_TEST
+
+#define HEAD(KIND) "{\"apiVersion\":\"v1\",\"kind\":\"" KIND "\",\"metadata\":{\"name\":\"a\"},"
+
+START_TEST(test_bad)
+{
+    static const struct {
+        const char *json, *want;
+        int code;
+    } cases[] = {
+        { "[]", "not an object", EINVAL },
+        { "{}", "\"kind\" is missing", EINVAL },
+        { "{\"kind\":\"Pod\"}", "\"apiVersion\" is missing", EINVAL },
+        { "{\"kind\":7}", "kind: must be a string", EINVAL },
+        { "{\"apiVersion\":\"apps/v1\",\"kind\":\"Deployment\",\"metadata\":{\"name\":\"a\"}}", "kind Deployment", ENOTSUP },
+        { "{\"apiVersion\":\"v2\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"a\"}}", "of v2", ENOTSUP },
+        { "{\"apiVersion\":\"v1\",\"kind\":\"Pod\"}", "\"metadata\" is missing", EINVAL },
+        { "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{}}", "metadata: name: \"\"", EINVAL },
+        { "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"../../etc\"}}", "RFC 1123", EINVAL },
+        { "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"a\",\"namespace\":\"b/c\"}}", "RFC 1123", EINVAL },
+        { "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"a\\u0000b\"}}", "NUL", EINVAL },
+        { "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"a\\\"b\"}}", "RFC 1123", EINVAL },
+        { "{\"apiVersion\":\"v1\",\"kind\":\"Node\",\"metadata\":{\"name\":\"a\",\"namespace\":\"b\"}}", "have none", EINVAL },
+        { HEAD("Node") "\"spec\":{\"podCIDRs\":[\"10.0.0.1/24\"]}}", "Node a: spec.podCIDRs[0]: ", EINVAL },
+        { HEAD("Node") "\"spec\":{\"podCIDRs\":[\"10.0.0.0/24\",\"10.1.0.0/24\"]}}", "one pod CIDR of each", EINVAL },
+        { HEAD("Node") "\"spec\":{\"podCIDRs\":[7]}}", "podCIDRs[0]: must be a string", EINVAL },
+        { HEAD("Node") "\"spec\":[]}", "spec: must be an object", EINVAL },
+        { HEAD("Node") "\"status\":{\"addresses\":[{\"type\":\"InternalIP\",\"address\":\"x\"}]}}", "addresses[0]: \"x\"", EINVAL },
+        { HEAD("Pod") "\"spec\":{\"containers\":[{\"ports\":[{\"containerPort\":0}]}]}}", "containers[0].ports[0]: containerPort", EINVAL },
+        { HEAD("Pod") "\"spec\":{\"containers\":[{\"ports\":[{}]}]}}", "is missing", EINVAL },
+        { HEAD("Pod") "\"spec\":{\"containers\":[{\"ports\":[{\"containerPort\":1,\"protocol\":\"tcp\"}]}]}}", "not TCP", EINVAL },
+        { HEAD("Pod") "\"spec\":{\"nodeName\":\"a/b\"}}", "nodeName", EINVAL },
+        { HEAD("Pod") "\"status\":{\"podIPs\":[{\"ip\":\"10.0.0.256\"}]}}", "status: podIPs[0].ip: ", EINVAL },
+        { HEAD("Pod") "\"status\":{\"podIPs\":[\"10.0.0.1\"]}}", "podIPs[0]: must be an object", EINVAL },
+        { "{\"apiVersion\":\"v1\",\"kind\":\"Namespace\",\"metadata\":{\"name\":\"a.b\"}}", "RFC 1123", EINVAL },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        ERROR_AUTO struct error error = ERROR_INIT;
+        json_t *json = json_loads(cases[i].json, JSON_ALLOW_NUL, NULL);
+        struct kube_object *object;
+
+        ck_assert_msg(json != NULL, "%s", cases[i].json);
+        ck_assert_msg(kube_object_decode(json, &object, &error) == cases[i].code, "%s", cases[i].json);
+        ck_assert_msg(strstr(error_message(&error), cases[i].want), "\"%s\" is not in \"%s\"", cases[i].want,
+                      error_message(&error));
+        json_decref(json);
+    }
+}
+END_TEST
+
+static struct kube_object *
+namespace_object(const char *name)
+{
+    char *text = xasprintf("{\"apiVersion\":\"v1\",\"kind\":\"Namespace\",\"metadata\":{\"name\":\"%s\"}}", name);
+    struct kube_object *object = decode(text, NULL);
+    free(text);
+    return object;
+}
+
+START_TEST(test_store)
+{
+    struct store *store = store_create();
+    struct store_key key;
+
+    store_put(store, namespace_object("a"));
+    store_put(store, namespace_object("b"));
+    uint64_t seqno = store_seqno(store, KUBE_NAMESPACE);
+    store_put(store, namespace_object("a"));                    /* The same again: no change. */
+    ck_assert_uint_eq(store_seqno(store, KUBE_NAMESPACE), seqno);
+    store_remove(store, KUBE_NAMESPACE, "", "a");
+    store_remove(store, KUBE_NAMESPACE, "", "nobody");
+
+    ck_assert(store_pop_change(store, &key));
+    ck_assert_str_eq(key.name, "a");
+    ck_assert(!store_get(store, key.kind, key.namespace_, key.name));
+    store_key_destroy(&key);
+    ck_assert(store_pop_change(store, &key));
+    ck_assert_str_eq(key.name, "b");
+    ck_assert(store_get(store, key.kind, key.namespace_, key.name) != NULL);
+    store_key_destroy(&key);
+    ck_assert(!store_pop_change(store, &key));
+    ck_assert_uint_eq(store_count(store, KUBE_NAMESPACE), 1);
+    store_destroy(store);
+}
+END_TEST
+
+UNIT_MAIN("kube-types", {
+    tcase_add_test(tc, test_node);
+    tcase_add_test(tc, test_pod);
+    tcase_add_test(tc, test_bad);
+    tcase_add_test(tc, test_store);
+})
