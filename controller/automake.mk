@@ -3,6 +3,7 @@ noinst_LTLIBRARIES += controller/libcontroller.la
 
 controller_libcontroller_la_SOURCES = \
 	controller/config.c controller/config.h \
+	controller/ctl.h \
 	controller/kube-decode.c controller/kube-decode.h \
 	controller/kube-node.c \
 	controller/kube-pod.c \

@@ -1,0 +1,18 @@
+#ifndef SLUICE_CTL_H
+#define SLUICE_CTL_H 1
+
+/* sluiced's control socket, RUNDIR/sluiced.ctl: what sluicectl (and "ovs-appctl -t") can ask.
+ *
+ * The protocol is OVS's unixctl (JSON-RPC; lib/unixctl.h).  A command's reply is the text that sluicectl prints as it is: for people,
+ * or, with "--json" as the first argument, one JSON document.  The names of the commands are sluicectl's verbs:
+ *
+ *   status [--json]                            one state for all: readiness, reasons, versions, counts (INTERFACES.md)
+ *   pods | nodes [--json]                      what is known and what is realised
+ *   flows [--json] [TABLE] [--object OWNER]    the installed flows with table names and owners
+ *   ipam [--json] [check]                      pools; "check" compares journal, OVSDB, host and source
+ *   trace [--json] FROM TO PROTOCOL [PORT]     see trace.h
+ *   wait ready|realized MILLISECONDS           replies when it holds, or with an error when the time is over; never polls
+ *
+ * "compile" is not here: sluicectl does it itself, without a daemon. */
+
+#endif /* controller/ctl.h */

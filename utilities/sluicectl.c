@@ -1,0 +1,184 @@
+#include <config.h>
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "command-line.h"
+#include "daemon.h"
+#include "openvswitch/vlog.h"
+#include "ovs-json.h"
+#include "socket-util.h"
+#include "stream.h"
+#include "svec.h"
+#include "unixctl.h"
+#include "util.h"
+
+/* sluicectl asks a running sluiced over its control socket (controller/ctl.h) and prints the answer.
+ * Exit status: 0; 1: the daemon refused, or what was asked for does not hold; 2: wrong use, or no daemon. */
+
+static const char usage_text[] =
+    "usage: sluicectl [-t DIR] VERB ...\n"
+    "\n"
+    "  status                        what is realised, what is not and why\n"
+    "  pods | nodes                  what the daemon knows and what it has realised\n"
+    "  flows [TABLE] [--object OWNER]\n"
+    "                                the installed flows, with table names and owners\n"
+    "  ipam [check]                  pools; check compares journal, OVSDB, host and source\n"
+    "  trace --from A --to B [--protocol tcp|udp|icmp] [--port N]\n"
+    "                                a packet's way and what decides it\n"
+    "  wait --for ready|realized [--timeout SECONDS]\n"
+    "\n"
+    "  -t, --target DIR              the daemon's run directory (default: $SLUICE_RUNDIR, else " SLUICE_RUNDIR ")\n"
+    "      --json                    JSON instead of text\n"
+    "  -h, --help    -V, --version\n";
+
+struct options {
+    const char *rundir;
+    bool json;
+    const char *wait_for, *timeout;
+    const char *from, *to, *protocol, *port, *object;
+};
+
+enum {
+    OPT_JSON = UCHAR_MAX + 1, OPT_FOR, OPT_TIMEOUT, OPT_FROM, OPT_TO, OPT_PROTOCOL, OPT_PORT, OPT_OBJECT,
+};
+
+static void
+parse_option(int c, struct options *o)
+{
+    switch (c) {
+    case 't': o->rundir = optarg; break;
+    case OPT_JSON: o->json = true; break;
+    case OPT_FOR: o->wait_for = optarg; break;
+    case OPT_TIMEOUT: o->timeout = optarg; break;
+    case OPT_FROM: o->from = optarg; break;
+    case OPT_TO: o->to = optarg; break;
+    case OPT_PROTOCOL: o->protocol = optarg; break;
+    case OPT_PORT: o->port = optarg; break;
+    case OPT_OBJECT: o->object = optarg; break;
+    case 'h': fputs(usage_text, stdout); exit(EXIT_SUCCESS);
+    case 'V': puts("sluicectl " SLUICE_VERSION); exit(EXIT_SUCCESS);
+    default: fputs("sluicectl --help tells how to use it\n", stderr); exit(2);
+    }
+}
+
+static void
+parse_options(int argc, char *argv[], struct options *o)
+{
+    static const struct option longs[] = {
+        { "target", required_argument, NULL, 't' }, { "json", no_argument, NULL, OPT_JSON },
+        { "for", required_argument, NULL, OPT_FOR }, { "timeout", required_argument, NULL, OPT_TIMEOUT },
+        { "from", required_argument, NULL, OPT_FROM }, { "to", required_argument, NULL, OPT_TO },
+        { "protocol", required_argument, NULL, OPT_PROTOCOL }, { "port", required_argument, NULL, OPT_PORT },
+        { "object", required_argument, NULL, OPT_OBJECT },
+        { "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'V' }, { NULL, 0, NULL, 0 },
+    };
+    int c;
+
+    while ((c = getopt_long(argc, argv, "t:hV", longs, NULL)) != -1) {
+        parse_option(c, o);
+    }
+}
+
+static int
+usage_error(const char *message)
+{
+    fprintf(stderr, "sluicectl: %s\n%s", message, usage_text);
+    return 2;
+}
+
+/* Builds the command's arguments from the options of the verb.  False if one is missing or wrong. */
+static bool
+verb_args(const char *verb, const struct options *o, struct svec *args)
+{
+    if (!strcmp(verb, "wait")) {
+        double seconds = o->timeout ? atof(o->timeout) : 60;
+        if (!o->wait_for || (strcmp(o->wait_for, "ready") && strcmp(o->wait_for, "realized")) || seconds <= 0) {
+            return false;
+        }
+        svec_add(args, o->wait_for);
+        svec_add_nocopy(args, xasprintf("%.0f", seconds * 1000));
+    } else if (!strcmp(verb, "trace")) {
+        if (!o->from || !o->to) {
+            return false;
+        }
+        svec_add(args, o->from);
+        svec_add(args, o->to);
+        svec_add(args, o->protocol ? o->protocol : o->port ? "tcp" : "icmp");
+        if (o->port) {
+            svec_add(args, o->port);
+        }
+    } else if (o->object) {
+        svec_add(args, "--object");
+        svec_add(args, o->object);
+    }
+    return true;
+}
+
+/* Asks the daemon and prints its answer. */
+static int
+ask(const char *verb, const struct options *o, struct svec *args)
+{
+    char *path = xasprintf("%s/sluiced.ctl", o->rundir);
+    struct jsonrpc *client;
+    char *result = NULL, *refusal = NULL;
+    int retval = unixctl_client_create(path, &client);
+
+    if (!retval) {
+        retval = unixctl_client_transact(client, verb, args->n, args->names, &result, &refusal);
+        jsonrpc_close(client);
+    }
+    if (retval) {
+        fprintf(stderr, "sluicectl: %s: no answer from sluiced: %s; is it running, or is -t another directory?\n", path,
+                ovs_retval_to_string(retval));
+    } else if (refusal) {
+        fprintf(stderr, "sluicectl: %s%s", refusal, refusal[0] && refusal[strlen(refusal) - 1] == '\n' ? "" : "\n");
+    } else if (result) {
+        fputs(result, stdout);
+        if (*result && result[strlen(result) - 1] != '\n') {
+            putchar('\n');
+        }
+    }
+    free(path);
+    free(result);
+    int status = retval ? 2 : refusal ? 1 : 0;
+    free(refusal);
+    return status;
+}
+
+int
+main(int argc, char *argv[])
+{
+    static const char *const verbs[] = { "status", "pods", "nodes", "flows", "ipam", "trace", "wait", NULL };
+    const char *env = getenv("SLUICE_RUNDIR");
+    struct options o = { .rundir = env && *env ? env : SLUICE_RUNDIR };
+
+    set_program_name(argv[0]);
+    vlog_set_levels(NULL, VLF_ANY_DESTINATION, VLL_OFF);
+    parse_options(argc, argv, &o);
+    if (optind >= argc) {
+        return usage_error("a verb is missing");
+    }
+
+    const char *verb = argv[optind++];
+    bool known = false;
+    for (size_t i = 0; verbs[i]; i++) {
+        known = known || !strcmp(verb, verbs[i]);
+    }
+    if (!known) {
+        return usage_error("no such verb");
+    }
+
+    struct svec args = SVEC_EMPTY_INITIALIZER;
+    if (o.json) {
+        svec_add(&args, "--json");
+    }
+    for (; optind < argc; optind++) {
+        svec_add(&args, argv[optind]);
+    }
+    int status = verb_args(verb, &o, &args) ? ask(verb, &o, &args) : usage_error("an option of this verb is missing or wrong");
+    svec_destroy(&args);
+    return status;
+}
