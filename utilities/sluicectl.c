@@ -5,12 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "command-line.h"
-#include "daemon.h"
+#include "jsonrpc.h"
 #include "openvswitch/vlog.h"
-#include "ovs-json.h"
-#include "socket-util.h"
-#include "stream.h"
 #include "svec.h"
 #include "unixctl.h"
 #include "util.h"
