@@ -11,3 +11,6 @@ controller_libcontroller_la_SOURCES = \
 	controller/manifests.c controller/manifests.h \
 	controller/source-dir.c controller/source-dir.h \
 	controller/store.c controller/store.h
+
+controller_libcontroller_la_SOURCES += \
+	controller/pod-link.c controller/pod-link.h

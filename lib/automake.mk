@@ -14,3 +14,6 @@ lib_libsluice_la_SOURCES = \
 	lib/inet.c lib/inet.h \
 	lib/yaml-json.c lib/yaml-json.h \
 	lib/ovs-json.h
+lib_libsluice_la_SOURCES += \
+	lib/netns.c lib/netns.h \
+	lib/rtnl.c lib/rtnl-ip.c lib/rtnl-private.h lib/rtnl.h

@@ -48,3 +48,16 @@ tests_unit_test_source_dir_LDADD = controller/libcontroller.la $(UNIT_LDADD)
 
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
+
+# System tests: root, network namespaces, some of them a real Open vSwitch.  Built by "make check", run by check-system.
+SYSTEM_LDADD = controller/libcontroller.la lib/libsluice.la lib/libsluice-base.la $(CHECK_LIBS) $(OVS_LIBS) $(JANSSON_LIBS) \
+	$(YAML_LIBS) $(NFTABLES_LIBS)
+SYSTEM_TESTS =
+noinst_HEADERS += tests/system/netns-test.h
+
+SYSTEM_TESTS += tests/system/test-pod-link
+tests_system_test_pod_link_SOURCES = tests/system/test-pod-link.c
+tests_system_test_pod_link_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/tests/unit
+tests_system_test_pod_link_LDADD = $(SYSTEM_LDADD)
+
+check_PROGRAMS += $(SYSTEM_TESTS)
