@@ -8,7 +8,8 @@ lib_libsluice_base_la_SOURCES = \
 lib_libsluice_base_la_SOURCES += \
 	lib/cni-wire.c lib/cni-wire-call.c lib/cni-wire-encode.c lib/cni-wire-parse.c lib/cni-wire.h \
 	lib/cni-wire-server.c lib/cni-wire-server.h \
-	lib/json-get.c lib/json-get.h
+	lib/json-get.c lib/json-get.h \
+	lib/spool.c lib/spool.h
 
 lib_libsluice_la_SOURCES = \
 	lib/inet.c lib/inet.h \

@@ -45,6 +45,10 @@ UNIT_TESTS += tests/unit/test-source-dir
 tests_unit_test_source_dir_SOURCES = tests/unit/test-source-dir.c
 tests_unit_test_source_dir_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_source_dir_LDADD = controller/libcontroller.la $(UNIT_LDADD)
+UNIT_TESTS += tests/unit/test-spool
+tests_unit_test_spool_SOURCES = tests/unit/test-spool.c
+tests_unit_test_spool_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_spool_LDADD = lib/libsluice-base.la $(CHECK_LIBS) $(JANSSON_LIBS)
 
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
