@@ -14,3 +14,9 @@ controller_libcontroller_la_SOURCES = \
 
 controller_libcontroller_la_SOURCES += \
 	controller/pod-link.c controller/pod-link.h
+
+# The OVS database.
+controller_libcontroller_la_SOURCES += \
+	controller/ovsdb.c controller/ovsdb.h controller/ovsdb-internal.h \
+	controller/ovsdb-base.c controller/ovsdb-pods.c controller/ovsdb-rows.c \
+	controller/socket-watch.c controller/socket-watch.h

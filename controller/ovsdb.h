@@ -73,6 +73,8 @@ void ovsdb_port_remove(struct ovsdb *, const char *name);
 void ovsdb_start(struct ovsdb *);
 /* Takes away everything that is ours, also br-int ("sluiced --cleanup"). */
 void ovsdb_remove_all(struct ovsdb *);
+/* True when that is done: nothing of ours is in the database, and ovs-vswitchd has carried it out. */
+bool ovsdb_all_removed(const struct ovsdb *);
 
 enum ovsdb_port_state ovsdb_port_get_state(const struct ovsdb *, const char *name);
 const char *ovsdb_port_error(const struct ovsdb *, const char *name);      /* NULL: none. */

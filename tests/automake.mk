@@ -50,6 +50,11 @@ tests_unit_test_spool_SOURCES = tests/unit/test-spool.c
 tests_unit_test_spool_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_spool_LDADD = lib/libsluice-base.la $(CHECK_LIBS) $(JANSSON_LIBS)
 
+UNIT_TESTS += tests/unit/test-ovsdb
+tests_unit_test_ovsdb_SOURCES = tests/unit/test-ovsdb.c tests/unit/ovs-sandbox.c tests/unit/ovs-sandbox.h
+tests_unit_test_ovsdb_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/controller
+tests_unit_test_ovsdb_LDADD = controller/libcontroller.la $(UNIT_LDADD)
+
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 

@@ -1,0 +1,373 @@
+#include <config.h>
+
+#include "ovsdb-internal.h"
+
+#include <net/if.h>
+
+#include "flow.h"
+#include "lib/ovsdb-idl.h"
+#include "smap.h"
+#include "sset.h"
+#include "unicode.h"
+#include "util.h"
+
+static void pod_refresh(struct ovsdb *, struct ovsdb_pod *);
+
+/* The declared ports. ---------------------------------------------------------------------------------------------- */
+
+/* The text columns of a pod with their keys in external_ids. */
+static const struct {
+    const char *key;
+    size_t offset;
+} texts[] = {
+    { "container-id", offsetof(struct ovsdb_port, container_id) },
+    { "if-name", offsetof(struct ovsdb_port, ifname) },
+    { "network", offsetof(struct ovsdb_port, network) },
+    { "pod-namespace", offsetof(struct ovsdb_port, pod_namespace) },
+    { "pod-name", offsetof(struct ovsdb_port, pod_name) },
+    { "pod-uid", offsetof(struct ovsdb_port, pod_uid) },
+    { "ip-addresses", offsetof(struct ovsdb_port, addresses) },
+};
+
+static const char **
+text_of(const struct ovsdb_port *port, size_t i)
+{
+    return ALIGNED_CAST(const char **, (char *) port + texts[i].offset);
+}
+
+static void
+port_copy(struct ovsdb_port *dst, const struct ovsdb_port *src)
+{
+    dst->name = xstrdup(src->name);
+    dst->ofport = src->ofport;
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+        const char *s = *text_of(src, i);
+        *text_of(dst, i) = s ? xstrdup(s) : NULL;
+    }
+}
+
+static void
+port_free(struct ovsdb_port *port)
+{
+    free(CONST_CAST(char *, port->name));
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+        free(CONST_CAST(char *, *text_of(port, i)));
+    }
+}
+
+static bool
+port_equals(const struct ovsdb_port *a, const struct ovsdb_port *b)
+{
+    bool equal = a->ofport == b->ofport;
+    for (size_t i = 0; i < ARRAY_SIZE(texts) && equal; i++) {
+        equal = nullable_string_is_equal(*text_of(a, i), *text_of(b, i));
+    }
+    return equal;
+}
+
+void
+ovsdb_pod_destroy(struct ovsdb_pod *pod)
+{
+    if (pod) {
+        port_free(&pod->want);
+        free(pod->error);
+        free(pod->refused);
+        free(pod);
+    }
+}
+
+/* NULL, or what is wrong with a string that is to go into the database. */
+static char *
+string_problem(const char *what, const char *s, size_t max)
+{
+    size_t length = strlen(s);
+    if (length > max) {
+        return xasprintf("%s has %"PRIuSIZE" bytes, more than %"PRIuSIZE, what, length, max);
+    }
+    char *error = utf8_validate(s, NULL);
+    if (error) {
+        free(error);
+        return xasprintf("%s is not valid UTF-8", what);
+    }
+    for (const char *p = s; *p; p++) {
+        if ((unsigned char) *p < ' ' || *p == 0x7f) {
+            return xasprintf("%s contains a control character", what);
+        }
+    }
+    return NULL;
+}
+
+/* NULL, or why this port cannot be written. */
+static char *
+port_problem(const struct ovsdb *ovsdb, const struct ovsdb_port *port)
+{
+    uint32_t ofport = ofp_to_u16(port->ofport);
+    if (!port->name[0] || strpbrk(port->name, "/ ")) {
+        return xasprintf("\"%s\" is no name for a network device", port->name);
+    } else if (ofport < OFPORT_FIRST_POD || ofport > OFPORT_LAST_POD) {
+        return xasprintf("OpenFlow port %"PRIu32" is none for pods (%d to %d)", ofport, OFPORT_FIRST_POD,
+                         OFPORT_LAST_POD);
+    } else if (ovsdb_base_holds(ovsdb->base, port->name)) {
+        return xasprintf("the name %s is that of a port of the node", port->name);
+    }
+    char *problem = string_problem("name", port->name, IFNAMSIZ - 1);
+    for (size_t i = 0; i < ARRAY_SIZE(texts) && !problem; i++) {
+        const char *s = *text_of(port, i);
+        problem = s ? string_problem(texts[i].key, s, OVSDB_STRING_MAX) : NULL;
+    }
+    return problem;
+}
+
+void
+ovsdb_port_set(struct ovsdb *ovsdb, const struct ovsdb_port *port)
+{
+    struct ovsdb_pod *pod = shash_find_data(&ovsdb->pods, port->name);
+    if (pod && !pod->refused && port_equals(&pod->want, port)) {
+        return;
+    }
+    struct ovsdb_port want;
+    port_copy(&want, port);
+    if (!pod) {
+        pod = xzalloc(sizeof *pod);
+        shash_add(&ovsdb->pods, port->name, pod);
+    } else {
+        port_free(&pod->want);
+        free(pod->refused);
+    }
+    pod->want = want;
+    pod->in_txn = false;
+    pod->refused = port_problem(ovsdb, &want);
+    ovsdb->pending = true;
+    pod_refresh(ovsdb, pod);
+}
+
+void
+ovsdb_port_remove(struct ovsdb *ovsdb, const char *name)
+{
+    struct ovsdb_pod *pod = shash_find_and_delete(&ovsdb->pods, name);
+    if (pod) {
+        ovsdb_pod_destroy(pod);
+        ovsdb->pending = true;
+        ovsdb->seqno++;
+    }
+}
+
+/* The difference. -------------------------------------------------------------------------------------------------- */
+
+static void
+pod_row(const struct ovsdb *ovsdb, const struct ovsdb_pod *pod, struct smap *ids, struct smap *options,
+        struct ovsdb_row_port *row)
+{
+    smap_init(ids);
+    smap_init(options);
+    smap_add(ids, OVSDB_OWNER_KEY, OVSDB_OWNER);
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+        const char *s = *text_of(&pod->want, i);
+        if (s) {
+            smap_add(ids, texts[i].key, s);
+        }
+    }
+    *row = (struct ovsdb_row_port) {
+        .name = pod->want.name,
+        .type = ovsdb->base && ovsdb->base->datapath == DATAPATH_AFXDP ? "afxdp-nonpmd" : "",
+        .ofport = ofp_to_u16(pod->want.ofport),
+        .options = options,
+        .external_ids = ids,
+    };
+}
+
+/* True if the row of the pod's interface is as it must be. */
+static bool
+pod_matches(const struct ovsdb *ovsdb, const struct ovsdb_pod *pod, const struct ovsrec_interface *iface)
+{
+    struct smap ids, options;
+    struct ovsdb_row_port row;
+    pod_row(ovsdb, pod, &ids, &options, &row);
+    bool matches = ovsdb_row_matches(iface, &row);
+    smap_destroy(&ids);
+    smap_destroy(&options);
+    return matches;
+}
+
+static bool
+pod_write(struct ovsdb *ovsdb, struct ovsdb_idl_txn *txn, const struct ovsrec_bridge *bridge, struct ovsdb_pod *pod,
+          bool member)
+{
+    const struct ovsrec_interface *iface = ovsdb_find_iface(ovsdb, pod->want.name);
+    char *foreign = ovsdb_port_foreign(ovsdb, pod->want.name);
+    free(foreign);
+    if (foreign || (member && iface && pod_matches(ovsdb, pod, iface))) {
+        return false;
+    }
+    struct smap ids, options;
+    struct ovsdb_row_port row;
+    pod_row(ovsdb, pod, &ids, &options, &row);
+    ovsdb_row_write(ovsdb, txn, bridge, &row, member);
+    smap_destroy(&ids);
+    smap_destroy(&options);
+    return true;
+}
+
+/* Takes our ports that nobody declared out of 'bridge', and those in a wrong bridge; collects the names of the rest. */
+static bool
+remove_unwanted(struct ovsdb *ovsdb, const struct ovsrec_bridge *bridge, bool right_bridge, struct sset *members)
+{
+    bool any = false;
+    for (size_t i = 0; i < bridge->n_ports; i++) {
+        const struct ovsrec_port *port = bridge->ports[i];
+        bool declared = right_bridge && shash_find(&ovsdb->pods, port->name);
+        if (ovsdb_is_ours(&port->external_ids) && !declared && !ovsdb_base_holds(ovsdb->base, port->name)
+            && ovsdb->started) {
+            ovsrec_bridge_update_ports_delvalue(bridge, port);
+            any = true;
+        } else if (right_bridge) {
+            sset_add(members, port->name);
+        }
+    }
+    return any;
+}
+
+void
+ovsdb_pods_write(struct ovsdb *ovsdb, struct ovsdb_idl_txn *txn)
+{
+    const struct ovsrec_bridge *bridge = ovsdb_find_bridge(ovsdb, ovsdb->base->bridge), *other;
+    const struct ovsrec_open_vswitch *root = ovsdb_root(ovsdb);
+    struct sset members = SSET_INITIALIZER(&members);
+    bool changed = false;
+
+    ovsdb->txn_pods = 0;
+    if (!bridge || !root || !ovsdb_is_ours(&bridge->external_ids)) {
+        return;
+    }
+    OVSREC_BRIDGE_FOR_EACH (other, ovsdb->idl) {
+        changed |= remove_unwanted(ovsdb, other, other == bridge, &members);
+    }
+
+    struct shash_node *node;
+    SHASH_FOR_EACH (node, &ovsdb->pods) {
+        struct ovsdb_pod *pod = node->data;
+        pod->in_txn = (!pod->refused && ovsdb->txn_pods < ovsdb->max_pods
+                       && pod_write(ovsdb, txn, bridge, pod, sset_contains(&members, pod->want.name)));
+        ovsdb->txn_pods += pod->in_txn;
+    }
+    if (changed || ovsdb->txn_pods) {
+        ovsdb_idl_txn_increment(txn, &root->header_, &ovsrec_open_vswitch_col_next_cfg, false);
+    }
+    sset_destroy(&members);
+}
+
+void
+ovsdb_pods_written(struct ovsdb *ovsdb, int64_t cfg, const char *error)
+{
+    struct shash_node *node;
+    SHASH_FOR_EACH (node, &ovsdb->pods) {
+        struct ovsdb_pod *pod = node->data;
+        if (pod->in_txn) {
+            if (!error) {
+                pod->cfg = cfg;
+            } else if (ovsdb->txn_pods == 1) {
+                free(pod->refused);
+                pod->refused = xasprintf("the OVS database refused it: %s", error);
+            }
+            pod->in_txn = false;
+        }
+    }
+    /* One of many was refused: look for it with smaller transactions, and let them grow again behind it. */
+    ovsdb->max_pods = (!error ? (ovsdb->max_pods > SIZE_MAX / 2 ? SIZE_MAX : ovsdb->max_pods * 2)
+                       : ovsdb->txn_pods > 1 ? ovsdb->txn_pods / 2 : 1);
+    ovsdb->txn_pods = 0;
+}
+
+/* States. ---------------------------------------------------------------------------------------------------------- */
+
+/* What the snapshot says about the port; '*error' is set with OVSDB_PORT_FAILED. */
+static enum ovsdb_port_state
+pod_judge(const struct ovsdb *ovsdb, const struct ovsdb_pod *pod, char **error)
+{
+    if (pod->refused) {
+        *error = xstrdup(pod->refused);
+        return OVSDB_PORT_FAILED;
+    }
+    const struct ovsrec_interface *iface = ovsdb_find_iface(ovsdb, pod->want.name);
+    *error = ovsdb_port_foreign(ovsdb, pod->want.name);
+    if (*error) {
+        return OVSDB_PORT_FAILED;
+    } else if (!iface || !pod_matches(ovsdb, pod, iface)) {
+        return OVSDB_PORT_PENDING;
+    } else if (iface->error) {
+        *error = xasprintf("ovs-vswitchd cannot use port %s: %s", iface->name, iface->error);
+        return OVSDB_PORT_FAILED;
+    } else if (!iface->n_ofport || *iface->ofport < 0) {
+        return OVSDB_PORT_PENDING;
+    } else if (*iface->ofport == ofp_to_u16(pod->want.ofport)) {
+        return OVSDB_PORT_UP;
+    }
+    /* Another number: wrong if ovs-vswitchd has already seen ours. */
+    const struct ovsrec_open_vswitch *root = ovsdb_root(ovsdb);
+    if (!root || root->cur_cfg < pod->cfg) {
+        return OVSDB_PORT_PENDING;
+    }
+    *error = xasprintf("ovs-vswitchd gave port %s the OpenFlow port %"PRId64" instead of %"PRIu32": another port holds it",
+                       iface->name, *iface->ofport, (uint32_t) ofp_to_u16(pod->want.ofport));
+    return OVSDB_PORT_FAILED;
+}
+
+static void
+pod_refresh(struct ovsdb *ovsdb, struct ovsdb_pod *pod)
+{
+    char *error = NULL;
+    enum ovsdb_port_state state = pod_judge(ovsdb, pod, &error);
+    if (state != pod->state || !nullable_string_is_equal(error, pod->error)) {
+        pod->state = state;
+        ovsdb->seqno++;
+    }
+    free(pod->error);
+    pod->error = error;
+}
+
+void
+ovsdb_pods_refresh(struct ovsdb *ovsdb)
+{
+    struct shash_node *node;
+    SHASH_FOR_EACH (node, &ovsdb->pods) {
+        pod_refresh(ovsdb, node->data);
+    }
+}
+
+enum ovsdb_port_state
+ovsdb_port_get_state(const struct ovsdb *ovsdb, const char *name)
+{
+    const struct ovsdb_pod *pod = shash_find_data(&ovsdb->pods, name);
+    if (pod) {
+        return pod->state;
+    } else if (!ovsdb_idl_has_ever_connected(ovsdb->idl)) {
+        return OVSDB_PORT_PENDING;
+    }
+    const struct ovsrec_port *port = ovsdb_find_port(ovsdb, name);
+    return port && ovsdb_is_ours(&port->external_ids) ? OVSDB_PORT_PENDING : OVSDB_PORT_GONE;
+}
+
+const char *
+ovsdb_port_error(const struct ovsdb *ovsdb, const char *name)
+{
+    const struct ovsdb_pod *pod = shash_find_data(&ovsdb->pods, name);
+    return pod ? pod->error : NULL;
+}
+
+void
+ovsdb_for_each_port(const struct ovsdb *ovsdb, void (*cb)(const struct ovsdb_port *, void *aux), void *aux)
+{
+    const struct ovsrec_interface *iface;
+    OVSREC_INTERFACE_FOR_EACH (iface, ovsdb->idl) {
+        if (ovsdb_is_ours(&iface->external_ids) && smap_get(&iface->external_ids, "container-id")) {
+            struct ovsdb_port port = {
+                .name = iface->name,
+                .ofport = u16_to_ofp(iface->n_ofport_request ? *iface->ofport_request : 0),
+            };
+            for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+                *text_of(&port, i) = smap_get(&iface->external_ids, texts[i].key);
+            }
+            cb(&port, aux);
+        }
+    }
+}
