@@ -1,0 +1,68 @@
+#ifndef SLUICE_FLOWS_BUILD_H
+#define SLUICE_FLOWS_BUILD_H 1
+
+/* Writing one flow after the other, in the words of flows/fields.h.
+ *
+ *     struct build b;
+ *     build_init(&b, out, cookie);
+ *     match_set_in_port(build_match(&b), port);          start of a flow: matches everything, does nothing
+ *     build_load(&b, FIELD_SOURCE, SOURCE_POD);
+ *     build_goto(&b, TABLE_SPOOF_GUARD);
+ *     build_flow(&b, TABLE_CLASSIFY, PRIORITY_CLASSIFY_POD);
+ *     build_destroy(&b);
+ *
+ * A flow without actions drops.  Only for the tables in this folder. */
+
+#include <stdint.h>
+
+#include "fields.h"
+#include "flow.h"
+#include "flow-set.h"
+#include "inet.h"
+#include "openvswitch/match.h"
+#include "openvswitch/ofpbuf.h"
+#include "packets.h"
+#include "pipeline.h"
+
+struct build {
+    struct flow_set *out;
+    uint64_t cookie;
+    struct match match;
+    struct ofpbuf actions;
+    uint64_t stub[128];
+};
+
+void build_init(struct build *, struct flow_set *out, uint64_t cookie);
+void build_destroy(struct build *);
+/* Begins a flow: its match, to be filled with match_set_*() and the functions below. */
+struct match *build_match(struct build *);
+/* Ends it. */
+void build_flow(struct build *, enum pipeline_table, unsigned int priority);
+
+/* Match. */
+void match_field(struct match *, enum flow_field, uint32_t value);
+void match_no_vlan(struct match *);
+void match_vlan(struct match *);
+/* dl_type of the address's family. */
+void match_family(struct match *, const struct in6_addr *);
+void match_ip_src(struct match *, const struct in6_addr *);
+void match_ip_dst(struct match *, const struct inet_prefix *);
+/* ARP: requests for an address of the prefix; ND: solicitations that a router may answer (RFC 4861, section 7.1.1). */
+void match_solicit(struct match *, const struct inet_prefix *target);
+/* ICMPv6 of that type. */
+void match_icmp6(struct match *, uint8_t type);
+
+/* Actions. */
+void build_load(struct build *, enum flow_field, uint32_t value);
+void build_set(struct build *, enum mf_field_id, const void *value);
+void build_set_u8(struct build *, enum mf_field_id, uint8_t);
+void build_move(struct build *, enum mf_field_id src, enum mf_field_id dst);
+void build_dec_ttl(struct build *);
+/* FIELD_TOO_BIG = the frame is longer than an IP packet of 'mtu' bytes makes it. */
+void build_measure(struct build *, uint16_t mtu);
+void build_output_in_port(struct build *);
+void build_output_field(struct build *, enum flow_field);
+void build_punt(struct build *, enum punt_code, enum flow_meter_id, uint16_t mtu);
+void build_goto(struct build *, enum pipeline_table);
+
+#endif /* flows/build.h */

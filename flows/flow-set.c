@@ -1,0 +1,243 @@
+#include <config.h>
+
+#include "flow-set.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hash.h"
+#include "openvswitch/dynamic-string.h"
+#include "openvswitch/ofp-actions.h"
+#include "openvswitch/ofp-table.h"
+#include "pipeline.h"
+#include "util.h"
+
+/* 'struct ofpact' remembers in 'raw' in which of several encodings it came over the wire.  That is no difference in meaning,
+ * and would make what the switch dumps unequal to what was compiled. */
+static void
+forget_encoding(struct ofpact *ofpacts, size_t ofpacts_len)
+{
+    struct ofpact *a;
+
+    OFPACT_FOR_EACH (a, ofpacts, ofpacts_len) {
+        a->raw = -1;
+    }
+}
+
+struct flow_entry *
+flow_entry_create(uint8_t table_id, uint16_t priority, uint64_t cookie, const struct match *match,
+                  const struct ofpact *ofpacts, size_t ofpacts_len)
+{
+    struct flow_entry *entry = xmalloc(sizeof *entry);
+
+    entry->ref_count = 1;
+    entry->cookie = cookie;
+    entry->priority = priority;
+    entry->table_id = table_id;
+    minimatch_init(&entry->match, match);
+    entry->hash = minimatch_hash(&entry->match, hash_2words(table_id, priority));
+    entry->ofpacts = ofpacts_len ? xmemdup(ofpacts, ofpacts_len) : NULL;
+    entry->ofpacts_len = ofpacts_len;
+    forget_encoding(entry->ofpacts, entry->ofpacts_len);
+    return entry;
+}
+
+struct flow_entry *
+flow_entry_ref(const struct flow_entry *entry_)
+{
+    struct flow_entry *entry = CONST_CAST(struct flow_entry *, entry_);
+    entry->ref_count++;
+    return entry;
+}
+
+void
+flow_entry_unref(struct flow_entry *entry)
+{
+    if (entry && !--entry->ref_count) {
+        minimatch_destroy(&entry->match);
+        free(entry->ofpacts);
+        free(entry);
+    }
+}
+
+bool
+flow_entry_same_key(const struct flow_entry *a, const struct flow_entry *b)
+{
+    return a == b || (a->hash == b->hash && a->table_id == b->table_id && a->priority == b->priority
+                      && minimatch_equal(&a->match, &b->match));
+}
+
+bool
+flow_entry_equal(const struct flow_entry *a, const struct flow_entry *b)
+{
+    return a == b || (a->cookie == b->cookie && flow_entry_same_key(a, b)
+                      && ofpacts_equal(a->ofpacts, a->ofpacts_len, b->ofpacts, b->ofpacts_len));
+}
+
+static void
+format_match(const struct flow_entry *entry, struct ds *ds)
+{
+    minimatch_format(&entry->match, NULL, NULL, ds, OFP_DEFAULT_PRIORITY);
+}
+
+static void
+format_actions(const struct flow_entry *entry, bool names, struct ds *ds)
+{
+    struct ofputil_table_map table_map;
+
+    ofputil_table_map_init(&table_map);
+    for (int t = pipeline_next_table(0); names && t >= 0; t = pipeline_next_table(t + 1)) {
+        ofputil_table_map_put(&table_map, t, pipeline_table_name(t));
+    }
+    struct ofpact_format_params fp = { .table_map = names ? &table_map : NULL, .s = ds };
+    ofpacts_format(entry->ofpacts, entry->ofpacts_len, &fp);
+    ofputil_table_map_destroy(&table_map);
+}
+
+void
+flow_entry_format(const struct flow_entry *entry, bool names, struct ds *ds)
+{
+    const char *name = pipeline_table_name(entry->table_id);
+
+    ds_put_format(ds, "table=%"PRIu8, entry->table_id);
+    if (names && name) {
+        ds_put_format(ds, "(%s)", name);
+    }
+    ds_put_format(ds, ", priority=%"PRIu16", cookie=0x%"PRIx64, entry->priority, entry->cookie);
+    size_t before = ds->length;
+    ds_put_cstr(ds, ", ");
+    size_t start = ds->length;
+    format_match(entry, ds);
+    if (ds->length == start) {
+        ds_truncate(ds, before);
+    }
+    ds_put_cstr(ds, " actions=");
+    format_actions(entry, names, ds);
+}
+
+static int
+compare_numbers(const struct flow_entry *a, const struct flow_entry *b)
+{
+    return (a->table_id != b->table_id ? (a->table_id < b->table_id ? -1 : 1)
+            : a->priority != b->priority ? (a->priority > b->priority ? -1 : 1)
+            : 0);
+}
+
+static int
+compare_cookies(const struct flow_entry *a, const struct flow_entry *b)
+{
+    return a->cookie != b->cookie ? (a->cookie < b->cookie ? -1 : 1) : 0;
+}
+
+int
+flow_entry_compare(const struct flow_entry *a, const struct flow_entry *b)
+{
+    int cmp = compare_numbers(a, b);
+
+    if (!cmp) {
+        struct ds x = DS_EMPTY_INITIALIZER, y = DS_EMPTY_INITIALIZER;
+        format_match(a, &x);
+        format_match(b, &y);
+        cmp = strcmp(ds_cstr(&x), ds_cstr(&y));
+        ds_destroy(&x);
+        ds_destroy(&y);
+    }
+    return cmp ? cmp : compare_cookies(a, b);
+}
+
+void
+flow_set_destroy(struct flow_set *set)
+{
+    for (size_t i = 0; i < set->n_flows; i++) {
+        flow_entry_unref(set->flows[i]);
+    }
+    free(set->flows);
+    free(set->meters);
+    memset(set, 0, sizeof *set);
+}
+
+void
+flow_set_add(struct flow_set *set, uint8_t table_id, uint16_t priority, uint64_t cookie, const struct match *match,
+             const struct ofpbuf *ofpacts)
+{
+    flow_set_add_nocopy(set, flow_entry_create(table_id, priority, cookie, match, ofpacts->data, ofpacts->size));
+}
+
+void
+flow_set_add_nocopy(struct flow_set *set, struct flow_entry *entry)
+{
+    if (set->n_flows >= set->allocated_flows) {
+        set->flows = x2nrealloc(set->flows, &set->allocated_flows, sizeof *set->flows);
+    }
+    set->flows[set->n_flows++] = entry;
+}
+
+void
+flow_set_add_meter(struct flow_set *set, const struct flow_meter *meter)
+{
+    if (set->n_meters >= set->allocated_meters) {
+        set->meters = x2nrealloc(set->meters, &set->allocated_meters, sizeof *set->meters);
+    }
+    set->meters[set->n_meters++] = *meter;
+}
+
+/* A flow and the text of its match, made once. */
+struct sort_item {
+    struct flow_entry *entry;
+    char *match;
+};
+
+static int
+compare_items(const void *a_, const void *b_)
+{
+    const struct sort_item *a = a_, *b = b_;
+    int cmp = compare_numbers(a->entry, b->entry);
+
+    cmp = cmp ? cmp : strcmp(a->match, b->match);
+    return cmp ? cmp : compare_cookies(a->entry, b->entry);
+}
+
+static int
+compare_meters(const void *a_, const void *b_)
+{
+    const struct flow_meter *a = a_, *b = b_;
+    return a->meter_id != b->meter_id ? (a->meter_id < b->meter_id ? -1 : 1) : 0;
+}
+
+void
+flow_set_sort(struct flow_set *set)
+{
+    struct sort_item *items = xmalloc(set->n_flows * sizeof *items);
+
+    for (size_t i = 0; i < set->n_flows; i++) {
+        struct ds ds = DS_EMPTY_INITIALIZER;
+        format_match(set->flows[i], &ds);
+        items[i] = (struct sort_item) { set->flows[i], ds_steal_cstr(&ds) };
+    }
+    if (set->n_flows) {
+        qsort(items, set->n_flows, sizeof *items, compare_items);
+    }
+    for (size_t i = 0; i < set->n_flows; i++) {
+        set->flows[i] = items[i].entry;
+        free(items[i].match);
+    }
+    free(items);
+    if (set->n_meters) {
+        qsort(set->meters, set->n_meters, sizeof *set->meters, compare_meters);
+    }
+}
+
+void
+flow_set_format(const struct flow_set *set, bool names, struct ds *ds)
+{
+    for (size_t i = 0; names && i < set->n_meters; i++) {
+        const struct flow_meter *m = &set->meters[i];
+        ds_put_format(ds, "meter=%"PRIu32", pktps, burst, rate=%"PRIu32", burst_size=%"PRIu32"\n", m->meter_id, m->rate,
+                      m->burst);
+    }
+    for (size_t i = 0; i < set->n_flows; i++) {
+        flow_entry_format(set->flows[i], names, ds);
+        ds_put_char(ds, '\n');
+    }
+}

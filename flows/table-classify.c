@@ -1,0 +1,61 @@
+/* Table 0, CLASSIFY.
+ *
+ * Decides:  the network of a packet, and what kind of port it came from.
+ * From:     every port of br-int.
+ * Reads:    in_port, the VLAN tag, the tunnel key.
+ * Writes:   NETWORK, SOURCE.
+ * To:       SPOOF_GUARD for a pod; ARP_ND for the gateway port; L3_FORWARD for the tunnel, in which no ARP travels. */
+
+#include <config.h>
+
+#include "tables.h"
+
+static void
+base_gateway(const struct flow_local *local, struct build *b)
+{
+    struct match *match = build_match(b);
+    match_set_in_port(match, local->gateway_port);
+    match_no_vlan(match);
+    build_load(b, FIELD_NETWORK, FLOW_NETWORK_DEFAULT);
+    build_load(b, FIELD_SOURCE, SOURCE_GATEWAY);
+    build_goto(b, TABLE_ARP_ND);
+    build_flow(b, TABLE_CLASSIFY, PRIORITY_CLASSIFY_GATEWAY);
+}
+
+static void
+base_tunnel(const struct flow_local *local, struct build *b)
+{
+    struct match *match = build_match(b);
+    match_set_in_port(match, local->tunnel_port);
+    match_set_tun_id(match, htonll(FLOW_NETWORK_DEFAULT));
+    match_no_vlan(match);
+    build_load(b, FIELD_NETWORK, FLOW_NETWORK_DEFAULT);
+    build_load(b, FIELD_SOURCE, SOURCE_TUNNEL);
+    build_goto(b, TABLE_L3_FORWARD);
+    build_flow(b, TABLE_CLASSIFY, PRIORITY_CLASSIFY_TUNNEL);
+
+    match_set_in_port(build_match(b), local->tunnel_port);
+    build_flow(b, TABLE_CLASSIFY, PRIORITY_CLASSIFY_TUNNEL_UNKNOWN);
+}
+
+void
+table_classify_base(const struct flow_local *local, struct build *b)
+{
+    base_gateway(local, b);
+    if (local->tunnel_port != OFPP_NONE) {
+        base_tunnel(local, b);
+    }
+
+    build_match(b);
+    build_flow(b, TABLE_CLASSIFY, PRIORITY_CLASSIFY_UNKNOWN);
+}
+
+void
+table_classify_pod(const struct flow_pod *pod, struct build *b)
+{
+    match_set_in_port(build_match(b), pod->ofport);
+    build_load(b, FIELD_NETWORK, pod->network);
+    build_load(b, FIELD_SOURCE, SOURCE_POD);
+    build_goto(b, TABLE_SPOOF_GUARD);
+    build_flow(b, TABLE_CLASSIFY, PRIORITY_CLASSIFY_POD);
+}

@@ -1,0 +1,101 @@
+/* Table 51, TRANSIT.
+ *
+ * Decides:  which kind of source may go to which kind of destination; counts the hop; measures the size.
+ * From:     L3_FORWARD.
+ * Reads:    SOURCE, DEST, the TTL.
+ * Writes:   the TTL, TOO_BIG.
+ * To:       MTU.
+ *
+ *     from \ to     POD        TUNNEL     NODE       OUTSIDE
+ *     POD           hop        hop        pass       pass
+ *     TUNNEL        hop        drop       pass       drop
+ *     GATEWAY       pass       pass       drop       drop
+ *     ROUTER        pass       pass       pass       pass
+ *
+ * Each node is one hop.  br-int and the node's stack are one router together: br-int counts the hop unless the stack is on
+ * either side, because the stack counts what it forwards, and what is delivered to the node, or comes from it, has no hop.
+ *
+ * Nothing leaves by the tunnel that came in by it, so there is no loop through it. */
+
+#include <config.h>
+
+#include "tables.h"
+
+static struct match *
+between(struct build *b, enum flow_source source, enum flow_dest dest)
+{
+    struct match *match = build_match(b);
+    if (source) {
+        match_field(match, FIELD_SOURCE, source);
+    }
+    if (dest) {
+        match_field(match, FIELD_DEST, dest);
+    }
+    return match;
+}
+
+static void
+drop(struct build *b, enum flow_source source, enum flow_dest dest, unsigned int priority)
+{
+    between(b, source, dest);
+    build_flow(b, TABLE_TRANSIT, priority);
+}
+
+static void
+pass(const struct flow_local *local, struct build *b, enum flow_source source, enum flow_dest dest)
+{
+    between(b, source, dest);
+    if (source != SOURCE_ROUTER) {
+        build_measure(b, local->mtu);
+    }
+    build_goto(b, TABLE_MTU);
+    build_flow(b, TABLE_TRANSIT, PRIORITY_TRANSIT_UNCOUNTED);
+}
+
+static void
+expired(struct build *b, uint16_t dl_type, uint8_t ttl)
+{
+    struct match *match = build_match(b);
+    match_set_dl_type(match, htons(dl_type));
+    match_set_nw_ttl(match, ttl);
+    build_punt(b, PUNT_TIME_EXCEEDED, METER_TIME_EXCEEDED, 0);
+    build_flow(b, TABLE_TRANSIT, PRIORITY_TRANSIT_EXPIRED);
+}
+
+static void
+hop(const struct flow_local *local, struct build *b, enum flow_source source, enum flow_dest dest, uint16_t dl_type)
+{
+    match_set_dl_type(between(b, source, dest), htons(dl_type));
+    build_dec_ttl(b);
+    build_measure(b, local->mtu);
+    build_goto(b, TABLE_MTU);
+    build_flow(b, TABLE_TRANSIT, PRIORITY_TRANSIT_HOP);
+}
+
+void
+table_transit_base(const struct flow_local *local, struct build *b)
+{
+    static const uint16_t families[] = { ETH_TYPE_IP, ETH_TYPE_IPV6 };
+
+    drop(b, SOURCE_TUNNEL, DEST_TUNNEL, PRIORITY_TRANSIT_TUNNEL_TO_TUNNEL);
+    drop(b, SOURCE_TUNNEL, DEST_OUTSIDE, PRIORITY_TRANSIT_TUNNEL_TO_OUTSIDE);
+    drop(b, SOURCE_GATEWAY, DEST_NODE, PRIORITY_TRANSIT_GATEWAY_RETURN);
+    drop(b, SOURCE_GATEWAY, DEST_OUTSIDE, PRIORITY_TRANSIT_GATEWAY_RETURN);
+
+    pass(local, b, SOURCE_POD, DEST_NODE);
+    pass(local, b, SOURCE_POD, DEST_OUTSIDE);
+    pass(local, b, SOURCE_TUNNEL, DEST_NODE);
+    pass(local, b, SOURCE_GATEWAY, 0);
+    pass(local, b, SOURCE_ROUTER, 0);
+
+    for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
+        expired(b, families[i], 0);
+        expired(b, families[i], 1);
+        hop(local, b, SOURCE_POD, DEST_POD, families[i]);
+        hop(local, b, SOURCE_POD, DEST_TUNNEL, families[i]);
+        hop(local, b, SOURCE_TUNNEL, DEST_POD, families[i]);
+    }
+
+    build_match(b);
+    build_flow(b, TABLE_TRANSIT, PRIORITY_TRANSIT_UNKNOWN);
+}
