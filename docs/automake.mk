@@ -1,1 +1,3 @@
 # Topics for operators and developers.
+dist_doc_DATA += docs/architecture.md docs/debugging.md docs/install.md
+EXTRA_DIST += deploy/sluiced.service
