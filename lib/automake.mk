@@ -18,3 +18,6 @@ lib_libsluice_la_SOURCES = \
 lib_libsluice_la_SOURCES += \
 	lib/netns.c lib/netns.h \
 	lib/rtnl.c lib/rtnl-ip.c lib/rtnl-private.h lib/rtnl.h
+lib_libsluice_la_SOURCES += \
+	lib/journal.c lib/journal.h \
+	lib/journal-format.c lib/journal-format.h
