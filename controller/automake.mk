@@ -20,3 +20,6 @@ controller_libcontroller_la_SOURCES += \
 	controller/ovsdb.c controller/ovsdb.h controller/ovsdb-internal.h \
 	controller/ovsdb-base.c controller/ovsdb-pods.c controller/ovsdb-rows.c \
 	controller/socket-watch.c controller/socket-watch.h
+controller_libcontroller_la_SOURCES += \
+	controller/ipam.c controller/ipam.h \
+	controller/ipam-pool.c controller/ipam-pool.h

@@ -8,8 +8,9 @@
  * decides and restores it here at start-up.  See ../shared acceptance list "IPAM"; docs/ipam.md explains it to operators.
  *
  * Cost: allocate, release, restore and acknowledge are O(1) at any occupancy, in a /24 as in a /64.  A bitmap word finds the
- * free addresses that were never used, a queue the released ones, oldest first; memory grows with the addresses in use, not
- * with the pool (an IPv6 pool uses a window of its first 2**16 addresses).
+ * free addresses that were never used, a queue the released ones, oldest first (ipam-pool.h); memory grows with the
+ * addresses in use, not with the pool (a pool gives addresses of a window of its first 2**16; fixed requests may name any).
+ * An acknowledgement that overtakes others of the same family costs as many steps as it overtakes.
  *
  * Life of an address: free -> in use (generation g) -> quarantined, not acknowledged -> quarantined, acknowledged -> free.
  * It leaves quarantine when its time is over AND the dataplane has acknowledged that nothing refers to it.  When nothing
@@ -68,14 +69,18 @@ int ipam_allocate(struct ipam *, const struct in6_addr *fixed, size_t n_fixed, l
                   struct error *);
 /* Into quarantine, unacknowledged.  False if this generation does not hold the address. */
 bool ipam_release(struct ipam *, const struct ipam_address *, long long int now);
-/* Undoes an allocation that no one has seen (the ADD failed before its first effect): free at once. */
+/* Undoes an allocation that no one has seen (the ADD failed before its first effect): free at once, behind all others. */
 bool ipam_cancel(struct ipam *, const struct ipam_address *);
 /* The dataplane has nothing left of this generation. */
 bool ipam_acknowledge(struct ipam *, const struct ipam_address *);
+/* Frees what 'now' has become free.  Allocating and releasing do it too; for exact figures call it before ipam_get_stats(). */
+void ipam_run(struct ipam *, long long int now);
 
-/* Replay of the journal.  EEXIST if another generation holds the address (the journal is wrong: fail closed and say so). */
+/* Replay of the journal, before or after ipam_set_pools().  EEXIST if another generation holds the address (the journal is
+ * wrong: fail closed and say so); only a newer generation follows one in quarantine, and the same one may be restored
+ * again.  Restoring quarantined addresses oldest first costs O(1) each. */
 int ipam_restore(struct ipam *, const struct ipam_address *, struct error *);
-/* Released at 'since'; a time in the future (the clock was set back) counts as 'now'. */
+/* Released at 'since', not acknowledged; a time in the future (the clock was set back) counts as 'now'. */
 int ipam_restore_quarantined(struct ipam *, const struct ipam_address *, long long int since, long long int now,
                              struct error *);
 /* No generation up to this one is given again. */
@@ -84,9 +89,13 @@ uint64_t ipam_get_generation(const struct ipam *);
 
 struct ipam_stats {
     struct inet_prefix pool;
-    uint64_t size, used, quarantined, unacknowledged, reserved, free;   /* 'size' saturates at UINT64_MAX. */
+    uint64_t size, reserved;            /* Of the whole pool; saturate at UINT64_MAX. */
+    uint64_t used;
+    uint64_t quarantined;               /* With the unacknowledged ones. */
+    uint64_t unacknowledged;
+    uint64_t free;                      /* For automatic allocation, so of an IPv6 pool at most 2**16. */
     uint64_t taken_early;               /* Since the start. */
-    long long int next_free;            /* When the next quarantine ends; LLONG_MAX: none. */
+    long long int next_free;            /* When the next quarantine ends (or ended); LLONG_MAX: none. */
 };
 /* One for each pool, IPv4 first.  Returns how many (at most IPAM_MAX_ADDRS). */
 size_t ipam_get_stats(const struct ipam *, struct ipam_stats[IPAM_MAX_ADDRS]);
@@ -95,6 +104,8 @@ bool ipam_has_room(const struct ipam *, long long int now);
 
 enum ipam_address_state { IPAM_FREE, IPAM_USED, IPAM_QUARANTINED, IPAM_UNACKNOWLEDGED, IPAM_RESERVED, IPAM_FOREIGN };
 enum ipam_address_state ipam_lookup(const struct ipam *, const struct in6_addr *, uint64_t *generation);
+/* Each address in use, in any order, then each quarantined one, oldest first within a family.  'cb' must not change the
+ * object. */
 void ipam_for_each(const struct ipam *,
                    void (*cb)(const struct ipam_address *, enum ipam_address_state, long long int since, void *aux), void *aux);
 

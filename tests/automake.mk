@@ -55,6 +55,16 @@ tests_unit_test_ovsdb_SOURCES = tests/unit/test-ovsdb.c tests/unit/ovs-sandbox.c
 tests_unit_test_ovsdb_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/controller
 tests_unit_test_ovsdb_LDADD = controller/libcontroller.la $(UNIT_LDADD)
 
+UNIT_TESTS += tests/unit/test-journal
+tests_unit_test_journal_SOURCES = tests/unit/test-journal.c
+tests_unit_test_journal_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_journal_LDADD = $(UNIT_LDADD)
+
+UNIT_TESTS += tests/unit/test-ipam
+tests_unit_test_ipam_SOURCES = tests/unit/test-ipam.c
+tests_unit_test_ipam_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_ipam_LDADD = controller/libcontroller.la $(UNIT_LDADD)
+
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 
