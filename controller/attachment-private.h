@@ -1,0 +1,95 @@
+#ifndef SLUICE_ATTACHMENT_PRIVATE_H
+#define SLUICE_ATTACHMENT_PRIVATE_H 1
+
+/* What attachment.c (table and requests), attachment-step.c (progress of one attachment) and attachment-record.c (journal)
+ * share.  For nobody else. */
+
+#include "attachment.h"
+
+#include "bitmap.h"
+#include "ipam.h"
+#include "bitmap.h"
+#include "flow.h"
+#include "openvswitch/shash.h"
+#include "ovsdb.h"
+
+enum record_op { RECORD_ADD, RECORD_UP, RECORD_DEL, RECORD_MTU };
+
+struct tombstone {
+    struct hmap_node hmap_node;         /* In 'tombstones'. */
+    struct ovs_list list_node;          /* In 'tombstone_order', oldest first. */
+    char *network, *container_id, *ifname;
+    long long int time;
+};
+
+/* An address in quarantine, as the journal has it. */
+struct old_address {
+    struct hmap_node node;              /* In 'old_addresses'. */
+    struct ipam_address address;
+    long long int since;
+};
+
+struct waiter {
+    struct ovs_list node;               /* In the attachment's 'waiters'. */
+    uint64_t request;
+    bool gc;
+};
+
+struct gc {
+    struct ovs_list node;               /* In 'gcs'. */
+    uint64_t request;
+    size_t n_left;
+    char *errors;                       /* NULL: none. */
+};
+
+struct attachments {
+    struct ipam *ipam;
+    char *boot_id;
+    struct hmap by_key, by_id;
+    struct ovs_list busy, effects, gcs;
+    struct shash host_names, owners;    /* Taken ones. */
+    unsigned long *ofports;             /* Bitmap of taken ones. */
+    uint32_t next_ofport;
+    uint64_t next_id;
+    size_t counts[ATTACHMENT_REMOVING + 1];
+    size_t n_stuck;
+
+    struct inet_prefix pools[IPAM_MAX_ADDRS];
+    size_t n_pools;
+    char *why_not;                      /* NULL: ready. */
+    uint16_t mtu;
+
+    struct hmap tombstones;
+    struct ovs_list tombstone_order;
+    struct hmap old_addresses;          /* Only until attachments_recover(). */
+    struct ipam_address *unacked;       /* Until attachments_dataplane_clean(). */
+    size_t n_unacked, allocated_unacked;
+};
+
+/* attachment.c */
+struct attachment *attachment_create_(struct attachments *, const char *network, const char *container_id,
+                                      const char *ifname);
+void attachment_insert_(struct attachment *, enum attachment_state);    /* Into the table. */
+void attachment_forget_(struct attachment *);                           /* Out of it, with all its numbers. */
+void attachment_unkey_(struct attachment *);
+void attachment_set_state_(struct attachment *, enum attachment_state);
+struct attachment *attachment_find_(const struct attachments *, const char *network, const char *container_id,
+                                    const char *ifname);
+void attachment_take_numbers_(struct attachment *);                     /* Claims those that it has. */
+struct attachment_effect *attachment_emit_(struct attachments *, struct attachment *, enum attachment_effect_type);
+void attachment_reply_(struct attachments *, uint64_t request, enum cni_code, const char *message);
+void tombstone_add_(struct attachments *, const char *network, const char *container_id, const char *ifname,
+                    long long int time);
+void attachments_gc_left_(struct attachments *, uint64_t request, const char *error);
+
+/* attachment-step.c */
+void attachment_advance_(struct attachment *, long long int now);       /* May free it. */
+void attachment_remove_(struct attachment *, bool trash, long long int now);    /* May free it. */
+void attachment_fail_(struct attachment *, long long int now, enum cni_code, const char *format, ...)
+    OVS_PRINTF_FORMAT(4, 5);                                            /* May free it. */
+void attachment_follow_mtu_(struct attachment *);
+
+/* attachment-record.c */
+void attachment_record_(struct attachment *, enum record_op, long long int now);
+
+#endif /* controller/attachment-private.h */

@@ -1,0 +1,228 @@
+#ifndef SLUICE_ATTACHMENT_H
+#define SLUICE_ATTACHMENT_H 1
+
+/* The life cycle of a pod's port, from CNI ADD to the last trace of its DEL.
+ *
+ * A core of decisions without I/O and without a clock: events go in, with their time ('now': milliseconds of the wall clock),
+ * and effects come out of a queue that the shell around it (dataplane.h, or the simulator in tests/sim) empties after each
+ * event with attachments_pop().  It also decides the addresses (ipam.h) and the numbers: the OpenFlow port, the host end's
+ * name and the MAC.
+ *
+ * An attachment is known by (network, container id, interface name) and from inside by its 'id', which is never used again.
+ *
+ *   ADD   record in the journal -> link -> OVSDB port, configuration inside the pod and flows side by side -> reply.
+ *         Success is replied only when the port is up with its number, the flows are acknowledged, the pod is configured and
+ *         the record is on the disk.  A failure undoes everything that was done, in reverse, before its error is replied.
+ *   DEL   flows, port and address go, the removal is recorded, the link goes to the trash.  Success is replied when the
+ *         flows' removal is acknowledged, the port is out of the database and the record is written; the link follows.
+ *         Flows and port that cannot go because Open vSwitch is away do not hold a DEL for ever: what is recorded as
+ *         removed goes before anything else when it is back.
+ *
+ * An address leaves its quarantine only after flows and port of its owner are known to be gone.  OpenFlow port numbers
+ * go round, so that one is used again as late as possible, and never before the old one's removal is acknowledged.
+ *
+ * A DEL leaves a tombstone: an ADD whose plugin was started before that DEL comes too late and fails (acceptance D10).
+ *
+ * Journal: each record is one JSON object with "op":
+ *   add   everything that a restart needs; "up": its ADD was answered; "mtu": it was changed; "del": it is gone
+ *   meta, tomb, free   only in a compacted journal: counters, tombstones, addresses in quarantine
+ * After a restart what was not "up" is undone, and after a reboot (another boot id) everything is, because no network
+ * namespace outlives one. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cni-wire.h"
+#include "error.h"
+#include "inet.h"
+#include "openvswitch/hmap.h"
+#include "openvswitch/list.h"
+#include "openvswitch/types.h"
+#include "pod-link.h"
+
+struct attachments;
+struct ipam;
+struct journal_record;
+
+#define ATTACHMENT_ADD_TIMEOUT_MS 30000
+#define ATTACHMENT_DEL_TIMEOUT_MS 8000          /* Also of an undo. */
+#define ATTACHMENT_GC_MIN_AGE_MS 1000
+#define ATTACHMENT_TOMBSTONE_MS 600000
+#define ATTACHMENT_MAX_TOMBSTONES 4096
+#define ATTACHMENT_MAX 32768                    /* Far above the ports that OpenFlow numbers leave useful. */
+
+/* st_dev and st_ino of a network namespace; {0, 0}: not known. */
+struct netns_id {
+    uint64_t dev, ino;
+};
+
+enum attachment_state {
+    ATTACHMENT_WAITING,                 /* ADD came, but the node is not ready or has no pool yet. */
+    ATTACHMENT_ADDING,
+    ATTACHMENT_UP,
+    ATTACHMENT_REMOVING,
+};
+
+/* What there is of one of its parts. */
+enum attachment_step { STEP_NONE, STEP_DOING, STEP_DONE, STEP_UNDOING };
+
+struct attachment_ip {
+    struct inet_prefix prefix;          /* As the pod sees it. */
+    bool has_gateway;
+    struct in6_addr gateway;
+    uint64_t generation;                /* 0: delegated. */
+};
+
+struct attachment {
+    /* For the shell to read. */
+    uint64_t id;
+    char *network, *container_id, *ifname;
+    char *netns;                        /* Path, as the runtime gave it. */
+    char *pod_namespace, *pod_name, *pod_uid;           /* NULL outside Kubernetes. */
+    char *owner;                        /* Of its flows: "Pod/NAMESPACE/NAME/IFNAME". */
+    char host_name[16];
+    ofp_port_t ofport;
+    struct eth_addr mac, host_mac;
+    uint16_t mtu;
+    struct attachment_ip *ips;
+    size_t n_ips;
+    struct pod_link_route *routes;      /* Of a delegated IPAM. */
+    size_t n_routes;
+    bool delegated;
+    long long int created;
+    enum attachment_state state;
+    enum attachment_step link, conf, port, flows;
+    uint64_t add_request;               /* Of the ADD that is under way; 0: none. */
+
+    /* Private to attachment*.c. */
+    unsigned int ref_count;
+    struct attachments *table;
+    struct hmap_node key_node;          /* In 'by_key' while 'keyed'. */
+    struct hmap_node id_node;
+    struct ovs_list busy_node;          /* In 'busy' unless it is up. */
+    bool keyed;
+    uint16_t mtu_wish;                  /* 0: the node's. */
+    bool mac_wished;
+    struct in6_addr *wishes;            /* Fixed addresses. */
+    size_t n_wishes;
+    struct netns_id netns_id;
+    char *boot_id;
+    bool recorded;                      /* "add" is in the journal. */
+    bool recording, unrecording;        /* A record is on its way. */
+    bool unrecorded;                    /* "del" is in the journal. */
+    bool stuck;                         /* "del" could not be written: tried again with the next record that can. */
+    bool up_recorded;
+    uint64_t seqno;                     /* Of the "add" in the journal. */
+    bool synced;
+    bool held;                          /* IPAM holds its addresses. */
+    bool seen;                          /* Flows or port have been declared: its addresses need quarantine. */
+    bool replied;                       /* Its removal was answered: only background work is left. */
+    bool trash;                         /* The link may go by group. */
+    bool deleting;                      /* The link is being deleted on its own. */
+    uint16_t mtu_pending;               /* A change of the link under way. */
+    long long int deadline;
+    enum cni_code fail_code;
+    char *fail_message;
+    struct ovs_list waiters;            /* DELs and GCs. */
+};
+
+/* Effects. ------------------------------------------------------------------------------------------------------- */
+
+enum attachment_effect_type {
+    ATTACHMENT_JOURNAL,                 /* Append 'record'; answer with attachments_journaled(). */
+    ATTACHMENT_LINK_CREATE,             /* Answer these with attachments_link_done(). */
+    ATTACHMENT_LINK_CONFIGURE,
+    ATTACHMENT_LINK_MTU,                /* To 'mtu'. */
+    ATTACHMENT_LINK_DELETE,             /* Now; answer with attachments_link_gone(). */
+    ATTACHMENT_LINK_TRASH,              /* When it suits; answer with attachments_link_gone() when it is really gone. */
+    ATTACHMENT_PORT_SET,                /* Answer these with attachments_port_done() ... */
+    ATTACHMENT_PORT_REMOVE,
+    ATTACHMENT_FLOWS_SET,               /* ... and attachments_flows_done(). */
+    ATTACHMENT_FLOWS_REMOVE,
+    ATTACHMENT_CHECK,                   /* Look at kernel, database and switch; answer with attachments_checked(). */
+    ATTACHMENT_REPLY,                   /* 'reply' to 'request'. */
+};
+
+struct attachment_effect {
+    enum attachment_effect_type type;
+    uint64_t request;                   /* CHECK, REPLY. */
+    struct attachment *attachment;      /* A reference; NULL for some REPLYs. */
+    uint64_t ticket;                    /* JOURNAL. */
+    char *record;                       /* JOURNAL: text, without its end. */
+    size_t record_size;
+    uint16_t mtu;                       /* LINK_MTU. */
+    struct cni_reply reply;
+    struct ovs_list node;               /* Private. */
+};
+
+/* The next effect, to be freed by attachment_effect_destroy(); NULL: none. */
+struct attachment_effect *attachments_pop(struct attachments *);
+void attachment_effect_destroy(struct attachment_effect *);
+
+/* Life. ---------------------------------------------------------------------------------------------------------- */
+
+/* 'ipam' stays the caller's and must outlive it; 'boot_id' is /proc/sys/kernel/random/boot_id. */
+struct attachments *attachments_create(struct ipam *, const char *boot_id);
+void attachments_destroy(struct attachments *);
+
+/* At start-up: each record of the journal in turn, then attachments_recover(), which declares what is up and undoes the rest.
+ * A record that cannot be understood fails with EPROTO, an address held twice with EEXIST. */
+int attachments_replay(struct attachments *, const void *payload, size_t size, struct error *);
+int attachments_recover(struct attachments *, long long int now, struct error *);
+/* Flows and ports that nobody declares are known to be gone: addresses that were in quarantine at the start need not wait
+ * for that any more. */
+void attachments_dataplane_clean(struct attachments *);
+
+/* Configuration. ------------------------------------------------------------------------------------------------- */
+
+/* NULL: ADDs are carried out; else why they wait ("Open vSwitch does not answer"). */
+void attachments_set_ready(struct attachments *, const char *why_not, long long int now);
+int attachments_set_pools(struct attachments *, const struct inet_prefix *, size_t, long long int now, struct error *);
+/* Of new pods, and of those that run unless their ADD asked for an own one. */
+void attachments_set_mtu(struct attachments *, uint16_t mtu, long long int now);
+
+/* Requests.  Each is answered by one ATTACHMENT_REPLY unless the client went.  Request numbers are never 0. ------- */
+
+/* 'started' is when the plugin was started (not later than 'now'). */
+void attachments_add(struct attachments *, uint64_t request, const struct cni_request *, struct netns_id,
+                     long long int started, long long int now);
+void attachments_del(struct attachments *, uint64_t request, const struct cni_request *, long long int now);
+void attachments_check(struct attachments *, uint64_t request, const struct cni_request *);
+void attachments_gc(struct attachments *, uint64_t request, const struct cni_request *, long long int now);
+/* The connection of 'request' is gone: its ADD is undone. */
+void attachments_client_gone(struct attachments *, uint64_t request, long long int now);
+
+/* Answers to effects.  'why' is NULL for success.  An unknown 'id' is fine. --------------------------------------- */
+
+void attachments_journaled(struct attachments *, uint64_t ticket, uint64_t seqno, const char *why, long long int now);
+void attachments_journal_synced(struct attachments *, uint64_t seqno, long long int now);
+void attachments_link_done(struct attachments *, uint64_t id, enum attachment_effect_type, int error_code, const char *why,
+                           const struct eth_addr *host_mac, long long int now);
+void attachments_link_gone(struct attachments *, uint64_t id, long long int now);
+/* The port is up or, for one that is being removed, gone; or it was refused. */
+void attachments_port_done(struct attachments *, uint64_t id, const char *why, long long int now);
+void attachments_flows_done(struct attachments *, uint64_t id, const char *why, long long int now);
+void attachments_checked(struct attachments *, uint64_t request, enum cni_code, const char *why);
+
+/* Time. */
+void attachments_run(struct attachments *, long long int now);
+long long int attachments_next_timeout(const struct attachments *);     /* LLONG_MAX: none. */
+
+/* Looking at it. ------------------------------------------------------------------------------------------------- */
+
+size_t attachments_count(const struct attachments *, enum attachment_state);
+const struct attachment *attachments_find(const struct attachments *, const char *network, const char *container_id,
+                                          const char *ifname);
+const struct attachment *attachments_get(const struct attachments *, uint64_t id);
+void attachments_for_each(const struct attachments *, void (*cb)(const struct attachment *, void *aux), void *aux);
+/* Those that are not up: what the shell has to watch. */
+void attachments_for_each_busy(const struct attachments *, void (*cb)(const struct attachment *, void *aux), void *aux);
+
+/* Everything that the journal must hold, for journal_rewrite(); freed by attachments_free_snapshot().  After the rewrite call
+ * attachments_rewritten() with the journal's seqno. */
+void attachments_snapshot(const struct attachments *, long long int now, struct journal_record **, size_t *n);
+void attachments_free_snapshot(struct journal_record *, size_t n);
+void attachments_rewritten(struct attachments *, long long int now);
+
+#endif /* controller/attachment.h */
