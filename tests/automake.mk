@@ -64,6 +64,10 @@ UNIT_TESTS += tests/unit/test-ipam
 tests_unit_test_ipam_SOURCES = tests/unit/test-ipam.c
 tests_unit_test_ipam_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_ipam_LDADD = controller/libcontroller.la $(UNIT_LDADD)
+UNIT_TESTS += tests/unit/test-attachment
+tests_unit_test_attachment_SOURCES = tests/unit/test-attachment.c
+tests_unit_test_attachment_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_attachment_LDADD = controller/libcontroller.la $(UNIT_LDADD)
 
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
