@@ -47,8 +47,7 @@ namespace_is_free(const struct attachment *a)
     }
     LIST_FOR_EACH (old, busy_node, &a->table->busy) {
         if (old != a && old->state == ATTACHMENT_REMOVING && old->link != STEP_NONE
-            && old->netns_id.ino == a->netns_id.ino && old->netns_id.dev == a->netns_id.dev
-            && !strcmp(old->ifname, a->ifname)) {
+            && netns_id_equals(&old->netns_id, &a->netns_id) && !strcmp(old->ifname, a->ifname)) {
             is_free = false;
             if (old->link == STEP_UNDOING && !old->deleting) {
                 old->deleting = true;

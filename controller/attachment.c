@@ -722,11 +722,12 @@ remove_for(struct attachment *a, uint64_t request, bool gc, long long int now)
 }
 
 void
-attachments_del(struct attachments *t, uint64_t request, const struct cni_request *rq, long long int now)
+attachments_del(struct attachments *t, uint64_t request, const struct cni_request *rq, long long int when,
+                long long int now)
 {
     struct attachment *a = attachment_find_(t, rq->network, rq->container_id, rq->ifname);
-    tombstone_add_(t, rq->network, rq->container_id, rq->ifname, now);
-    if (a) {
+    tombstone_add_(t, rq->network, rq->container_id, rq->ifname, when);
+    if (a && a->created <= when) {
         remove_for(a, request, false, now);
     } else {
         attachment_reply_(t, request, CNI_OK, NULL);

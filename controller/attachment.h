@@ -36,6 +36,7 @@
 #include "cni-wire.h"
 #include "error.h"
 #include "inet.h"
+#include "netns.h"
 #include "openvswitch/hmap.h"
 #include "openvswitch/list.h"
 #include "openvswitch/types.h"
@@ -51,11 +52,6 @@ struct journal_record;
 #define ATTACHMENT_TOMBSTONE_MS 600000
 #define ATTACHMENT_MAX_TOMBSTONES 4096
 #define ATTACHMENT_MAX 32768                    /* Far above the ports that OpenFlow numbers leave useful. */
-
-/* st_dev and st_ino of a network namespace; {0, 0}: not known. */
-struct netns_id {
-    uint64_t dev, ino;
-};
 
 enum attachment_state {
     ATTACHMENT_WAITING,                 /* ADD came, but the node is not ready or has no pool yet. */
@@ -184,10 +180,12 @@ void attachments_set_mtu(struct attachments *, uint16_t mtu, long long int now);
 
 /* Requests.  Each is answered by one ATTACHMENT_REPLY unless the client went.  Request numbers are never 0. ------- */
 
-/* 'started' is when the plugin was started (not later than 'now'). */
+/* 'started' is when the plugin was started (not later than 'now'); the namespace {0, 0} is not known. */
 void attachments_add(struct attachments *, uint64_t request, const struct cni_request *, struct netns_id,
                      long long int started, long long int now);
-void attachments_del(struct attachments *, uint64_t request, const struct cni_request *, long long int now);
+/* 'when' the runtime wanted the DEL: 'now', or earlier for one from the spool, which an ADD that came later survives. */
+void attachments_del(struct attachments *, uint64_t request, const struct cni_request *, long long int when,
+                     long long int now);
 void attachments_check(struct attachments *, uint64_t request, const struct cni_request *);
 void attachments_gc(struct attachments *, uint64_t request, const struct cni_request *, long long int now);
 /* The connection of 'request' is gone: its ADD is undone. */

@@ -207,7 +207,7 @@ static void
 del(struct shell *s, uint64_t rq, const char *cid)
 {
     struct cni_request r = request(cid);
-    attachments_del(s->t, rq, &r, s->now);
+    attachments_del(s->t, rq, &r, s->now, s->now);
 }
 
 static const struct attachment *
@@ -342,6 +342,15 @@ START_TEST(test_twice)                  /* cni A8, D1, D2; matrix 5, 7, 11 */
     expect(s, "reply4=0");
     del(s, 5, "never");
     expect(s, "reply5=0");
+
+    s->now += 10;
+    add(s, 6, "a", 1);                  /* A DEL from the spool that is older (D5). */
+    run(s);
+    struct cni_request late = request("a");
+    attachments_del(s->t, 7, &late, s->now - 1, s->now);
+    run(s);
+    ck_assert_int_eq(s->replies[7].code, CNI_OK);
+    ck_assert_ptr_nonnull(find(s, "a"));
     shell_destroy(s);
 }
 END_TEST
