@@ -26,3 +26,6 @@ controller_libcontroller_la_SOURCES += \
 	controller/attachment.c controller/attachment.h controller/attachment-private.h \
 	controller/attachment-record.c \
 	controller/attachment-step.c
+controller_libcontroller_la_SOURCES += \
+	controller/cni-server.c controller/cni-server.h \
+	controller/worker.c controller/worker.h
