@@ -23,6 +23,7 @@ controller_libcontroller_la_SOURCES += \
 controller_libcontroller_la_SOURCES += \
 	controller/ipam.c controller/ipam.h \
 	controller/ipam-pool.c controller/ipam-pool.h
+controller_libcontroller_la_SOURCES += \
 	controller/attachment.c controller/attachment.h controller/attachment-private.h \
 	controller/attachment-record.c \
 	controller/attachment-step.c

@@ -87,7 +87,7 @@ int
 cni_server_create(const char *path, const struct cni_server_class *class, void *aux, struct cni_server **serverp,
                   struct error *error)
 {
-    int listener;
+    int listener = -1;
     int code = listen_unix(path, &listener, error);
     if (code) {
         return code;
