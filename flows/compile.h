@@ -3,11 +3,12 @@
 
 /* The flow compiler: objects in, flows out, pure.
  *
- * Each function appends to 'out' the flows of exactly one owner, which depend on nothing but its arguments.  So a change of
- * one object means one call and the difference of one owner's flows, however many others exist; a change of
+ * Each function appends to 'out' the flows of exactly one owner, which depend on nothing but its arguments.  So a
+ * change of one object means one call and the difference of one owner's flows, however many others exist; a change of
  * 'struct flow_local' means all of them again.  compile() is the sum, and the truth that increments must equal.
  *
- * No function here opens, reads, waits, asks for the time or for a random number; "make check" proves it from the symbols. */
+ * No function here opens, reads, waits, asks for the time or for a random number; "make check" proves it from the
+ * symbols. */
 
 #include "flow-input.h"
 #include "flow-set.h"

@@ -8,7 +8,8 @@
 #include "util.h"
 
 /* FNV-1a with 64 bits, folded to 56: http://www.isthe.com/chongo/tech/comp/fnv/, "Changing the FNV hash size".  Not one
- * of libopenvswitch's hashes, because these may differ between its versions and processors, and cookies stay in the switch. */
+ * of libopenvswitch's hashes, because these may differ between its versions and processors, and cookies stay in the
+ * switch. */
 static uint64_t
 fnv1a_56(const char *s)
 {
@@ -30,9 +31,9 @@ owner_is_kind(const char *owner, const char *kind)
 uint64_t
 cookie_from_owner(const char *owner)
 {
-#define COOKIE_KIND(NAME, VALUE, TEXT)                                  \
-    if (owner_is_kind(owner, TEXT)) {                                   \
-        return (uint64_t) VALUE << 56 | fnv1a_56(owner);                \
+#define COOKIE_KIND(NAME, VALUE, TEXT)                                                                                 \
+    if (owner_is_kind(owner, TEXT)) {                                                                                  \
+        return (uint64_t) VALUE << 56 | fnv1a_56(owner);                                                               \
     }
     COOKIE_KINDS
 #undef COOKIE_KIND

@@ -3,9 +3,9 @@
 
 /* Every flow has an owner, and the cookie leads to it.
  *
- * An owner is a text, "KIND/REST": "Base/forwarding", "Node/worker-2", "Pod/default/web-0/eth0".  Its cookie is 8 bits of
- * kind above 56 bits of a hash of the text.  So it is stable over restarts and independent of the order of events, and
- * a person sees from the first byte what sort of object a flow belongs to:
+ * An owner is a text, "KIND/REST": "Base/forwarding", "Node/worker-2", "Pod/default/web-0/eth0".  Its cookie is 8 bits
+ * of kind above 56 bits of a hash of the text.  So it is stable over restarts and independent of the order of events,
+ * and a person sees from the first byte what sort of object a flow belongs to:
  *
  *     0x01...  Base    the node itself; present without any object
  *     0x02...  Node    another node
@@ -15,9 +15,9 @@
 
 #include <stdint.h>
 
-#define COOKIE_KINDS                            \
-    COOKIE_KIND(BASE, 0x01, "Base")             \
-    COOKIE_KIND(NODE, 0x02, "Node")             \
+#define COOKIE_KINDS                                                                                                   \
+    COOKIE_KIND(BASE, 0x01, "Base")                                                                                    \
+    COOKIE_KIND(NODE, 0x02, "Node")                                                                                    \
     COOKIE_KIND(POD, 0x03, "Pod")
 
 enum cookie_kind {

@@ -13,8 +13,8 @@
 #include "pipeline.h"
 #include "util.h"
 
-/* 'struct ofpact' remembers in 'raw' in which of several encodings it came over the wire.  That is no difference in meaning,
- * and would make what the switch dumps unequal to what was compiled. */
+/* 'struct ofpact' remembers in 'raw' in which of several encodings it came over the wire.  That is no difference in
+ * meaning, and would make what the switch dumps unequal to what was compiled. */
 static void
 forget_encoding(struct ofpact *ofpacts, size_t ofpacts_len)
 {

@@ -3,8 +3,8 @@
 
 /* Flows as values.
  *
- * 'struct flow_entry' is one OpenFlow flow: key (table, priority, match) and content (cookie, actions).  It is immutable
- * and reference counted, so that a compiled flow, the desired state and the installed state share one copy.
+ * 'struct flow_entry' is one OpenFlow flow: key (table, priority, match) and content (cookie, actions).  It is
+ * immutable and reference counted, so that a compiled flow, the desired state and the installed state share one copy.
  * 'struct flow_set' is what one call of the compiler writes: the flows, groups and meters of one owner. */
 
 #include <stdbool.h>
@@ -34,7 +34,8 @@ void flow_entry_unref(struct flow_entry *);
 bool flow_entry_same_key(const struct flow_entry *, const struct flow_entry *);
 /* Same key, cookie and actions. */
 bool flow_entry_equal(const struct flow_entry *, const struct flow_entry *);
-/* "table=50(L3_FORWARD), priority=..., cookie=..., MATCH actions=..."; without 'names' what "ovs-ofctl parse-flows" reads. */
+/* "table=50(L3_FORWARD), priority=..., cookie=..., MATCH actions=..."; without 'names' what "ovs-ofctl parse-flows"
+ * reads. */
 void flow_entry_format(const struct flow_entry *, bool names, struct ds *);
 /* Total order for output: table, priority descending, match text. */
 int flow_entry_compare(const struct flow_entry *, const struct flow_entry *);

@@ -78,8 +78,8 @@ priority_key(uint8_t table_id, uint16_t priority)
 }
 
 /* The range of prefix lengths is free of others. */
-#define PRIORITY(TABLE, NAME, VALUE, TEXT)                                                                      \
-    BUILD_ASSERT_DECL(TABLE_##TABLE != TABLE_L3_FORWARD || VALUE <= PRIORITY_L3_FORWARD_PEER                    \
+#define PRIORITY(TABLE, NAME, VALUE, TEXT)                                                                             \
+    BUILD_ASSERT_DECL(TABLE_##TABLE != TABLE_L3_FORWARD || VALUE <= PRIORITY_L3_FORWARD_PEER                           \
                       || VALUE > PRIORITY_L3_FORWARD_PEER + 128);
 PRIORITIES
 #undef PRIORITY
@@ -96,12 +96,12 @@ pipeline_priority_text(uint8_t table_id, uint16_t priority)
     return priority_lookup(priority_key(table_id, priority), true);
 }
 
-/* Fields: each fits into its store, is written before it is read, and shares no bit with another.  The sum of masks equals
- * their union exactly when no bit is in two of them. */
+/* Fields: each fits into its store, is written before it is read, and shares no bit with another.  The sum of masks
+ * equals their union exactly when no bit is in two of them. */
 
-#define FIELD(NAME, STORE, OFS, N, WRITER, READER, MEANING)                                             \
-    BUILD_ASSERT_DECL((N) >= 1 && (OFS) + (N) <= 32);                                                   \
-    BUILD_ASSERT_DECL((int) TABLE_##WRITER <= (int) TABLE_##READER);                                    \
+#define FIELD(NAME, STORE, OFS, N, WRITER, READER, MEANING)                                                            \
+    BUILD_ASSERT_DECL((N) >= 1 && (OFS) + (N) <= 32);                                                                  \
+    BUILD_ASSERT_DECL((int) TABLE_##WRITER <= (int) TABLE_##READER);                                                   \
     BUILD_ASSERT_DECL(MFF_##STORE == MFF_METADATA || (MFF_##STORE >= MFF_REG0 && MFF_##STORE <= MFF_REG15));
 FIELDS(FIELD)
 #undef FIELD
@@ -109,14 +109,14 @@ FIELDS(FIELD)
 #define MASK(OFS, N) (((UINT64_C(1) << (N)) - 1) << (OFS))
 #define SUM(NAME, STORE, OFS, N, WRITER, READER, MEANING) + (MFF_##STORE == (int) under_test ? MASK(OFS, N) : 0)
 #define UNION(NAME, STORE, OFS, N, WRITER, READER, MEANING) | (MFF_##STORE == (int) under_test ? MASK(OFS, N) : 0)
-#define NO_OVERLAP_IN(STORE)                                            \
-    {                                                                   \
-        enum { under_test = MFF_##STORE };                              \
-        BUILD_ASSERT((0 FIELDS(SUM)) == (0 FIELDS(UNION)));             \
+#define NO_OVERLAP_IN(STORE)                                                                                           \
+    {                                                                                                                  \
+        enum { under_test = MFF_##STORE };                                                                             \
+        BUILD_ASSERT((0 FIELDS(SUM)) == (0 FIELDS(UNION)));                                                            \
     }
 
 static const struct flow_field_info infos[N_FLOW_FIELDS] = {
-#define FIELD(NAME, STORE, OFS, N, WRITER, READER, MEANING)                                     \
+#define FIELD(NAME, STORE, OFS, N, WRITER, READER, MEANING)                                                            \
     [FIELD_##NAME] = { #NAME, MFF_##STORE, OFS, N, TABLE_##WRITER, TABLE_##READER, MEANING },
     FIELDS(FIELD)
 #undef FIELD

@@ -3,22 +3,22 @@
 
 /* The pipeline on br-int, as one list.
  *
- * Everything that knows of tables comes from here: the enum, the names that OVS shows, the order check (a flow only goes to a
- * later table), flows/PIPELINE.md.  Numbers are fixed for ever, with gaps for what is to come; they depend on no feature.
- * Each table is one file, flows/table-NAME.c.  Registers and priorities: flows/fields.h. */
+ * Everything that knows of tables comes from here: the enum, the names that OVS shows, the order check (a flow only
+ * goes to a later table), flows/PIPELINE.md.  Numbers are fixed for ever, with gaps for what is to come; they depend
+ * on no feature. Each table is one file, flows/table-NAME.c.  Registers and priorities: flows/fields.h. */
 
 #include <stdbool.h>
 #include <stdint.h>
 
 /* TABLE(NUMBER, NAME, DECIDES), in the order in which a packet meets them. */
-#define PIPELINE                                                                                                        \
-    TABLE(0, CLASSIFY, "The network and the kind of source: a pod, the tunnel, the gateway port.  An unknown port drops.")  \
-    TABLE(2, SPOOF_GUARD, "A pod may only use its own MAC and addresses, and only what a host has to send.")            \
-    TABLE(4, ARP_ND, "Answers ARP and neighbour solicitation on the spot; nothing of either goes further.")             \
-    TABLE(5, ND_ANSWER, "Nothing: the second half of the answer to a neighbour solicitation.")                          \
-    TABLE(50, L3_FORWARD, "Where to: a local pod, a peer's pods, the node itself, outside.  Looks only at (network, address).")  \
-    TABLE(51, TRANSIT, "Which kind of source may go to which kind of destination; counts the hop and answers an expired one; measures the size.")  \
-    TABLE(52, MTU, "What is larger than the pods' MTU is answered with ICMP instead of being lost.")                    \
+#define PIPELINE                                                                                                       \
+    TABLE(0, CLASSIFY, "The network and the kind of source: a pod, the tunnel, the gateway port; drops from others.")  \
+    TABLE(2, SPOOF_GUARD, "A pod may only use its own MAC and addresses, and only what a host has to send.")           \
+    TABLE(4, ARP_ND, "Answers ARP and neighbour solicitation on the spot; nothing of either goes further.")            \
+    TABLE(5, ND_ANSWER, "Nothing: the second half of the answer to a neighbour solicitation.")                         \
+    TABLE(50, L3_FORWARD, "Where to, by (network, address): a local pod, a peer's pods, the node itself, outside.")    \
+    TABLE(51, TRANSIT, "Which kind of source may go to which kind of destination; counts hops; measures the size.")    \
+    TABLE(52, MTU, "What is larger than the pods' MTU is answered with ICMP instead of being lost.")                   \
     TABLE(72, OUTPUT, "Sends.")
 
 enum pipeline_table {
@@ -37,8 +37,8 @@ bool pipeline_table_from_name(const char *name, uint8_t *table_id);
  *     for (int t = pipeline_next_table(0); t >= 0; t = pipeline_next_table(t + 1)) */
 int pipeline_next_table(int from);
 
-/* What the flows of this table and priority are for, and the text of the drop if they drop: "VLAN", "drop: ...".  NULL if no
- * such priority is in the list.  So a counter can always be named. */
+/* What the flows of this table and priority are for, and the text of the drop if they drop: "VLAN", "drop: ...".  NULL
+ * if no such priority is in the list.  So a counter can always be named. */
 const char *pipeline_priority_name(uint8_t table_id, uint16_t priority);
 const char *pipeline_priority_text(uint8_t table_id, uint16_t priority);
 

@@ -1,7 +1,7 @@
 /* Table 4, ARP_ND.
  *
- * Decides:  which ARP requests and neighbour solicitations br-int answers, always with the router's MAC, out of the port that
- *           they came from.  Nothing is ever flooded, and neither ARP nor ND goes any further.
+ * Decides:  which ARP requests and neighbour solicitations br-int answers, always with the router's MAC, out of the
+ *           port that they came from.  Nothing is ever flooded, and neither ARP nor ND goes any further.
  * From:     SPOOF_GUARD for pods, CLASSIFY for the gateway port.
  * Reads:    NETWORK, SOURCE, ARP, ND.
  * Writes:   SWAP, and the answer in place of the question.

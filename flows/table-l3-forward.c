@@ -7,8 +7,8 @@
  * Writes:   DEST, OUT_PORT, both MACs, the tunnel's key and destination.
  * To:       TRANSIT.
  *
- * The longest prefix wins: one address, the node's own pod CIDR (without a pod: a drop, nobody else has it), the peers' CIDRs
- * by length, everything else. */
+ * The longest prefix wins: one address, the node's own pod CIDR (without a pod: a drop, nobody else has it), the
+ * peers' CIDRs by length, everything else. */
 
 #include <config.h>
 
@@ -101,7 +101,8 @@ send_to_tunnel(const struct flow_local *local, const struct flow_peer *peer, str
     send_to(b, DEST_TUNNEL, local->tunnel_port, local->router_mac, local->router_mac);
 }
 
-/* A peer behind a tunnel that this node does not have is a drop: by the default route its pods would see the node's address. */
+/* A peer behind a tunnel that this node does not have is a drop: by the default route its pods would see the node's
+ * address. */
 void
 table_l3_forward_peer(const struct flow_local *local, const struct flow_peer *peer, struct build *b)
 {

@@ -6,8 +6,8 @@
  * Writes:   nothing.
  * To:       OUTPUT.
  *
- * The gateway port has the pods' MTU, so the node's own stack has refused, or answered, what is too big before it came here;
- * and it would not believe an answer that bears its own address. */
+ * The gateway port has the pods' MTU, so the node's own stack has refused, or answered, what is too big before it came
+ * here; and it would not believe an answer that bears its own address. */
 
 #include <config.h>
 

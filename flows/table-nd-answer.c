@@ -1,7 +1,8 @@
 /* Table 5, ND_ANSWER.
  *
  * Decides:  nothing: it is the second half of ARP_ND's answer to a neighbour solicitation.  OVS lets a flow write an
- *           advertisement's link-layer address only if it matches an advertisement, and ARP_ND matches the solicitation.
+ *           advertisement's link-layer address only if it matches an advertisement, and ARP_ND matches the
+ *           solicitation.
  * From:     ARP_ND.
  * Reads:    the ICMPv6 type.
  * Writes:   the target's link-layer address.

@@ -1,6 +1,7 @@
 /* Table 2, SPOOF_GUARD.
  *
- * Decides:  whether a pod may send this at all.  A whitelist: its MAC with its addresses, ARP and ND for them, nothing else.
+ * Decides:  whether a pod may send this at all.  A whitelist: its MAC with its addresses, ARP and ND for them, nothing
+ *           else.
  * From:     CLASSIFY, for pods only.
  * Reads:    in_port and the frame.
  * Writes:   nothing.
@@ -9,13 +10,14 @@
  * The whitelist alone is the guard; the drops above and below it only say what it was, so that a counter explains.
  *
  * - All IP goes to the router's MAC: pods have host routes (/32, /128) only, so there is no reason for another.  That
- *   excludes multicast and broadcast, and makes every frame a pod gets one that was routed: its hop limit is at most 254, so ND
- *   that was smuggled past this table (in a fragment, whose type OVS does not show) is invalid for who gets it (RFC 4861, 6980).
+ *   excludes multicast and broadcast, and makes every frame a pod gets one that was routed: its hop limit is at most
+ *   254, so ND that was smuggled past this table (in a fragment, whose type OVS does not show) is invalid for who gets
+ *   it (RFC 4861, 6980).
  * - Fragments are known by their addresses only.  They pass here, and the drops by port do not see them.
- * - LLC is another ethertype for OVS (0x05ff) and drops.  SNAP with an Ethernet type is parsed as that type, so IP inside it
- *   must pass the same whitelist; there is no telling it apart, and no need.
- * - The link-local address of the modified EUI-64 form (RFC 4291, appendix A) is a source of neighbour solicitation only: Linux
- *   probes a router that it knows from there.
+ * - LLC is another ethertype for OVS (0x05ff) and drops.  SNAP with an Ethernet type is parsed as that type, so IP
+ *   inside it must pass the same whitelist; there is no telling it apart, and no need.
+ * - The link-local address of the modified EUI-64 form (RFC 4291, appendix A) is a source of neighbour solicitation
+ *   only: Linux probes a router that it knows from there.
  * - Solicitation must carry the source's MAC as an option, because ARP_ND turns that option into the answer's. */
 
 #include <config.h>

@@ -12,8 +12,9 @@
  *     GATEWAY       pass       pass       drop       drop
  *     ROUTER        pass       pass       pass       pass
  *
- * Each node is one hop.  br-int and the node's stack are one router together: br-int counts the hop unless the stack is on
- * either side, because the stack counts what it forwards, and what is delivered to the node, or comes from it, has no hop.
+ * Each node is one hop.  br-int and the node's stack are one router together: br-int counts the hop unless the stack
+ * is on either side, because the stack counts what it forwards, and what is delivered to the node, or comes from it,
+ * has no hop.
  *
  * Nothing leaves by the tunnel that came in by it, so there is no loop through it. */
 

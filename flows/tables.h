@@ -1,7 +1,8 @@
 #ifndef SLUICE_TABLES_H
 #define SLUICE_TABLES_H 1
 
-/* What each table contributes for each kind of owner.  Only compile.c calls these; "base" is the node without any object. */
+/* What each table contributes for each kind of owner.  Only compile.c calls these; "base" is the node without any
+ * object. */
 
 #include "build.h"
 #include "flow-input.h"
