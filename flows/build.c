@@ -66,7 +66,9 @@ match_field(struct match *match, enum flow_field field, uint32_t value)
 void
 match_no_vlan(struct match *match)
 {
-    match_set_dl_tci(match, htons(0));
+    /* As OpenFlow 1.5 can say it (the priority bits are nothing that a frame without a tag has), so that a dump gives
+     * back the same. */
+    match_set_dl_tci_masked(match, htons(0), htons(VLAN_CFI | VLAN_VID_MASK));
 }
 
 void

@@ -6,22 +6,63 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "flow.h"
 #include "hash.h"
 #include "openvswitch/dynamic-string.h"
 #include "openvswitch/ofp-actions.h"
 #include "openvswitch/ofp-table.h"
+#include "packets.h"
 #include "pipeline.h"
 #include "util.h"
 
-/* 'struct ofpact' remembers in 'raw' in which of several encodings it came over the wire.  That is no difference in
- * meaning, and would make what the switch dumps unequal to what was compiled. */
+/* What the switch dumps must equal what was compiled, byte for byte.  So differences without a meaning go away here,
+ * in both:
+ *
+ * - OpenFlow matches Ethernet packets as soon as a flow matches a field of theirs; the decoder says so in packet_type.
+ * - 'struct ofpact' remembers in 'raw' in which of several encodings it came over the wire.
+ * - Bytes behind the value and the mask of a set_field are whatever was in memory.
+ *
+ * Actions inside of others (ct, clone) will need the same as soon as a table uses them; tests/unit/test-flows.c would
+ * notice. */
+
+static bool
+matches_ethernet(const struct flow *masks)
+{
+    return (masks->dl_type || masks->vlans[0].tci || !eth_addr_is_zero(masks->dl_src)
+            || !eth_addr_is_zero(masks->dl_dst));
+}
+
 static void
-forget_encoding(struct ofpact *ofpacts, size_t ofpacts_len)
+init_minimatch(struct minimatch *minimatch, const struct match *match)
+{
+    if (matches_ethernet(&match->wc.masks) && !match->wc.masks.packet_type) {
+        struct match ethernet = *match;
+        match_set_default_packet_type(&ethernet);
+        minimatch_init(minimatch, &ethernet);
+    } else {
+        minimatch_init(minimatch, match);
+    }
+}
+
+static void
+clear_padding(struct ofpact_set_field *sf)
+{
+    size_t used = sf->field->n_bytes, padding = ROUND_UP(used, OFPACT_ALIGNTO) - used;
+
+    memset((uint8_t *) sf->value + used, 0, padding);
+    memset((uint8_t *) ofpact_set_field_mask(sf) + used, 0, padding);
+}
+
+static void
+make_canonical(struct ofpact *ofpacts, size_t ofpacts_len)
 {
     struct ofpact *a;
 
     OFPACT_FOR_EACH (a, ofpacts, ofpacts_len) {
         a->raw = -1;
+        if (a->type == OFPACT_SET_FIELD) {
+            clear_padding(ofpact_get_SET_FIELD(a));
+        }
     }
 }
 
@@ -35,11 +76,11 @@ flow_entry_create(uint8_t table_id, uint16_t priority, uint64_t cookie, const st
     entry->cookie = cookie;
     entry->priority = priority;
     entry->table_id = table_id;
-    minimatch_init(&entry->match, match);
+    init_minimatch(&entry->match, match);
     entry->hash = minimatch_hash(&entry->match, hash_2words(table_id, priority));
     entry->ofpacts = ofpacts_len ? xmemdup(ofpacts, ofpacts_len) : NULL;
     entry->ofpacts_len = ofpacts_len;
-    forget_encoding(entry->ofpacts, entry->ofpacts_len);
+    make_canonical(entry->ofpacts, entry->ofpacts_len);
     return entry;
 }
 

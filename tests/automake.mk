@@ -84,3 +84,22 @@ tests_system_test_pod_link_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/tests/uni
 tests_system_test_pod_link_LDADD = $(SYSTEM_LDADD)
 
 check_PROGRAMS += $(SYSTEM_TESTS)
+
+# The flow compiler: golden tests, and what Open vSwitch makes of the flows.
+FLOWS_LDADD = flows/libflows.la $(UNIT_LDADD)
+FLOWS_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/flows -I$(top_srcdir)/tests/golden
+check_PROGRAMS += tests/golden/golden
+tests_golden_golden_SOURCES = tests/golden/golden.c tests/golden/fixture.c tests/golden/fixture.h
+tests_golden_golden_CPPFLAGS = $(FLOWS_CPPFLAGS)
+tests_golden_golden_LDADD = $(FLOWS_LDADD)
+check_PROGRAMS += tests/unit/test-flows
+TESTS += tests/unit/test-flows
+tests_unit_test_flows_SOURCES = tests/unit/test-flows.c tests/golden/fixture.c tests/golden/fixture.h
+tests_unit_test_flows_CPPFLAGS = $(FLOWS_CPPFLAGS) -I$(top_srcdir)/tests/unit
+tests_unit_test_flows_LDADD = $(FLOWS_LDADD)
+GOLDENS = empty hybrid kernel networks overlay routed
+EXTRA_DIST += tests/golden/run $(GOLDENS:%=tests/golden/%.in) $(GOLDENS:%=tests/golden/%.flows)
+TESTS += tests/golden/run
+update-golden: tests/golden/golden
+	$(AM_TESTS_ENVIRONMENT) $(srcdir)/tests/golden/run --update
+.PHONY: update-golden

@@ -1,0 +1,34 @@
+#ifndef SLUICE_TESTS_GOLDEN_FIXTURE_H
+#define SLUICE_TESTS_GOLDEN_FIXTURE_H 1
+
+/* A 'struct flow_input' as text, for tests.  One object a line, "#" begins a comment, lists are separated by commas:
+ *
+ *     node NAME router-mac MAC gateway-mac MAC gateway-port PORT tunnel-port PORT|none mtu BYTES [nd-by-controller yes]
+ *     pod-cidr CIDR gateway ADDRESS
+ *     pod OWNER port PORT mac MAC addrs ADDRESS,... [network ID]
+ *     peer OWNER tunnel ADDRESS cidrs CIDR,...
+ *     peer OWNER reach gateway cidrs CIDR,...
+ */
+
+#include "error.h"
+#include "flow-input.h"
+
+#define FIXTURE_MAX_OBJECTS 64
+#define FIXTURE_MAX_LIST 4
+
+struct fixture {
+    struct flow_input input;            /* Points into the rest. */
+    struct inet_prefix pod_cidrs[FIXTURE_MAX_LIST];
+    struct in6_addr gateway_addrs[FIXTURE_MAX_LIST];
+    struct flow_pod pods[FIXTURE_MAX_OBJECTS];
+    struct in6_addr pod_addrs[FIXTURE_MAX_OBJECTS][FIXTURE_MAX_LIST];
+    struct flow_peer peers[FIXTURE_MAX_OBJECTS];
+    struct inet_prefix peer_cidrs[FIXTURE_MAX_OBJECTS][FIXTURE_MAX_LIST];
+    char *text;                         /* Owned; names point into it. */
+};
+
+/* Reads 'path'.  The caller destroys 'fixture', also after an error. */
+int fixture_load(const char *path, struct fixture *fixture, struct error *);
+void fixture_destroy(struct fixture *);
+
+#endif /* tests/golden/fixture.h */

@@ -1,0 +1,41 @@
+/* golden [--plain] FILE.in: compiles a fixture and prints its flows, sorted, one a line; with table names, or as
+ * "ovs-ofctl parse-flows" reads them. */
+
+#include <config.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "compile.h"
+#include "fixture.h"
+#include "openvswitch/dynamic-string.h"
+
+int
+main(int argc, char *argv[])
+{
+    bool plain = argc == 3 && !strcmp(argv[1], "--plain");
+    struct error error = ERROR_INIT;
+    struct fixture fixture;
+
+    if (argc != 2 + plain) {
+        fprintf(stderr, "usage: golden [--plain] FILE.in\n");
+        return 2;
+    }
+    if (fixture_load(argv[argc - 1], &fixture, &error)) {
+        fprintf(stderr, "golden: %s\n", error_message(&error));
+        error_clear(&error);
+        fixture_destroy(&fixture);
+        return EXIT_FAILURE;
+    }
+
+    struct flow_set set = FLOW_SET_INIT;
+    struct ds ds = DS_EMPTY_INITIALIZER;
+    compile(&fixture.input, &set);
+    flow_set_format(&set, !plain, &ds);
+    fputs(ds_cstr(&ds), stdout);
+    ds_destroy(&ds);
+    flow_set_destroy(&set);
+    fixture_destroy(&fixture);
+    return EXIT_SUCCESS;
+}
