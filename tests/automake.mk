@@ -69,6 +69,8 @@ tests_unit_test_attachment_SOURCES = tests/unit/test-attachment.c
 tests_unit_test_attachment_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_attachment_LDADD = controller/libcontroller.la $(UNIT_LDADD)
 
+include tests/lab/automake.mk
+
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 

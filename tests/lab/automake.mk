@@ -1,0 +1,14 @@
+# sluice-lab: a cluster of simulated nodes on one machine.  sluice-lab(1) tells how to use it.
+LABKIT = tests/lab/labkit/__init__.py tests/lab/labkit/cli.py tests/lab/labkit/cni.py tests/lab/labkit/kubelet.py \
+	tests/lab/labkit/layout.py tests/lab/labkit/netns.py tests/lab/labkit/node.py tests/lab/labkit/objects.py \
+	tests/lab/labkit/probe.py tests/lab/labkit/procs.py tests/lab/labkit/underlay.py
+EXTRA_DIST += tests/lab/sluice-lab $(LABKIT) tests/lab/test-labkit.py
+dist_man_MANS += tests/lab/sluice-lab.1
+
+# Static: it needs nothing of the root file system that it finds in a pod.  Without sanitizers: it is no part of the product.
+noinst_PROGRAMS += tests/lab/lab-pod
+tests_lab_lab_pod_SOURCES = tests/lab/lab-pod.c
+tests_lab_lab_pod_CFLAGS = -std=gnu11 $(WARN_CFLAGS)
+tests_lab_lab_pod_LDFLAGS = -all-static
+
+TESTS += tests/lab/test-labkit.py

@@ -1,0 +1,227 @@
+"""Scheduler and kubelet of a lab: a sandbox for each pod, ADD and DEL through the real plugin, the pod's status, and a
+responder (lab-pod) on its container ports.
+
+What runs is recorded in pods/NAMESPACE.NAME.json: the sandbox as the runtime knows it."""
+import concurrent.futures
+import contextlib
+import datetime
+import json
+import os
+import select
+import subprocess
+
+from . import cni, netns, procs
+from .layout import LabError, program, write_json
+from .node import Node
+from .objects import Store, key, label
+
+WORKERS = 16
+
+
+class Kubelet:
+    def __init__(self, lab, out):
+        self.lab = lab
+        self.store = Store(lab)
+        self.say = out
+
+    # --- the two verbs ---
+
+    def apply(self, items):
+        """Writes the objects, then starts all new pods side by side.  Raises after everything was tried."""
+        starting = []
+        with self.store.locked():
+            for item in sorted(items, key=lambda item: item["kind"] != "Namespace"):
+                item, what = self.store.admit(item)
+                if item["kind"] == "Pod":
+                    self._schedule(item)
+                    if not self.record(item):
+                        starting.append(item)
+                self.store.put(item)
+                self.say(f"{label(item)} {what}")
+        self._all(self.start_pod, starting)
+
+    def delete(self, keys):
+        """Namespaces take what is in them along."""
+        pods, others = [], []
+        for kind, namespace, name in keys:
+            if not self.store.get(kind, namespace, name):
+                raise LabError(f"there is no {kind} {namespace + '/' if namespace else ''}{name}")
+            if kind == "Namespace":
+                inside = [key(item) for item in self._everything() if item["metadata"].get("namespace") == name]
+                pods += [found for found in inside if found[0] == "Pod"]
+                others += [found for found in inside if found[0] != "Pod"]
+            (pods if kind == "Pod" else others).append((kind, namespace, name))
+        self._all(self.stop_pod, [self.store.get(*found) for found in dict.fromkeys(pods)])
+        for found in dict.fromkeys(others):
+            self.store.remove(*found)
+            self.say(f"{found[0].lower()} {found[1] + '/' if found[1] else ''}{found[2]} deleted")
+
+    def _everything(self):
+        return [item for kind in self._kinds() for item in self.store.all(kind)]
+
+    def _kinds(self):
+        return sorted({name.split(".", 1)[0] for name in os.listdir(self.lab.manifests()) if name.endswith(".json")})
+
+    def _all(self, function, pods):
+        errors = []
+        with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
+            for pod, done in [(pod, pool.submit(function, pod)) for pod in pods]:
+                try:
+                    self.say(done.result())
+                except (LabError, OSError) as error:
+                    errors.append(f"{label(pod)}: {error}")
+        if errors:
+            raise LabError("\n".join(errors))
+
+    # --- scheduler ---
+
+    def _schedule(self, pod):
+        """The node with the fewest pods, of those that fit nodeSelector; the first of equals."""
+        spec = pod.setdefault("spec", {})
+        if spec.get("nodeName"):
+            return
+        load = {node["metadata"]["name"]: 0 for node in self.store.all("Node")
+                if (spec.get("nodeSelector") or {}).items() <= node["metadata"].get("labels", {}).items()}
+        if not load:
+            raise LabError(f"{label(pod)}: no node fits its nodeSelector")
+        for other in self.store.all("Pod"):
+            if other["spec"].get("nodeName") in load:
+                load[other["spec"]["nodeName"]] += 1
+        spec["nodeName"] = min(load, key=lambda name: (load[name], [int(part) if part.isdigit() else 0
+                                                                     for part in name.split("-")]))
+
+    # --- one pod ---
+
+    def record_path(self, namespace, name):
+        return self.lab.path("pods", f"{namespace}.{name}"[:240] + ".json")
+
+    def record(self, pod):
+        try:
+            with open(self.record_path(*key(pod)[1:])) as file:
+                return json.load(file)
+        except FileNotFoundError:
+            return None
+
+    def start_pod(self, pod):
+        node_name = pod["spec"]["nodeName"]
+        if node_name not in self.lab.nodes():
+            raise LabError(f"node {node_name} is none of this lab")
+        node = Node(self.lab, node_name)
+        if pod["spec"].get("hostNetwork"):
+            sandbox = {"id": "", "node": node_name, "where": node.netns, "host_network": True}
+            addresses = [str(address) for address in self.lab.node_addresses(node_name)]
+        else:
+            sandbox = self._make_sandbox(pod, node_name)
+            addresses = self._attach(pod, node, sandbox)
+        try:
+            self._start_responder(pod, node, sandbox)
+            write_json(self.record_path(*key(pod)[1:]), sandbox)
+            self._write_status(pod, node_name, addresses)
+        except BaseException:
+            if not sandbox.get("host_network"):
+                cni.Runtime(node).delete(sandbox)
+                netns.delete(sandbox["where"])
+            raise
+        return f"{label(pod)} runs on {node_name}: {', '.join(addresses)}"
+
+    def _make_sandbox(self, pod, node_name):
+        identifier = os.urandom(32).hex()
+        where = self.lab.netns(f"pod-{identifier[:12]}")
+        _, namespace, name = key(pod)
+        netns.create(where)
+        return {"id": identifier, "node": node_name, "where": where, "netns": os.path.join(netns.NETNS_DIR, where),
+                "ifname": "eth0", "portMappings": port_mappings(pod),
+                "args": {"K8S_POD_NAMESPACE": namespace, "K8S_POD_NAME": name,
+                         "K8S_POD_INFRA_CONTAINER_ID": identifier, "K8S_POD_UID": pod["metadata"]["uid"]}}
+
+    def _attach(self, pod, node, sandbox):
+        """ADD; what it left after a failure is deleted as a runtime does."""
+        runtime = cni.Runtime(node)
+        try:
+            try:
+                result = runtime.add(sandbox)
+            except cni.CniError as error:
+                if error.code != cni.TRY_AGAIN:
+                    raise
+                node.run(["sluicectl", "-t", node.path("run"), "wait", "--for", "ready", "--timeout", "10s"])
+                result = runtime.add(sandbox)
+        except BaseException:
+            with contextlib.suppress(LabError):
+                runtime.delete(sandbox)
+            netns.delete(sandbox["where"])
+            raise
+        return [address["address"].partition("/")[0] for address in result["ips"]]
+
+    def _start_responder(self, pod, node, sandbox):
+        _, namespace, name = key(pod)
+        sandbox["pid"] = start_responder(self.lab, sandbox["where"], f"{namespace}/{name}", container_ports(pod))
+
+    def _write_status(self, pod, node_name, addresses):
+        now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        with self.store.locked():
+            current = self.store.get(*key(pod))
+            if not current:
+                raise LabError("deleted while it started")
+            node_addresses = [str(address) for address in self.lab.node_addresses(node_name)]
+            current["status"] = {
+                "phase": "Running", "startTime": now, "hostIP": node_addresses[0], "podIP": addresses[0],
+                "hostIPs": [{"ip": address} for address in node_addresses],
+                "podIPs": [{"ip": address} for address in addresses],
+                "conditions": [{"type": kind, "status": "True", "lastTransitionTime": now}
+                               for kind in ("Initialized", "PodScheduled", "ContainersReady", "Ready")]}
+            self.store.put(current)
+
+    def stop_pod(self, pod):
+        sandbox = self.record(pod)
+        if sandbox:
+            if "pid" in sandbox and b"lab-pod" in _command(sandbox["pid"]):
+                procs.end([sandbox["pid"]])
+            if not sandbox.get("host_network"):
+                cni.Runtime(Node(self.lab, sandbox["node"])).delete(sandbox)
+                netns.delete(sandbox["where"])
+            os.unlink(self.record_path(*key(pod)[1:]))
+        self.store.remove(*key(pod))
+        return f"{label(pod)} deleted"
+
+
+def _command(pid):
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
+
+
+def _declared_ports(pod):
+    for container in pod["spec"].get("containers") or []:
+        for port in container.get("ports") or []:
+            yield (port.get("protocol") or "TCP").lower(), port
+
+
+def container_ports(pod):
+    """TCP and UDP ports that the responder opens.  SCTP is declared but not answered."""
+    return sorted({f"{protocol}:{port['containerPort']}" for protocol, port in _declared_ports(pod)
+                   if protocol in ("tcp", "udp")})
+
+
+def port_mappings(pod):
+    return [{"hostPort": port["hostPort"], "containerPort": port["containerPort"], "protocol": protocol,
+             "hostIP": port.get("hostIP", "")} for protocol, port in _declared_ports(pod) if port.get("hostPort")]
+
+
+def start_responder(lab, where, name, ports):
+    """Starts lab-pod in namespace 'where'; it says "ready" when it listens on everything.  Returns its pid."""
+    return netns.call(where, _spawn_responder, lab, name, ports)
+
+
+def _spawn_responder(lab, name, ports):
+    process = subprocess.Popen([program("lab-pod"), name, *ports], env=procs.environment(lab), cwd="/",
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               start_new_session=True)
+    with process.stdout, process.stderr:
+        readable, _, _ = select.select([process.stdout], [], [], 30)
+        if not readable or process.stdout.readline() != b"ready\n":
+            process.kill()
+            raise LabError(f"lab-pod {name}: {process.stderr.read().decode(errors='replace').strip()}")
+    process.returncode = 0      # It outlives us.
+    return process.pid
