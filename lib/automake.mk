@@ -6,6 +6,7 @@ lib_libsluice_base_la_SOURCES = \
 	lib/error.c lib/error.h \
 	lib/fault.c lib/fault.h
 lib_libsluice_base_la_SOURCES += \
+	lib/cni-conf.c lib/cni-env.c lib/cni-conf.h \
 	lib/cni-wire.c lib/cni-wire-call.c lib/cni-wire-encode.c lib/cni-wire-parse.c lib/cni-wire.h \
 	lib/cni-wire-server.c lib/cni-wire-server.h \
 	lib/json-get.c lib/json-get.h \

@@ -70,6 +70,15 @@ tests_unit_test_attachment_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_attachment_LDADD = controller/libcontroller.la $(UNIT_LDADD)
 
 include tests/lab/automake.mk
+UNIT_TESTS += tests/unit/test-cni-conf
+tests_unit_test_cni_conf_SOURCES = tests/unit/test-cni-conf.c
+tests_unit_test_cni_conf_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_cni_conf_LDADD = lib/libsluice-base.la $(CHECK_LIBS) $(JANSSON_LIBS)
+
+UNIT_TESTS += tests/unit/test-cni-result
+tests_unit_test_cni_result_SOURCES = tests/unit/test-cni-result.c
+tests_unit_test_cni_result_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/ovs-cni
+tests_unit_test_cni_result_LDADD = ovs-cni/libovscni.la lib/libsluice-base.la $(CHECK_LIBS) $(JANSSON_LIBS)
 
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
