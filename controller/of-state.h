@@ -16,11 +16,14 @@
  *
  * Versions: every change of desired gets a number, and of_state_acked() is the number up to which the switch has
  * confirmed everything (by a barrier).  "Are my flows in place?" is acked >= the number that of_state_set() returned,
- * and of_state_owner_failed() tells whether they were refused.
+ * and of_state_owner_failed() tells whether they were refused.  Without a connection nothing is confirmed: acked is then 0,
+ * until a dump and perhaps a bundle have shown that the new switch has everything.
  *
  * A bundle is atomic, so one refused flow refuses all.  The core then isolates the culprit, by the index that the switch
  * named or else by halving the bundle, quarantines its owner's flow (it stays desired but is not sent again until that owner
- * is set anew), keeps the switch's error for the status, and sends the rest. */
+ * is set anew or the switch is connected anew), keeps the switch's error for the status, and sends the rest.  What was
+ * installed under the refused flow's key goes, so that nothing stays that nobody wants; the key falls to the next owner
+ * that wants it, if any.  A refused meter keeps its old rate. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -36,8 +39,11 @@ void of_state_destroy(struct of_state *);
 
 /* Desired. ------------------------------------------------------------------------------------------------------- */
 
-/* The flows and meters of 'owner' are now those of 'set' (copied by reference) and no others.  Returns the version with which
- * they will be in place: if nothing differs from before, the version of the last change. */
+/* The flows and meters of 'owner' are now those of 'set' (copied by reference) and no others.  If 'set' has a key twice, the later
+ * one counts.  Returns the version with which they will be in place: if nothing differs from before, the version of the
+ * owner's last change.  Setting an owner anew tries again what the switch refused of it.
+ *
+ * of_state_remove() returns the version with which the owner's flows are gone; for an unknown owner the current one. */
 uint64_t of_state_set(struct of_state *, const char *owner, const struct flow_set *set);
 uint64_t of_state_remove(struct of_state *, const char *owner);
 uint64_t of_state_version(const struct of_state *);
@@ -57,7 +63,7 @@ const char *of_state_owner_from_cookie(const struct of_state *, uint64_t cookie)
 /* A new connection; what is installed is unknown until the dump is complete. */
 void of_state_connected(struct of_state *);
 void of_state_disconnected(struct of_state *);
-void of_state_dumped_flow(struct of_state *, struct flow_entry *);      /* Takes a reference. */
+void of_state_dumped_flow(struct of_state *, struct flow_entry *);      /* Takes the caller's reference. */
 void of_state_dumped_meter(struct of_state *, const struct flow_meter *);
 void of_state_dumped_group(struct of_state *, uint32_t group_id);
 void of_state_dump_done(struct of_state *);
@@ -73,7 +79,10 @@ struct of_change {
     uint32_t group_id;                  /* OF_GROUP_DELETE. */
 };
 
-/* Owned by the core; valid until it is acknowledged or failed or the connection is lost. */
+/* Owned by the core; valid until it is acknowledged or failed or the connection is lost.
+ *
+ * Either any number of changes of flows and groups, to be applied as one or not at all and in this order, or exactly one
+ * change of a meter (OVS takes no meters in bundles; one message is atomic by itself). */
 struct of_bundle {
     const struct of_change *changes;
     size_t n;
@@ -89,8 +98,11 @@ void of_state_bundle_failed(struct of_state *, size_t index, enum ofperr);
 /* Looking at it. ------------------------------------------------------------------------------------------------- */
 
 struct of_state_stats {
-    size_t n_owners, n_desired, n_installed, n_quarantined;
-    uint64_t n_bundles, n_flow_mods, n_failures, n_dumps;       /* Since the start. */
+    size_t n_owners;
+    size_t n_desired, n_installed;      /* Flows: keys that somebody wants, keys that the switch has. */
+    size_t n_quarantined;               /* Flows and meters that the switch refused. */
+    uint64_t n_bundles, n_failures, n_dumps;            /* Since the start. */
+    uint64_t n_flow_mods;               /* Changes that were sent, meters and groups included, since the start. */
     bool synced;                        /* Dumped, and installed equals desired but for what is quarantined. */
 };
 void of_state_get_stats(const struct of_state *, struct of_state_stats *);

@@ -8,7 +8,12 @@
  * read-only in OVS, so they are set through OVSDB: ovsdb.h), and packet-ins for pinctrl.h.
  *
  * Reconnects at once when the management socket appears again (inotify), so that after a restart of ovs-vswitchd the node is
- * closed only until the flows are back.  Follows the run / wait pattern of poll-loop.h. */
+ * closed only until the flows are back.  Follows the run / wait pattern of poll-loop.h.
+ *
+ * A message that the switch could not take does not spoil its bundle: the switch leaves it out and would commit the rest.
+ * So a barrier stands between the last addition and the commit, and the bundle is discarded if an error came before it.  Errors
+ * that no flow can be blamed for (the switch has no room for bundles, say) close the connection, and everything starts
+ * with a dump again.  Large bundles are sent in pieces, one per turn of the loop, as the switch reads them. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -16,6 +21,7 @@
 #include "of-state.h"
 
 struct ofctrl;
+struct ofp_header;
 struct ofpbuf;
 
 /* 'target' is as for "ovs-ofctl", e.g. "unix:/run/openvswitch/br-int.mgmt". */
@@ -29,7 +35,9 @@ struct of_state *ofctrl_state(struct ofctrl *);
 bool ofctrl_is_connected(const struct ofctrl *);
 /* Counts connections; a change means that the switch may have been restarted. */
 unsigned int ofctrl_connection_seqno(const struct ofctrl *);
-/* Queues an encoded message (packet-outs of pinctrl); takes 'msg'. */
+/* Queues an encoded message (packet-outs of pinctrl); takes 'msg'.  Dropped if there is no connection. */
 void ofctrl_send(struct ofctrl *, struct ofpbuf *msg);
+/* Calls 'cb' from ofctrl_run() for each NXT_PACKET_IN2. */
+void ofctrl_set_packet_in(struct ofctrl *, void (*cb)(const struct ofp_header *, void *aux), void *aux);
 
 #endif /* controller/ofctrl.h */

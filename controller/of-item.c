@@ -1,0 +1,126 @@
+#include <config.h>
+
+#include "of-item.h"
+
+#include <string.h>
+
+#include "hash.h"
+#include "openvswitch/dynamic-string.h"
+#include "openvswitch/ofp-actions.h"
+
+struct of_item
+of_item_flow(struct flow_entry *flow)
+{
+    return (struct of_item) { .kind = OF_KIND_FLOW, .flow = flow };
+}
+
+struct of_item
+of_item_meter(const struct flow_meter *meter)
+{
+    return (struct of_item) { .kind = OF_KIND_METER, .meter = *meter };
+}
+
+struct of_item
+of_item_group(uint32_t group_id)
+{
+    return (struct of_item) { .kind = OF_KIND_GROUP, .group_id = group_id };
+}
+
+struct of_item
+of_item_clone(const struct of_item *item)
+{
+    if (item->kind == OF_KIND_FLOW) {
+        flow_entry_ref(item->flow);
+    }
+    return *item;
+}
+
+void
+of_item_destroy(struct of_item *item)
+{
+    if (item->kind == OF_KIND_FLOW) {
+        flow_entry_unref(item->flow);
+    }
+}
+
+uint32_t
+of_item_hash(const struct of_item *item)
+{
+    switch (item->kind) {
+    case OF_KIND_FLOW:
+        return item->flow->hash;
+    case OF_KIND_METER:
+        return hash_2words(item->kind, item->meter.meter_id);
+    case OF_KIND_GROUP:
+    default:
+        return hash_2words(item->kind, item->group_id);
+    }
+}
+
+bool
+of_item_same_key(const struct of_item *a, const struct of_item *b)
+{
+    if (a->kind != b->kind) {
+        return false;
+    }
+    switch (a->kind) {
+    case OF_KIND_FLOW:
+        return a->flow == b->flow || flow_entry_same_key(a->flow, b->flow);
+    case OF_KIND_METER:
+        return a->meter.meter_id == b->meter.meter_id;
+    case OF_KIND_GROUP:
+    default:
+        return a->group_id == b->group_id;
+    }
+}
+
+static bool
+same_actions(const struct flow_entry *a, const struct flow_entry *b)
+{
+    if (ofpacts_equal(a->ofpacts, a->ofpacts_len, b->ofpacts, b->ofpacts_len)) {
+        return true;
+    }
+
+    struct ofpbuf wire_a, wire_b;
+    uint64_t stub_a[512 / 8], stub_b[512 / 8];
+
+    ofpbuf_use_stub(&wire_a, stub_a, sizeof stub_a);
+    ofpbuf_use_stub(&wire_b, stub_b, sizeof stub_b);
+    ofpacts_put_openflow_instructions(a->ofpacts, a->ofpacts_len, &wire_a, OFP15_VERSION);
+    ofpacts_put_openflow_instructions(b->ofpacts, b->ofpacts_len, &wire_b, OFP15_VERSION);
+    bool same = ofpbuf_equal(&wire_a, &wire_b);
+    ofpbuf_uninit(&wire_a);
+    ofpbuf_uninit(&wire_b);
+    return same;
+}
+
+bool
+of_item_same_content(const struct of_item *a, const struct of_item *b)
+{
+    switch (a->kind) {
+    case OF_KIND_FLOW:
+        return a->flow == b->flow || (a->flow->cookie == b->flow->cookie && same_actions(a->flow, b->flow));
+    case OF_KIND_METER:
+        return a->meter.rate == b->meter.rate && a->meter.burst == b->meter.burst;
+    case OF_KIND_GROUP:
+    default:
+        return true;
+    }
+}
+
+void
+of_item_format(const struct of_item *item, struct ds *s)
+{
+    switch (item->kind) {
+    case OF_KIND_FLOW:
+        flow_entry_format(item->flow, true, s);
+        break;
+    case OF_KIND_METER:
+        ds_put_format(s, "meter=%"PRIu32", rate=%"PRIu32" packets/s, burst=%"PRIu32, item->meter.meter_id,
+                      item->meter.rate, item->meter.burst);
+        break;
+    case OF_KIND_GROUP:
+        ds_put_format(s, "group=%"PRIu32, item->group_id);
+        break;
+    }
+}

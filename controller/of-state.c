@@ -1,0 +1,463 @@
+#include <config.h>
+
+#include "of-state.h"
+
+#include "cookie.h"
+#include "hash.h"
+#include "of-state-private.h"
+#include "openvswitch/dynamic-string.h"
+#include "util.h"
+
+static struct of_owner *owner_find(const struct of_state *, const char *name);
+static struct of_owner *owner_create(struct of_state *, const char *name);
+static void owner_destroy(struct of_state *, struct of_owner *);
+static bool owner_claim(struct of_state *, struct of_owner *, const struct of_item *);
+static bool owner_drop_unmarked(struct of_state *, struct of_owner *);
+static void claim_destroy(struct of_state *, struct of_claim *);
+static struct of_slot *slot_find_or_create(struct of_state *, const struct of_item *key);
+static void dumped(struct of_state *, struct of_item *);
+
+struct of_state *
+of_state_create(void)
+{
+    struct of_state *s = xzalloc(sizeof *s);
+
+    hmap_init(&s->slots);
+    hmap_init(&s->owners);
+    hmap_init(&s->owners_by_cookie);
+    for (size_t i = 0; i < OF_N_QUEUES; i++) {
+        ovs_list_init(&s->queues[i]);
+    }
+    s->limit = SIZE_MAX;
+    return s;
+}
+
+void
+of_state_destroy(struct of_state *s)
+{
+    if (!s) {
+        return;
+    }
+    of_state_forget_bundle(s);
+
+    struct of_owner *owner;
+    HMAP_FOR_EACH_SAFE (owner, name_node, &s->owners) {
+        struct of_claim *claim;
+        HMAP_FOR_EACH_SAFE (claim, owner_node, &owner->claims) {
+            claim_destroy(s, claim);
+        }
+        owner_destroy(s, owner);
+    }
+    struct of_slot *slot;
+    HMAP_FOR_EACH_SAFE (slot, node, &s->slots) {
+        of_slot_destroy(s, slot);
+    }
+    hmap_destroy(&s->slots);
+    hmap_destroy(&s->owners);
+    hmap_destroy(&s->owners_by_cookie);
+    free(s->changes);
+    free(s->change_slots);
+    free(s);
+}
+
+/* Desired. ------------------------------------------------------------------------------------------------------- */
+
+uint64_t
+of_state_set(struct of_state *s, const char *name, const struct flow_set *set)
+{
+    struct of_owner *owner = owner_find(s, name);
+    bool changed = false;
+
+    if (!owner) {
+        owner = owner_create(s, name);
+    }
+    owner->mark++;
+    for (size_t i = 0; i < set->n_flows; i++) {
+        struct of_item item = of_item_flow(set->flows[i]);
+        changed |= owner_claim(s, owner, &item);
+    }
+    for (size_t i = 0; i < set->n_meters; i++) {
+        struct of_item item = of_item_meter(&set->meters[i]);
+        changed |= owner_claim(s, owner, &item);
+    }
+    changed |= owner_drop_unmarked(s, owner);
+    if (changed) {
+        owner->version = ++s->version;
+        of_state_settle(s);
+    }
+    return owner->version;
+}
+
+uint64_t
+of_state_remove(struct of_state *s, const char *name)
+{
+    struct of_owner *owner = owner_find(s, name);
+
+    if (owner) {
+        owner->mark++;
+        if (owner_drop_unmarked(s, owner)) {
+            s->version++;
+        }
+        owner_destroy(s, owner);
+        of_state_settle(s);
+    }
+    return s->version;
+}
+
+uint64_t
+of_state_version(const struct of_state *s)
+{
+    return s->version;
+}
+
+uint64_t
+of_state_acked(const struct of_state *s)
+{
+    return s->acked;
+}
+
+void
+of_state_start(struct of_state *s)
+{
+    s->started = true;
+    of_state_settle(s);
+}
+
+const char *
+of_state_owner_failed(const struct of_state *s, const char *name)
+{
+    const struct of_owner *owner = owner_find(s, name);
+
+    if (owner && owner->n_quarantined) {
+        const struct of_claim *claim;
+        HMAP_FOR_EACH (claim, owner_node, &owner->claims) {
+            if (claim->why) {
+                return claim->why;
+            }
+        }
+    }
+    return NULL;
+}
+
+const char *
+of_state_owner_from_cookie(const struct of_state *s, uint64_t cookie)
+{
+    const struct of_owner *owner;
+
+    HMAP_FOR_EACH_WITH_HASH (owner, cookie_node, hash_uint64(cookie), &s->owners_by_cookie) {
+        if (owner->cookie == cookie) {
+            return owner->name;
+        }
+    }
+    return NULL;
+}
+
+/* Events of the connection. -------------------------------------------------------------------------------------- */
+
+/* All that is believed about the switch is forgotten, and what it refused may be tried again: it may be another
+ * version of it. */
+void
+of_state_connected(struct of_state *s)
+{
+    of_state_disconnected(s);
+
+    struct of_slot *slot;
+    HMAP_FOR_EACH_SAFE (slot, node, &s->slots) {
+        struct of_claim *claim;
+        LIST_FOR_EACH (claim, slot_node, &slot->claims) {
+            of_claim_quarantine(s, claim, NULL);
+        }
+        slot->stuck = false;
+        if (!OF_BUG("lose-on-disconnect")) {
+            of_slot_set_installed(s, slot, NULL);
+        }
+        of_slot_refresh(s, slot);
+    }
+}
+
+void
+of_state_disconnected(struct of_state *s)
+{
+    of_state_forget_bundle(s);
+    s->dumped = false;
+    s->acked = 0;
+    s->limit = SIZE_MAX;
+}
+
+void
+of_state_dumped_flow(struct of_state *s, struct flow_entry *flow)
+{
+    struct of_item item = of_item_flow(flow);
+    dumped(s, &item);
+}
+
+void
+of_state_dumped_meter(struct of_state *s, const struct flow_meter *meter)
+{
+    struct of_item item = of_item_meter(meter);
+    dumped(s, &item);
+}
+
+void
+of_state_dumped_group(struct of_state *s, uint32_t group_id)
+{
+    struct of_item item = of_item_group(group_id);
+    dumped(s, &item);
+}
+
+void
+of_state_dump_done(struct of_state *s)
+{
+    s->dumped = true;
+    s->n_dumps++;
+    of_state_settle(s);
+}
+
+/* Takes 'item'. */
+static void
+dumped(struct of_state *s, struct of_item *item)
+{
+    struct of_slot *slot = slot_find_or_create(s, item);
+    const struct of_item *installed = item;
+    const struct of_claim *claim;
+
+    /* One copy in memory of what is wanted and is there. */
+    LIST_FOR_EACH (claim, slot_node, &slot->claims) {
+        if (of_item_same_content(&claim->item, item)) {
+            installed = &claim->item;
+            break;
+        }
+    }
+    of_slot_set_installed(s, slot, installed);
+    of_slot_refresh(s, slot);
+    of_item_destroy(item);
+}
+
+/* Looking at it. ------------------------------------------------------------------------------------------------- */
+
+void
+of_state_get_stats(const struct of_state *s, struct of_state_stats *stats)
+{
+    *stats = (struct of_state_stats) {
+        .n_owners = hmap_count(&s->owners),
+        .n_desired = s->n_desired,
+        .n_installed = s->n_installed,
+        .n_quarantined = s->n_quarantined,
+        .n_bundles = s->n_bundles,
+        .n_flow_mods = s->n_flow_mods,
+        .n_failures = s->n_failures,
+        .n_dumps = s->n_dumps,
+        .synced = s->dumped && s->started && of_state_idle(s),
+    };
+}
+
+void
+of_state_for_each_installed(const struct of_state *s,
+                            void (*cb)(const struct flow_entry *, const char *owner, void *aux), void *aux)
+{
+    const struct of_slot *slot;
+
+    HMAP_FOR_EACH (slot, node, &s->slots) {
+        if (slot->has_installed && slot->installed.kind == OF_KIND_FLOW) {
+            cb(slot->installed.flow, of_state_owner_from_cookie(s, slot->installed.flow->cookie), aux);
+        }
+    }
+}
+
+void
+of_state_for_each_failed(const struct of_state *s, void (*cb)(const char *owner, const char *why, void *aux), void *aux)
+{
+    const struct of_owner *owner;
+
+    HMAP_FOR_EACH (owner, name_node, &s->owners) {
+        if (owner->n_quarantined) {
+            cb(owner->name, of_state_owner_failed(s, owner->name), aux);
+        }
+    }
+}
+
+/* Owners. -------------------------------------------------------------------------------------------------------- */
+
+static struct of_owner *
+owner_find(const struct of_state *s, const char *name)
+{
+    struct of_owner *owner;
+
+    HMAP_FOR_EACH_WITH_HASH (owner, name_node, hash_string(name, 0), &s->owners) {
+        if (!strcmp(owner->name, name)) {
+            return owner;
+        }
+    }
+    return NULL;
+}
+
+static struct of_owner *
+owner_create(struct of_state *s, const char *name)
+{
+    struct of_owner *owner = xzalloc(sizeof *owner);
+
+    owner->name = xstrdup(name);
+    owner->cookie = cookie_from_owner(name);
+    owner->version = s->version;
+    hmap_init(&owner->claims);
+    hmap_insert(&s->owners, &owner->name_node, hash_string(name, 0));
+    hmap_insert(&s->owners_by_cookie, &owner->cookie_node, hash_uint64(owner->cookie));
+    return owner;
+}
+
+/* 'owner' has no claims any more. */
+static void
+owner_destroy(struct of_state *s, struct of_owner *owner)
+{
+    hmap_remove(&s->owners, &owner->name_node);
+    hmap_remove(&s->owners_by_cookie, &owner->cookie_node);
+    hmap_destroy(&owner->claims);
+    free(owner->name);
+    free(owner);
+}
+
+static struct of_claim *
+owner_find_claim(const struct of_owner *owner, const struct of_item *item)
+{
+    struct of_claim *claim;
+
+    HMAP_FOR_EACH_WITH_HASH (claim, owner_node, of_item_hash(item), &owner->claims) {
+        if (of_item_same_key(&claim->item, item)) {
+            return claim;
+        }
+    }
+    return NULL;
+}
+
+/* The smaller cookie comes first, and of equal ones (which only a collision of hashes makes) the smaller name. */
+static bool
+owner_before(const struct of_owner *a, const struct of_owner *b)
+{
+    return a->cookie != b->cookie ? a->cookie < b->cookie : strcmp(a->name, b->name) < 0;
+}
+
+/* Claims. -------------------------------------------------------------------------------------------------------- */
+
+static void
+claim_create(struct of_state *s, struct of_owner *owner, const struct of_item *item)
+{
+    struct of_slot *slot = slot_find_or_create(s, item);
+    struct of_claim *claim = xzalloc(sizeof *claim);
+    struct of_claim *next;
+
+    *claim = (struct of_claim) { .owner = owner, .slot = slot, .item = of_item_clone(item), .mark = owner->mark };
+    hmap_insert(&owner->claims, &claim->owner_node, of_item_hash(item));
+
+    if (ovs_list_is_empty(&slot->claims) && item->kind == OF_KIND_FLOW) {
+        s->n_desired++;
+    }
+    LIST_FOR_EACH (next, slot_node, &slot->claims) {
+        if (owner_before(owner, next->owner) && !OF_BUG("order-of-events")) {
+            break;
+        }
+    }
+    /* Behind the last one if the loop ran to its end. */
+    ovs_list_insert(next ? &next->slot_node : &slot->claims, &claim->slot_node);
+    slot->stuck = false;
+    of_slot_refresh(s, slot);
+}
+
+/* Leaves the slot as it is: the caller refreshes it. */
+static void
+claim_destroy(struct of_state *s, struct of_claim *claim)
+{
+    of_claim_quarantine(s, claim, NULL);
+    hmap_remove(&claim->owner->claims, &claim->owner_node);
+    ovs_list_remove(&claim->slot_node);
+    if (ovs_list_is_empty(&claim->slot->claims) && claim->item.kind == OF_KIND_FLOW) {
+        s->n_desired--;
+    }
+    of_item_destroy(&claim->item);
+    free(claim);
+}
+
+void
+of_claim_quarantine(struct of_state *s, struct of_claim *claim, char *why)
+{
+    s->n_quarantined += !!why - !!claim->why;
+    claim->owner->n_quarantined += !!why - !!claim->why;
+    free(claim->why);
+    claim->why = why;
+}
+
+/* 'owner' wants 'item'.  Returns true if that is news. */
+static bool
+owner_claim(struct of_state *s, struct of_owner *owner, const struct of_item *item)
+{
+    struct of_claim *claim = owner_find_claim(owner, item);
+
+    if (!claim) {
+        claim_create(s, owner, item);
+        return true;
+    }
+    claim->mark = owner->mark;
+    bool same = of_item_same_content(&claim->item, item);
+    if (same && !claim->why) {
+        return false;
+    }
+    if (!same) {
+        struct of_item new = of_item_clone(item);
+        of_item_destroy(&claim->item);
+        claim->item = new;
+    }
+    of_claim_quarantine(s, claim, NULL);
+    of_slot_refresh(s, claim->slot);
+    return true;
+}
+
+/* Drops the claims that the latest of_state_set() did not repeat.  Returns true if there were any. */
+static bool
+owner_drop_unmarked(struct of_state *s, struct of_owner *owner)
+{
+    struct of_claim *claim;
+    bool changed = false;
+
+    HMAP_FOR_EACH_SAFE (claim, owner_node, &owner->claims) {
+        if (claim->mark != owner->mark) {
+            struct of_slot *slot = claim->slot;
+            claim_destroy(s, claim);
+            of_slot_refresh(s, slot);
+            changed = true;
+        }
+    }
+    return changed;
+}
+
+/* Slots. --------------------------------------------------------------------------------------------------------- */
+
+static struct of_slot *
+slot_find_or_create(struct of_state *s, const struct of_item *key)
+{
+    uint32_t hash = of_item_hash(key);
+    struct of_slot *slot;
+
+    HMAP_FOR_EACH_WITH_HASH (slot, node, hash, &s->slots) {
+        if (of_item_same_key(&slot->key, key)) {
+            return slot;
+        }
+    }
+    slot = xzalloc(sizeof *slot);
+    slot->key = of_item_clone(key);
+    slot->queue = OF_QUEUE_NONE;
+    ovs_list_init(&slot->claims);
+    hmap_insert(&s->slots, &slot->node, hash);
+    return slot;
+}
+
+/* 'slot' has no claims. */
+void
+of_slot_destroy(struct of_state *s, struct of_slot *slot)
+{
+    if (slot->queue != OF_QUEUE_NONE) {
+        ovs_list_remove(&slot->queue_node);
+    }
+    of_slot_set_installed(s, slot, NULL);
+    hmap_remove(&s->slots, &slot->node);
+    of_item_destroy(&slot->key);
+    free(slot);
+}
