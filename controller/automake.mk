@@ -30,3 +30,11 @@ controller_libcontroller_la_SOURCES += \
 controller_libcontroller_la_SOURCES += \
 	controller/cni-server.c controller/cni-server.h \
 	controller/worker.c controller/worker.h
+
+# OpenFlow: the core (of-state) and its shell.
+controller_libcontroller_la_SOURCES += \
+	controller/of-bundle.c \
+	controller/of-item.c controller/of-item.h \
+	controller/of-msg.c controller/of-msg.h \
+	controller/of-state.c controller/of-state.h controller/of-state-private.h \
+	controller/ofctrl.c controller/ofctrl.h

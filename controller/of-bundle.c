@@ -4,7 +4,8 @@
 #include "of-state-private.h"
 #include "util.h"
 
-/* After a failure that named its change, bundles are halved only down to this size: the culprits go one by one anyway. */
+/* After a failure that named its change, bundles are halved only down to this size: the culprits go one by one
+ * anyway. */
 #define NAMED_FLOOR 1024
 
 /* The queues. ---------------------------------------------------------------------------------------------------- */
@@ -202,7 +203,8 @@ change_uninit(struct of_change *change)
     }
 }
 
-/* The bundle is no more; its slots are in the queues again, in front and in their order, if there is still something to do. */
+/* The bundle is no more; its slots are in the queues again, in front and in their order, if there is still
+ * something to do. */
 static void
 release_bundle(struct of_state *s)
 {

@@ -1,11 +1,12 @@
 #ifndef SLUICE_OF_ITEM_H
 #define SLUICE_OF_ITEM_H 1
 
-/* One thing in the switch: a flow, a meter or a group, so that of-state.h keeps the books of all three in one way.
+/* One thing in the switch: a flow, a meter or a group, so that of-state.h keeps the books of all three in one
+ * way.
  *
- * A key names its place (table, priority and match; meter id; group id), the content is what stands there.  An item holds
- * a reference to its flow: item_clone() takes one, item_destroy() drops it.  Groups have no content: Sluice wants none yet, it
- * only deletes those that it finds. */
+ * A key names its place (table, priority and match; meter id; group id), the content is what stands there.  An
+ * item holds a reference to its flow: item_clone() takes one, item_destroy() drops it.  Groups have no content:
+ * Sluice wants none yet, it only deletes those that it finds. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -35,8 +36,8 @@ void of_item_destroy(struct of_item *);
 
 uint32_t of_item_hash(const struct of_item *);                  /* Of the key. */
 bool of_item_same_key(const struct of_item *, const struct of_item *);
-/* The same cookie and actions, whatever the switch made of their encoding: actions that differ in memory are compared as
- * OpenFlow 1.5 writes them. */
+/* The same cookie and actions, whatever the switch made of their encoding: actions that differ in memory are
+ * compared as OpenFlow 1.5 writes them. */
 bool of_item_same_content(const struct of_item *, const struct of_item *);
 void of_item_format(const struct of_item *, struct ds *);
 

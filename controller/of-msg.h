@@ -22,8 +22,8 @@ struct ofpbuf *of_msg_change(const struct of_change *, uint32_t bundle_id, uint3
 struct ofpbuf *of_msg_bundle_control(uint16_t type, uint32_t bundle_id, uint32_t xid);
 struct ofpbuf *of_msg_barrier(uint32_t xid);
 
-/* Makes the switch send us packet-ins, whole and with their userdata, and nothing else unasked.  The switch's management
- * connection sends none before that. */
+/* Makes the switch send us packet-ins, whole and with their userdata, and nothing else unasked.  The switch's
+ * management connection sends none before that. */
 struct ofpbuf *of_msg_packet_in_format(void);
 struct ofpbuf *of_msg_async_config(void);
 struct ofpbuf *of_msg_switch_config(void);

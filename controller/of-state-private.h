@@ -1,14 +1,15 @@
 #ifndef SLUICE_OF_STATE_PRIVATE_H
 #define SLUICE_OF_STATE_PRIVATE_H 1
 
-/* The inside of of-state.h, shared by of-state.c (what is desired, what the connection said) and of-bundle.c (what is to
- * be sent, and what became of it).
+/* The inside of of-state.h, shared by of-state.c (what is desired, what the connection said) and of-bundle.c
+ * (what is to be sent, and what became of it).
  *
- * A slot is one key of the switch.  It has the claims of the owners that want something there, in the order of their
- * cookies, and what is believed to be installed.  The first claim that is not quarantined is what should be
- * installed.  of_slot_refresh() compares the two and puts the slot in the queue of what has to be done about it, so that a bundle is
- * composed from the queues alone, at a cost that depends on the changes and not on the number of flows.  A slot that is part of
- * the bundle under way is in no queue and is refreshed when the bundle is answered. */
+ * A slot is one key of the switch.  It has the claims of the owners that want something there, in the order of
+ * their cookies, and what is believed to be installed.  The first claim that is not quarantined is what should
+ * be installed.  of_slot_refresh() compares the two and puts the slot in the queue of what has to be done about
+ * it, so that a bundle is composed from the queues alone, at a cost that depends on the changes and not on the
+ * number of flows.  A slot that is part of the bundle under way is in no queue and is refreshed when the bundle
+ * is answered. */
 
 #include <string.h>
 

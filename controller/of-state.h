@@ -3,27 +3,32 @@
 
 /* The book-keeping of OpenFlow: desired, installed, difference.
  *
- * This is a core without I/O: events go in, and it says which bundle to send next.  The shell around it is ofctrl.h; the
- * other user is the simulator (tests/sim).
+ * This is a core without I/O: events go in, and it says which bundle to send next.  The shell around it is
+ * ofctrl.h; the other user is the simulator (tests/sim).
  *
- * Desired is declared for each owner (flows/cookie.h).  Installed is what a full dump of the switch said at connect, plus
- * what bundles that were acknowledged since have changed.  Only the difference is sent: OFPFC_ADD for a flow that is missing or
- * has other actions or another cookie (the switch keeps the counters of the flow that it replaces), OFPFC_DELETE_STRICT
- * for one that nobody wants.  Additions come before deletions, and nothing is deleted in order to be added again.
+ * Desired is declared for each owner (flows/cookie.h).  Installed is what a full dump of the switch said at
+ * connect, plus what bundles that were acknowledged since have changed.  Only the difference is sent: OFPFC_ADD
+ * for a flow that is missing or has other actions or another cookie (the switch keeps the counters of the flow
+ * that it replaces), OFPFC_DELETE_STRICT for one that nobody wants.  Additions come before deletions, and
+ * nothing is deleted in order to be added again.
  *
- * Two owners may want the same key for a moment (two pods with one address).  Both wishes are kept; the owner with the
- * smaller cookie is installed, whatever the order of events, and the other takes over when it goes.
+ * Two owners may want the same key for a moment (two pods with one address).  Both wishes are kept; the owner
+ * with the smaller cookie is installed, whatever the order of events, and the other takes over when it goes.
+ *
+ * A match must be in the form that OpenFlow 1.5 gives back (no VLAN bits but 0x1fff, only fields whose
+ * prerequisites are matched, ...): else the key that a dump tells is another one, and the flow would be replaced
+ * at each connection.
  *
  * Versions: every change of desired gets a number, and of_state_acked() is the number up to which the switch has
- * confirmed everything (by a barrier).  "Are my flows in place?" is acked >= the number that of_state_set() returned,
- * and of_state_owner_failed() tells whether they were refused.  Without a connection nothing is confirmed: acked is then 0,
- * until a dump and perhaps a bundle have shown that the new switch has everything.
+ * confirmed everything (by a barrier).  "Are my flows in place?" is acked >= the number that of_state_set()
+ * returned, and of_state_owner_failed() tells whether they were refused.  Without a connection nothing is
+ * confirmed: acked is then 0, until a dump and perhaps a bundle have shown that the new switch has everything.
  *
- * A bundle is atomic, so one refused flow refuses all.  The core then isolates the culprit, by the index that the switch
- * named or else by halving the bundle, quarantines its owner's flow (it stays desired but is not sent again until that owner
- * is set anew or the switch is connected anew), keeps the switch's error for the status, and sends the rest.  What was
- * installed under the refused flow's key goes, so that nothing stays that nobody wants; the key falls to the next owner
- * that wants it, if any.  A refused meter keeps its old rate. */
+ * A bundle is atomic, so one refused flow refuses all.  The core then isolates the culprit, by the index that
+ * the switch named or else by halving the bundle, quarantines its owner's flow (it stays desired but is not sent
+ * again until that owner is set anew or the switch is connected anew), keeps the switch's error for the status,
+ * and sends the rest.  What was installed under the refused flow's key goes, so that nothing stays that nobody
+ * wants; the key falls to the next owner that wants it, if any.  A refused meter keeps its old rate. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -39,11 +44,13 @@ void of_state_destroy(struct of_state *);
 
 /* Desired. ------------------------------------------------------------------------------------------------------- */
 
-/* The flows and meters of 'owner' are now those of 'set' (copied by reference) and no others.  If 'set' has a key twice, the later
- * one counts.  Returns the version with which they will be in place: if nothing differs from before, the version of the
- * owner's last change.  Setting an owner anew tries again what the switch refused of it.
+/* The flows and meters of 'owner' are now those of 'set' (copied by reference) and no others.  If 'set' has a
+ * key twice, the later one counts.  Returns the version with which they will be in place: if nothing differs
+ * from before, the version of the owner's last change.  Setting an owner anew tries again what the switch
+ * refused of it.
  *
- * of_state_remove() returns the version with which the owner's flows are gone; for an unknown owner the current one. */
+ * of_state_remove() returns the version with which the owner's flows are gone; for an unknown owner the current
+ * one. */
 uint64_t of_state_set(struct of_state *, const char *owner, const struct flow_set *set);
 uint64_t of_state_remove(struct of_state *, const char *owner);
 uint64_t of_state_version(const struct of_state *);
@@ -81,15 +88,16 @@ struct of_change {
 
 /* Owned by the core; valid until it is acknowledged or failed or the connection is lost.
  *
- * Either any number of changes of flows and groups, to be applied as one or not at all and in this order, or exactly one
- * change of a meter (OVS takes no meters in bundles; one message is atomic by itself). */
+ * Either any number of changes of flows and groups, to be applied as one or not at all and in this order, or
+ * exactly one change of a meter (OVS takes no meters in bundles; one message is atomic by itself). */
 struct of_bundle {
     const struct of_change *changes;
     size_t n;
 };
 
-/* The bundle to send now, or NULL: nothing differs, or one is under way, or there is no dump yet.  At most one bundle is under
- * way; it must be answered by exactly one of the two functions below, or by of_state_disconnected(). */
+/* The bundle to send now, or NULL: nothing differs, or one is under way, or there is no dump yet.  At most one
+ * bundle is under way; it must be answered by exactly one of the two functions below, or by
+ * of_state_disconnected(). */
 const struct of_bundle *of_state_next(struct of_state *);
 void of_state_bundle_acked(struct of_state *);
 /* 'index' is the change that the switch blamed, or SIZE_MAX when it did not say. */
@@ -108,9 +116,10 @@ struct of_state_stats {
 void of_state_get_stats(const struct of_state *, struct of_state_stats *);
 
 /* Calls 'cb' for each installed flow, in no order.  'owner' is NULL for a flow that nobody declared. */
-void of_state_for_each_installed(const struct of_state *, void (*cb)(const struct flow_entry *, const char *owner, void *aux),
-                                 void *aux);
+void of_state_for_each_installed(const struct of_state *,
+                                 void (*cb)(const struct flow_entry *, const char *owner, void *aux), void *aux);
 /* Calls 'cb' for each owner with something quarantined. */
-void of_state_for_each_failed(const struct of_state *, void (*cb)(const char *owner, const char *why, void *aux), void *aux);
+void of_state_for_each_failed(const struct of_state *,
+                              void (*cb)(const char *owner, const char *why, void *aux), void *aux);
 
 #endif /* controller/of-state.h */

@@ -181,8 +181,8 @@ socket_exists(const struct ofctrl *ctrl)
     return !ctrl->socket || !access(ctrl->socket, F_OK);
 }
 
-/* bind() makes the name before listen() makes it usable, and there is no event for the latter: so a few attempts follow, 1, 2, 4,
- * ... ms apart, before it is left to rconn's own backoff. */
+/* bind() makes the name before listen() makes it usable, and there is no event for the latter: so a few attempts
+ * follow, 1, 2, 4, ... ms apart, before it is left to rconn's own backoff. */
 static void
 socket_appeared(struct ofctrl *ctrl)
 {

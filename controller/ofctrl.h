@@ -3,17 +3,18 @@
 
 /* The OpenFlow connection to br-int: the only module that writes OpenFlow.
  *
- * The shell of of-state.h: an rconn (OpenFlow 1.5) to the bridge's management socket, the full dump at connect, bundles
- * that are atomic and ordered (OFPBF_ATOMIC | OFPBF_ORDERED) with a barrier behind each, table names (OFPMP_TABLE_DESC is
- * read-only in OVS, so they are set through OVSDB: ovsdb.h), and packet-ins for pinctrl.h.
+ * The shell of of-state.h: an rconn (OpenFlow 1.5) to the bridge's management socket, the full dump at connect,
+ * bundles that are atomic and ordered (OFPBF_ATOMIC | OFPBF_ORDERED) with a barrier behind each, table names
+ * (OFPMP_TABLE_DESC is read-only in OVS, so they are set through OVSDB: ovsdb.h), and packet-ins for pinctrl.h.
  *
- * Reconnects at once when the management socket appears again (inotify), so that after a restart of ovs-vswitchd the node is
- * closed only until the flows are back.  Follows the run / wait pattern of poll-loop.h.
+ * Reconnects at once when the management socket appears again (inotify), so that after a restart of ovs-vswitchd
+ * the node is closed only until the flows are back.  Follows the run / wait pattern of poll-loop.h.
  *
- * A message that the switch could not take does not spoil its bundle: the switch leaves it out and would commit the rest.
- * So a barrier stands between the last addition and the commit, and the bundle is discarded if an error came before it.  Errors
- * that no flow can be blamed for (the switch has no room for bundles, say) close the connection, and everything starts
- * with a dump again.  Large bundles are sent in pieces, one per turn of the loop, as the switch reads them. */
+ * A message that the switch could not take does not spoil its bundle: the switch leaves it out and would commit
+ * the rest.  So a barrier stands between the last addition and the commit, and the bundle is discarded if an
+ * error came before it.  Errors that no flow can be blamed for (the switch has no room for bundles, say) close
+ * the connection, and everything starts with a dump again.  Large bundles are sent in pieces, one per turn of
+ * the loop, as the switch reads them. */
 
 #include <stdbool.h>
 #include <stdint.h>

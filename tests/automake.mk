@@ -80,6 +80,11 @@ tests_unit_test_cni_result_SOURCES = tests/unit/test-cni-result.c
 tests_unit_test_cni_result_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/ovs-cni
 tests_unit_test_cni_result_LDADD = ovs-cni/libovscni.la lib/libsluice-base.la $(CHECK_LIBS) $(JANSSON_LIBS)
 
+UNIT_TESTS += tests/unit/test-of-state
+tests_unit_test_of_state_SOURCES = tests/unit/test-of-state.c
+tests_unit_test_of_state_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/controller
+tests_unit_test_of_state_LDADD = controller/libcontroller.la flows/libflows.la $(UNIT_LDADD)
+
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 
@@ -93,6 +98,11 @@ SYSTEM_TESTS += tests/system/test-pod-link
 tests_system_test_pod_link_SOURCES = tests/system/test-pod-link.c
 tests_system_test_pod_link_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/tests/unit
 tests_system_test_pod_link_LDADD = $(SYSTEM_LDADD)
+
+SYSTEM_TESTS += tests/system/test-ofctrl
+tests_system_test_ofctrl_SOURCES = tests/system/test-ofctrl.c tests/unit/ovs-sandbox.c tests/unit/ovs-sandbox.h
+tests_system_test_ofctrl_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/tests/unit -I$(top_srcdir)/controller
+tests_system_test_ofctrl_LDADD = controller/libcontroller.la flows/libflows.la $(SYSTEM_LDADD)
 
 check_PROGRAMS += $(SYSTEM_TESTS)
 

@@ -3,13 +3,13 @@
 
 /* Seeded histories.
  *
- * A simulator drives a real core (a module without I/O) through a history: a sequence of events, delays, refusals and
- * crashes that depends on nothing but a seed.  After each step it checks what must always hold.  A history that fails is
- * named by its seed and is replayed exactly by "--seed".
+ * A simulator drives a real core (a module without I/O) through a history: a sequence of events, delays,
+ * refusals and crashes that depends on nothing but a seed.  After each step it checks what must always hold.  A
+ * history that fails is named by its seed and is replayed exactly by "--seed".
  *
- * A simulator also plants bugs: each name in 'sim.bugs' is a mistake that it makes on purpose when sim_bug() says
- * so, and sim_main() without options proves that every one of them is found.  So a check that cannot fail is noticed.
- *
+ * A simulator also plants bugs: each name in 'sim.bugs' is a mistake that it makes on purpose when sim_bug()
+ * says so, and sim_main() without options proves that every one of them is found.  So a check that cannot fail
+ * is noticed.
  *     static void
  *     history(struct sim_history *h)
  *     {
@@ -26,8 +26,9 @@
  *         return sim_main(argc, argv, &(struct sim) { "of", history, bugs });
  *     }
  *
- * Options: --histories N (10000), --first SEED (1), --seed SEED (that one only, with its log), --bug NAME (with that bug
- * planted; exit status 0 if it was found), --list-bugs. */
+ *
+ * Options: --histories N (10000), --first SEED (1), --seed SEED (that one only, with its log), --bug NAME (with
+ * that bug planted; exit status 0 if it was found), --list-bugs. */
 
 #include <stdbool.h>
 #include <stddef.h>

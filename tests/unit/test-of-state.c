@@ -9,7 +9,8 @@
 #include "openvswitch/ofp-actions.h"
 #include "unit.h"
 
-/* Covers issue 3, items 5 and 13, and ARCHITECTURE rules 1 to 4 and 6: difference, order, versions, bisection, quarantine. */
+/* Covers issue 3, items 5 and 13, and ARCHITECTURE rules 1 to 4 and 6: difference, order, versions, bisection,
+ * quarantine. */
 
 static struct flow_entry *
 flow(const char *owner, uint16_t in_port, uint16_t out_port)
