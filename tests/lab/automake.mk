@@ -12,3 +12,6 @@ tests_lab_lab_pod_CFLAGS = -std=gnu11 $(WARN_CFLAGS)
 tests_lab_lab_pod_LDFLAGS = -all-static
 
 TESTS += tests/lab/test-labkit.py
+
+# The system tests' runner, what CI runs, and what the demo shows.
+EXTRA_DIST += tests/system/run .ci/run examples/demo/pods.yaml

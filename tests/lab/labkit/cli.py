@@ -192,7 +192,7 @@ def wait(lab, options):
         node = Node(lab, name)
         try:
             node.run(["sluicectl", "-t", node.path("run"), "wait", "--for", options.condition,
-                      "--timeout", options.timeout])
+                      "--timeout", f"{probe.seconds(options.timeout):g}"])
         except LabError as error:
             raise LabError(f"{name}: {error}") from None
     side_by_side(body, lab.nodes())
