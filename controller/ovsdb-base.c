@@ -4,6 +4,7 @@
 
 #include "lib/ovsdb-idl.h"
 #include "openvswitch/ofp-protocol.h"
+#include "flows/pipeline.h"
 #include "packets.h"
 #include "smap.h"
 #include "util.h"
@@ -50,7 +51,7 @@ ovsdb_base_destroy(struct ovsdb_base *base)
     }
 }
 
-/* The fixed ports. ------------------------------------------------------------------------------------------------- */
+/* The fixed ports. ------------------------------------------------------------------------------------------------ */
 
 static struct fixed_port *
 fixed_add(struct fixed_port ports[MAX_FIXED], size_t *n, const char *bridge, const char *name, const char *type)
@@ -126,7 +127,7 @@ ovsdb_base_holds(const struct ovsdb_base *base, const char *name)
                          && (!strcmp(name, base->uplink_bridge) || !strcmp(name, base->uplink)))));
 }
 
-/* The bridges. ----------------------------------------------------------------------------------------------------- */
+/* The bridges. ---------------------------------------------------------------------------------------------------- */
 
 /* Sets keys of other_config and leaves the others to the operator. */
 static void
@@ -169,6 +170,47 @@ static const char *
 datapath_type(const struct ovsdb_base *base)
 {
     return base->datapath == DATAPATH_KERNEL ? "system" : "netdev";
+}
+
+/* The names that "ovs-ofctl dump-flows --names" and ovs-vsctl show. */
+static const struct {
+    int64_t number;
+    const char *name;
+} tables[] = {
+#define TABLE(NUMBER, NAME, DECIDES) { NUMBER, #NAME },
+    PIPELINE
+#undef TABLE
+};
+
+static bool
+bridge_has_tables(const struct ovsrec_bridge *bridge)
+{
+    if (bridge->n_flow_tables != ARRAY_SIZE(tables)) {
+        return false;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(tables); i++) {
+        if (bridge->key_flow_tables[i] != tables[i].number
+            || !nullable_string_is_equal(bridge->value_flow_tables[i]->name, tables[i].name)) {
+            return false;               /* Both are sorted by number. */
+        }
+    }
+    return true;
+}
+
+static void
+bridge_write_tables(const struct ovsrec_bridge *bridge, struct ovsdb_idl_txn *txn)
+{
+    int64_t keys[ARRAY_SIZE(tables)];
+    struct ovsrec_flow_table *rows[ARRAY_SIZE(tables)];
+
+    if (!bridge_has_tables(bridge)) {
+        for (size_t i = 0; i < ARRAY_SIZE(tables); i++) {
+            keys[i] = tables[i].number;
+            rows[i] = ovsrec_flow_table_insert(txn);
+            ovsrec_flow_table_set_name(rows[i], tables[i].name);
+        }
+        ovsrec_bridge_set_flow_tables(bridge, keys, rows, ARRAY_SIZE(tables));
+    }
 }
 
 static void
@@ -255,6 +297,7 @@ ovsdb_base_write(struct ovsdb *ovsdb, struct ovsdb_idl_txn *txn)
     const struct ovsrec_bridge *bridge = bridge_get(ovsdb, txn, root, base->bridge);
     if (bridge) {
         bridge_write_int(base, bridge);
+        bridge_write_tables(bridge, txn);
         bridge_write_ports(ovsdb, txn, bridge, base->bridge, ports, n);
     }
     if (base->uplink_bridge) {
@@ -294,7 +337,7 @@ ovsdb_base_remove(struct ovsdb *ovsdb, struct ovsdb_idl_txn *txn)
     }
 }
 
-/* What ovs-vswitchd made of it. ------------------------------------------------------------------------------------ */
+/* What ovs-vswitchd made of it. ----------------------------------------------------------------------------------- */
 
 bool
 ovsdb_base_removed(const struct ovsdb *ovsdb)

@@ -13,7 +13,7 @@
 
 static void pod_refresh(struct ovsdb *, struct ovsdb_pod *);
 
-/* The declared ports. ---------------------------------------------------------------------------------------------- */
+/* The declared ports. --------------------------------------------------------------------------------------------- */
 
 /* The text columns of a pod with their keys in external_ids. */
 static const struct {
@@ -152,7 +152,7 @@ ovsdb_port_remove(struct ovsdb *ovsdb, const char *name)
     }
 }
 
-/* The difference. -------------------------------------------------------------------------------------------------- */
+/* The difference. ------------------------------------------------------------------------------------------------- */
 
 static void
 pod_row(const struct ovsdb *ovsdb, const struct ovsdb_pod *pod, struct smap *ids, struct smap *options,
@@ -278,7 +278,7 @@ ovsdb_pods_written(struct ovsdb *ovsdb, int64_t cfg, const char *error)
     ovsdb->txn_pods = 0;
 }
 
-/* States. ---------------------------------------------------------------------------------------------------------- */
+/* States. --------------------------------------------------------------------------------------------------------- */
 
 /* What the snapshot says about the port; '*error' is set with OVSDB_PORT_FAILED. */
 static enum ovsdb_port_state

@@ -26,7 +26,7 @@ static void txn_run(struct ovsdb *);
 static void refresh(struct ovsdb *);
 static bool may_reconcile(const struct ovsdb *);
 
-/* Life. ------------------------------------------------------------------------------------------------------------ */
+/* Life. ----------------------------------------------------------------------------------------------------------- */
 
 static void
 add_columns(struct ovsdb_idl *idl)
@@ -150,7 +150,7 @@ reconnect_run(struct ovsdb *ovsdb)
     }
 }
 
-/* Declarations (those of pods are in ovsdb-pods.c). ---------------------------------------------------------------- */
+/* Declarations (those of pods are in ovsdb-pods.c). --------------------------------------------------------------- */
 
 void
 ovsdb_set_base(struct ovsdb *ovsdb, const struct ovsdb_base *base)
@@ -188,7 +188,7 @@ ovsdb_remove_all(struct ovsdb *ovsdb)
     ovsdb->seqno++;
 }
 
-/* Transactions: first the bridges with their fixed ports, when they are right the pods. ----------------------------- */
+/* Transactions: first the bridges with their fixed ports, when they are right the pods. --------------------------- */
 
 static bool
 may_reconcile(const struct ovsdb *ovsdb)
@@ -293,7 +293,7 @@ txn_run(struct ovsdb *ovsdb)
     }
 }
 
-/* Answers. --------------------------------------------------------------------------------------------------------- */
+/* Answers. -------------------------------------------------------------------------------------------------------- */
 
 static char *
 find_problem(const struct ovsdb *ovsdb)

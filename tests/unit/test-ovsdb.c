@@ -135,6 +135,8 @@ START_TEST(test_base)
     vsctl("--no-wait set Open_vSwitch . ovs_version=3.1.0");     /* As ovs-ctl does. */
     settle();
     ck_assert_str_eq(ovsdb_ovs_version(ovsdb), "3.1.0");
+    assert_vsctl("CLASSIFY\nOUTPUT", "get flow_table $(ovs-vsctl --db=%s get bridge br-int flow_tables:0) name -- "
+                 "get flow_table $(ovs-vsctl --db=%s get bridge br-int flow_tables:72) name", sandbox.remote, sandbox.remote);
     ck_assert(ovsdb_has_iface_type(ovsdb, "geneve"));
     ck_assert(!ovsdb_has_iface_type(ovsdb, "nonsense"));
     ck_assert(!ovsdb_has_datapath_type(ovsdb, "nonsense"));
