@@ -38,3 +38,8 @@ controller_libcontroller_la_SOURCES += \
 	controller/of-msg.c controller/of-msg.h \
 	controller/of-state.c controller/of-state.h controller/of-state-private.h \
 	controller/ofctrl.c controller/ofctrl.h
+
+	controller/socket-watch.c controller/socket-watch.h \
+	controller/neigh-kernel.c controller/neigh-kernel.h \
+	controller/tnl-neigh.c controller/tnl-neigh.h \
+	controller/vswitchd-ctl.c controller/vswitchd-ctl.h

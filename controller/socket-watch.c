@@ -59,7 +59,8 @@ socket_watch_arm(struct socket_watch *watch)
             free(dir);
             return;
         }
-        int wd = inotify_add_watch(watch->fd, dir, IN_CREATE | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR);
+        int wd = inotify_add_watch(watch->fd, dir,
+                                   IN_CREATE | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR);
         if (wd >= 0) {
             if (watch->wd >= 0 && watch->wd != wd) {
                 inotify_rm_watch(watch->fd, watch->wd);
@@ -97,7 +98,8 @@ socket_watch_run(struct socket_watch *watch)
                 continue;
             } else if (event->mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED)) {
                 moved = true;
-            } else if (event->mask & IN_ISDIR || (base && event->len && !strcmp(event->name, base + 1))) {
+            } else if (event->mask & IN_ISDIR
+                       || (base && event->len && !strncmp(event->name, base + 1, strlen(base + 1)))) {
                 appeared = true;
             }
         }

@@ -1,0 +1,399 @@
+#include <config.h>
+
+#include "tnl-neigh.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <net/if.h>
+#include <poll.h>
+#include <string.h>
+
+#include "hash.h"
+#include "neigh-kernel.h"
+#include "netlink-socket.h"
+#include "openvswitch/hmap.h"
+#include "openvswitch/ofpbuf.h"
+#include "openvswitch/poll-loop.h"
+#include "packets.h"
+#include "timeval.h"
+#include "util.h"
+#include "vswitchd-ctl.h"
+
+/* ovs-vswitchd forgets a neighbour that nobody used for 15 minutes (its default), or the time set with tnl/neigh/aging. */
+#define REFRESH_MS (10 * 60 * 1000)
+/* The kernel gives up after some seconds; a next hop that was silent is asked for again after this time. */
+#define RETRY_MS (30 * 1000)
+/* ovs-vswitchd refused: it has just started and does not know the command yet.  Told again after this time, and doubled. */
+#define RETELL_MIN_MS 20
+#define RETELL_MAX_MS 5000
+
+struct hop {
+    struct hmap_node node;              /* In 'hops', by 'addr'. */
+    struct in6_addr addr;
+    bool wanted;                        /* Mark of resync(). */
+    bool has_mac;
+    struct eth_addr mac;
+    bool told, confirmed;               /* ovs-vswitchd knows 'mac'; the kernel has confirmed it since the last refresh. */
+    bool failed;
+};
+
+struct destination {
+    struct in6_addr addr;
+    struct hop *hop;                    /* NULL: no route by the bridge. */
+};
+
+struct tnl_neigh {
+    char *bridge;                       /* NULL: nothing to do. */
+    int ifindex;
+    struct destination *destinations;
+    size_t n;
+    struct hmap hops;
+
+    struct nl_sock *sock;               /* NULL: see 'problem'. */
+    struct vswitchd_ctl *ctl;
+    unsigned int epoch;                 /* Of the connection that was told. */
+    size_t n_outstanding, n_errors;     /* Of the connection, when they were looked at. */
+    long long int retell_at;            /* LLONG_MAX: never. */
+    int retell_delay;
+    bool resync;                        /* Destinations, routes or links have changed. */
+    long long int refresh_at, retry_at; /* LLONG_MAX: never. */
+    char *problem;
+    unsigned int seqno;
+};
+
+static void resync(struct tnl_neigh *);
+static void receive(struct tnl_neigh *);
+static void run_ctl(struct tnl_neigh *);
+static void run_timers(struct tnl_neigh *);
+static void tell(struct tnl_neigh *, struct hop *);
+static void tell_all(struct tnl_neigh *);
+
+/* Life. ---------------------------------------------------------------------------------------------------------- */
+
+struct tnl_neigh *
+tnl_neigh_create(const char *ovs_rundir)
+{
+    struct tnl_neigh *tn = xzalloc(sizeof *tn);
+    ERROR_AUTO struct error error = ERROR_INIT;
+
+    hmap_init(&tn->hops);
+    tn->ctl = vswitchd_ctl_create(ovs_rundir);
+    tn->refresh_at = tn->retry_at = tn->retell_at = LLONG_MAX;
+    if (neigh_listen(&tn->sock, &error)) {
+        tn->problem = xstrdup(error_message(&error));
+    }
+    return tn;
+}
+
+void
+tnl_neigh_destroy(struct tnl_neigh *tn)
+{
+    if (tn) {
+        struct hop *hop;
+        HMAP_FOR_EACH_POP (hop, node, &tn->hops) {
+            free(hop);
+        }
+        hmap_destroy(&tn->hops);
+        nl_sock_destroy(tn->sock);
+        vswitchd_ctl_destroy(tn->ctl);
+        free(tn->destinations);
+        free(tn->bridge);
+        free(tn->problem);
+        free(tn);
+    }
+}
+
+void
+tnl_neigh_set(struct tnl_neigh *tn, const char *bridge, const struct in6_addr *destinations, size_t n)
+{
+    bool same = nullable_string_is_equal(bridge, tn->bridge) && n == tn->n;
+    for (size_t i = 0; i < n && same; i++) {
+        same = ipv6_addr_equals(&destinations[i], &tn->destinations[i].addr);
+    }
+    if (same) {
+        return;
+    }
+    free(tn->bridge);
+    tn->bridge = bridge ? xstrdup(bridge) : NULL;
+    free(tn->destinations);
+    tn->destinations = xcalloc(n, sizeof *tn->destinations);
+    tn->n = n;
+    for (size_t i = 0; i < n; i++) {
+        tn->destinations[i].addr = destinations[i];
+    }
+    tn->resync = true;
+    tn->seqno++;
+}
+
+void
+tnl_neigh_run(struct tnl_neigh *tn)
+{
+    if (!tn->sock) {
+        return;
+    }
+    receive(tn);
+    if (tn->resync) {
+        resync(tn);
+    }
+    if (!tn->bridge) {
+        return;
+    }
+    run_ctl(tn);
+    run_timers(tn);
+}
+
+void
+tnl_neigh_wait(struct tnl_neigh *tn)
+{
+    if (!tn->sock) {
+        return;
+    }
+    nl_sock_wait(tn->sock, POLLIN);
+    if (tn->resync) {
+        poll_immediate_wake();
+    }
+    if (tn->bridge) {
+        vswitchd_ctl_wait(tn->ctl);
+        long long int next = MIN(MIN(tn->refresh_at, tn->retry_at), tn->retell_at);
+        if (next != LLONG_MAX) {
+            poll_timer_wait_until(next);
+        }
+    }
+}
+
+/* Next hops. ----------------------------------------------------------------------------------------------------- */
+
+static struct hop *
+hop_find(const struct tnl_neigh *tn, const struct in6_addr *addr)
+{
+    struct hop *hop;
+    HMAP_FOR_EACH_WITH_HASH (hop, node, hash_bytes(addr, sizeof *addr, 0), &tn->hops) {
+        if (ipv6_addr_equals(&hop->addr, addr)) {
+            return hop;
+        }
+    }
+    return NULL;
+}
+
+static void
+hop_use(struct tnl_neigh *tn, struct hop *hop)
+{
+    ERROR_AUTO struct error error = ERROR_INIT;
+    hop->confirmed = false;
+    hop->failed = neigh_use(tn->ifindex, &hop->addr, &error);
+    if (hop->failed) {
+        tn->retry_at = MIN(tn->retry_at, time_msec() + RETRY_MS);
+    }
+}
+
+static struct hop *
+hop_get(struct tnl_neigh *tn, const struct in6_addr *addr)
+{
+    struct hop *hop = hop_find(tn, addr);
+    if (!hop) {
+        hop = xzalloc(sizeof *hop);
+        hop->addr = *addr;
+        hmap_insert(&tn->hops, &hop->node, hash_bytes(addr, sizeof *addr, 0));
+        hop_use(tn, hop);
+    }
+    hop->wanted = true;
+    return hop;
+}
+
+/* What the kernel knows about a neighbour. */
+static void
+hop_update(const struct neigh_event *event, void *tn_)
+{
+    struct tnl_neigh *tn = tn_;
+    struct hop *hop = event->ifindex == tn->ifindex ? hop_find(tn, &event->addr) : NULL;
+
+    if (hop && event->has_mac) {
+        bool moved = !hop->has_mac || !eth_addr_equals(hop->mac, event->mac);
+        bool news = moved || !hop->told || (event->reachable && !hop->confirmed);
+        hop->has_mac = true;
+        hop->mac = event->mac;
+        hop->confirmed |= event->reachable;
+        hop->failed = false;
+        if (news) {
+            tell(tn, hop);
+        }
+    } else if (hop && event->failed) {
+        hop->failed = true;
+        tn->retry_at = MIN(tn->retry_at, time_msec() + RETRY_MS);
+    }
+}
+
+/* Finds the next hops anew, asks for new ones, forgets those that nobody needs. */
+static void
+resync(struct tnl_neigh *tn)
+{
+    int ifindex = tn->bridge ? if_nametoindex(tn->bridge) : 0;
+    struct hop *hop;
+
+    tn->resync = false;
+    tn->seqno++;
+    HMAP_FOR_EACH (hop, node, &tn->hops) {
+        hop->wanted = false;
+        hop->has_mac &= ifindex == tn->ifindex;
+    }
+    bool new_link = ifindex != tn->ifindex;
+    tn->ifindex = ifindex;
+    for (size_t i = 0; i < tn->n; i++) {
+        struct in6_addr addr;
+        int oif;
+        bool ours = (ifindex && !neigh_route(&tn->destinations[i].addr, &oif, &addr, NULL) && oif == ifindex);
+        tn->destinations[i].hop = ours ? hop_get(tn, &addr) : NULL;
+    }
+    HMAP_FOR_EACH_SAFE (hop, node, &tn->hops) {
+        if (!hop->wanted) {
+            hmap_remove(&tn->hops, &hop->node);
+            free(hop);
+        } else if (new_link) {
+            hop->told = false;
+            hop_use(tn, hop);
+        }
+    }
+    tn->refresh_at = hmap_is_empty(&tn->hops) ? LLONG_MAX : MIN(tn->refresh_at, time_msec() + REFRESH_MS);
+    neigh_dump(hop_update, tn);
+}
+
+static void
+receive(struct tnl_neigh *tn)
+{
+    uint64_t stub[4096 / 8];
+    struct ofpbuf msg;
+    int error;
+
+    ofpbuf_use_stub(&msg, stub, sizeof stub);
+    while (!(error = nl_sock_recv(tn->sock, &msg, NULL, false)) || error == ENOBUFS) {
+        struct neigh_event event = { .type = NEIGH_EVENT_ROUTES };
+        if (!error) {
+            neigh_parse(&msg, &event);
+        }
+        if (event.type == NEIGH_EVENT_NEIGH) {
+            hop_update(&event, tn);
+        } else if (event.type == NEIGH_EVENT_ROUTES && tn->bridge
+                   && (!event.ifindex || !tn->ifindex || event.ifindex == tn->ifindex)) {
+            tn->resync = true;
+        }
+    }
+    ofpbuf_uninit(&msg);
+}
+
+static void
+run_timers(struct tnl_neigh *tn)
+{
+    long long int now = time_msec();
+    bool refresh = now >= tn->refresh_at, retry = now >= tn->retry_at;
+    struct hop *hop;
+
+    if (!refresh && !retry) {
+        return;
+    }
+    tn->refresh_at = refresh && !hmap_is_empty(&tn->hops) ? now + REFRESH_MS : tn->refresh_at;
+    tn->retry_at = LLONG_MAX;
+    HMAP_FOR_EACH (hop, node, &tn->hops) {
+        if (refresh || hop->failed) {
+            hop_use(tn, hop);
+        }
+    }
+    neigh_dump(hop_update, tn);         /* Those that the kernel still holds for reachable give no notification. */
+}
+
+/* Into ovs-vswitchd. --------------------------------------------------------------------------------------------- */
+
+static void
+tell(struct tnl_neigh *tn, struct hop *hop)
+{
+    char addr[INET_ADDR_STRLEN], mac[ETH_ADDR_STRLEN + 1];
+    const char *const args[] = { tn->bridge, inet_addr_format(&hop->addr, addr), mac };
+
+    snprintf(mac, sizeof mac, ETH_ADDR_FMT, ETH_ADDR_ARGS(hop->mac));
+    hop->told = vswitchd_ctl_is_connected(tn->ctl);
+    if (hop->told) {
+        vswitchd_ctl_send(tn->ctl, "tnl/neigh/set", args, ARRAY_SIZE(args));
+        tn->seqno++;
+    }
+}
+
+/* Follows the connection to ovs-vswitchd: a new one knows nothing, one that refused is told again. */
+static void
+run_ctl(struct tnl_neigh *tn)
+{
+    vswitchd_ctl_run(tn->ctl);
+    if (tn->epoch != vswitchd_ctl_epoch(tn->ctl)) {
+        tn->epoch = vswitchd_ctl_epoch(tn->ctl);
+        tn->retell_delay = RETELL_MIN_MS;
+        tn->n_errors = 0;
+        tell_all(tn);
+    }
+    if (tn->n_errors != vswitchd_ctl_n_errors(tn->ctl)) {
+        tn->n_errors = vswitchd_ctl_n_errors(tn->ctl);
+        tn->retell_at = MIN(tn->retell_at, time_msec() + tn->retell_delay);
+    }
+    if (time_msec() >= tn->retell_at) {
+        tn->retell_delay = MIN(tn->retell_delay * 2, RETELL_MAX_MS);
+        tell_all(tn);
+    }
+    if (tn->n_outstanding != vswitchd_ctl_n_outstanding(tn->ctl)) {
+        tn->n_outstanding = vswitchd_ctl_n_outstanding(tn->ctl);
+        tn->seqno++;
+    }
+}
+
+static void
+tell_all(struct tnl_neigh *tn)
+{
+    struct hop *hop;
+    tn->retell_at = LLONG_MAX;
+    HMAP_FOR_EACH (hop, node, &tn->hops) {
+        hop->told = false;
+        if (hop->has_mac) {
+            tell(tn, hop);
+        }
+    }
+    tn->seqno++;
+}
+
+/* Answers. ------------------------------------------------------------------------------------------------------- */
+
+static bool
+is_resolved(const struct tnl_neigh *tn, const struct destination *destination)
+{
+    return (destination->hop && destination->hop->told && vswitchd_ctl_is_connected(tn->ctl)
+            && tn->epoch == vswitchd_ctl_epoch(tn->ctl) && !vswitchd_ctl_n_outstanding(tn->ctl)
+            && tn->retell_at == LLONG_MAX && tn->n_errors == vswitchd_ctl_n_errors(tn->ctl));
+}
+
+bool
+tnl_neigh_is_resolved(const struct tnl_neigh *tn, const struct in6_addr *addr)
+{
+    for (size_t i = 0; i < tn->n; i++) {
+        if (ipv6_addr_equals(&tn->destinations[i].addr, addr)) {
+            return is_resolved(tn, &tn->destinations[i]);
+        }
+    }
+    return false;
+}
+
+size_t
+tnl_neigh_n_unresolved(const struct tnl_neigh *tn)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < tn->n && tn->bridge; i++) {
+        n += !is_resolved(tn, &tn->destinations[i]);
+    }
+    return n;
+}
+
+const char *
+tnl_neigh_problem(const struct tnl_neigh *tn)
+{
+    return tn->problem ? tn->problem : tn->retell_delay >= RETELL_MAX_MS ? vswitchd_ctl_error(tn->ctl) : NULL;
+}
+
+unsigned int
+tnl_neigh_seqno(const struct tnl_neigh *tn)
+{
+    return tn->seqno;
+}

@@ -1,0 +1,45 @@
+#ifndef SLUICE_TNL_NEIGH_H
+#define SLUICE_TNL_NEIGH_H 1
+
+/* Keeps the neighbours of the tunnels resolved where Open vSwitch encapsulates itself (the userspace datapaths).
+ *
+ * ovs-vswitchd has a neighbour cache of its own (ovs-appctl tnl/neigh/show).  A packet into a tunnel whose next hop is not in it is
+ * lost: ovs-vswitchd sends an ARP request or neighbour solicitation in its place.  So the first packet to each peer would be
+ * lost, and again after 15 minutes of silence and after each restart.  This module fills the cache before anyone needs it:
+ *
+ *   next hop     RTM_GETROUTE for each destination: the peer itself or a gateway, if the route leaves by the uplink bridge
+ *   resolution   the kernel does it (NTF_USE), and answers by RTM_NEWNEIGH
+ *   into OVS     "tnl/neigh/set BRIDGE ADDRESS MAC" on ovs-vswitchd's control socket, without blocking
+ *   again        when the MAC, a route or the bridge changes, when ovs-vswitchd was restarted, and every 10 minutes
+ *                after the kernel has confirmed the MAC
+ *
+ * The kernel datapath needs none of it: there the kernel queues packets while it resolves.  Both families, one code path.
+ * Event-driven: no wake-up while nothing changes but the one every 10 minutes (and every 30 s while a next hop is silent). */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "inet.h"
+
+struct tnl_neigh;
+
+/* 'ovs_rundir' holds ovs-vswitchd.pid and ovs-vswitchd.PID.ctl, e.g. "/run/openvswitch". */
+struct tnl_neigh *tnl_neigh_create(const char *ovs_rundir);
+void tnl_neigh_destroy(struct tnl_neigh *);
+
+/* The tunnels' destinations are now these (copied), through 'bridge' ("br-uplink").  NULL: no such bridge, nothing to do. */
+void tnl_neigh_set(struct tnl_neigh *, const char *bridge, const struct in6_addr *destinations, size_t n);
+void tnl_neigh_run(struct tnl_neigh *);
+void tnl_neigh_wait(struct tnl_neigh *);
+
+/* True if a packet to this destination would not wait: its next hop is in ovs-vswitchd's cache.  False for one that was not
+ * declared. */
+bool tnl_neigh_is_resolved(const struct tnl_neigh *, const struct in6_addr *destination);
+/* How many of the declared destinations are not resolved. */
+size_t tnl_neigh_n_unresolved(const struct tnl_neigh *);
+/* NULL, or what an operator must mend. */
+const char *tnl_neigh_problem(const struct tnl_neigh *);
+/* Changes whenever an answer above may have changed. */
+unsigned int tnl_neigh_seqno(const struct tnl_neigh *);
+
+#endif /* controller/tnl-neigh.h */
