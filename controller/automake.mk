@@ -19,7 +19,10 @@ controller_libcontroller_la_SOURCES += \
 controller_libcontroller_la_SOURCES += \
 	controller/ovsdb.c controller/ovsdb.h controller/ovsdb-internal.h \
 	controller/ovsdb-base.c controller/ovsdb-pods.c controller/ovsdb-rows.c \
-	controller/socket-watch.c controller/socket-watch.h
+	controller/socket-watch.c controller/socket-watch.h \
+	controller/neigh-kernel.c controller/neigh-kernel.h \
+	controller/tnl-neigh.c controller/tnl-neigh.h \
+	controller/vswitchd-ctl.c controller/vswitchd-ctl.h
 controller_libcontroller_la_SOURCES += \
 	controller/ipam.c controller/ipam.h \
 	controller/ipam-pool.c controller/ipam-pool.h
@@ -38,8 +41,3 @@ controller_libcontroller_la_SOURCES += \
 	controller/of-msg.c controller/of-msg.h \
 	controller/of-state.c controller/of-state.h controller/of-state-private.h \
 	controller/ofctrl.c controller/ofctrl.h
-
-	controller/socket-watch.c controller/socket-watch.h \
-	controller/neigh-kernel.c controller/neigh-kernel.h \
-	controller/tnl-neigh.c controller/tnl-neigh.h \
-	controller/vswitchd-ctl.c controller/vswitchd-ctl.h

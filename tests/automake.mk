@@ -125,9 +125,9 @@ update-golden: tests/golden/golden
 	$(AM_TESTS_ENVIRONMENT) $(srcdir)/tests/golden/run --update
 .PHONY: update-golden
 
-# tests/system/ovsdb-*.py with their driver.
+# tests/system/test-ovsdb-*.py with their driver.
 check_PROGRAMS += tests/system/ovsdb-driver
 tests_system_ovsdb_driver_SOURCES = tests/system/ovsdb-driver.c
 tests_system_ovsdb_driver_CPPFLAGS = $(AM_CPPFLAGS)
-tests_system_ovsdb_driver_LDADD = $(SYSTEM_LDADD)
-EXTRA_DIST += tests/system/ovsdb_rig.py tests/system/ovsdb-tunnel.py
+tests_system_ovsdb_driver_LDADD = controller/libcontroller.la flows/libflows.la $(SYSTEM_LDADD)
+EXTRA_DIST += tests/system/ovsdb_rig.py tests/system/test-ovsdb-tunnel.py

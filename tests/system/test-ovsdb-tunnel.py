@@ -5,7 +5,7 @@ Two nodes share a subnet, the third is behind a router.  Shown: the bridge that 
 tunnel, for both families; the first packet to a peer is not lost, also after ovs-vswitchd was killed; everything comes back by
 itself; remove-all leaves nothing.  Issue 3, item 4.
 
-    ovsdb-tunnel.py [--datapath userspace|afxdp|kernel] [--encapsulation geneve|vxlan] [--driver PROGRAM]"""
+    test-ovsdb-tunnel.py [--datapath userspace|afxdp|kernel] [--encapsulation geneve|vxlan] [--driver PROGRAM]"""
 
 import argparse
 import os
@@ -203,7 +203,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--datapath", default="userspace")
     parser.add_argument("--encapsulation", default="geneve")
-    parser.add_argument("--driver", default=os.path.join(os.environ.get("top_builddir", "."), "tests/system/ovsdb-driver"))
+    parser.add_argument("--driver", default=os.path.join(os.environ.get("SLUICE_BUILD", "."), "tests/system/ovsdb-driver"))
     args = parser.parse_args()
     if os.geteuid() or not SCHEMA:
         print("skipped: needs root and Open vSwitch")
@@ -211,11 +211,10 @@ def main():
     args.driver = os.path.abspath(args.driver)
     with Rig() as rig:
         cluster = Cluster(rig, args)
-        test_tunnel(cluster)
-        test_peer_changes_mac(cluster)
-        test_vswitchd_killed(cluster)
-        test_port_deleted(cluster)
-        test_remove_all(cluster)
+        tests = [test_tunnel, test_peer_changes_mac, test_vswitchd_killed, test_port_deleted, test_remove_all]
+        for test in tests:
+            test(cluster)
+    print(f"{len(tests)} passed, 0 failed, 0 skipped")
     return 0
 
 
