@@ -13,6 +13,13 @@ controller_libcontroller_la_SOURCES = \
 	controller/store.c controller/store.h
 
 controller_libcontroller_la_SOURCES += \
+	controller/hostnet-gateway.c \
+	controller/hostnet-nft.c \
+	controller/hostnet-private.h \
+	controller/hostnet-record.c \
+	controller/hostnet-sysctl.c \
+	controller/hostnet-uplink.c \
+	controller/hostnet.c controller/hostnet.h \
 	controller/pod-link.c controller/pod-link.h
 
 # The OVS database.

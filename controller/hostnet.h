@@ -44,7 +44,9 @@ struct hostnet_config {
     const struct inet_prefix *cluster_cidrs;    /* All pod CIDRs that are known: not masqueraded. */
     size_t n_cluster_cidrs;
     bool masquerade;
-    const char *uplink_bridge;          /* NULL: the uplink stays. */
+    const char *uplink_bridge;          /* NULL: the uplink stays, or goes back when it had been taken over. */
+    bool uplink_bridge_pending;         /* The bridge does not hold the uplink yet: do not begin to take over.  What has been taken
+                                         * over before (a restart) does not care. */
     bool guard_af_packet;               /* Datapath userspace: drop what the kernel sees beside OVS. */
 };
 

@@ -41,10 +41,8 @@ host_end_up(struct rtnl *rtnl, const char *name, struct eth_addr *mac, struct er
     static const struct rtnl_link_change quiet = { .no_addr_gen = true }, up = { .up = true };
     struct rtnl_link link;
 
-    int retval = rtnl_link_set(rtnl, name, &quiet, error);
-    if (!retval) {
-        retval = rtnl_link_set(rtnl, name, &up, error);
-    }
+    rtnl_link_set(rtnl, name, &quiet, NULL);            /* Fails only in a kernel without IPv6. */
+    int retval = rtnl_link_set(rtnl, name, &up, error);
     if (!retval) {
         retval = rtnl_link_get(rtnl, name, &link, error);
     }
@@ -293,7 +291,7 @@ check_routes(const struct pod_link *pod, struct rtnl *rtnl, int ifindex, struct 
     struct rtnl_route *have, *want;
     size_t n_have;
 
-    int retval = rtnl_route_list(rtnl, ifindex, &have, &n_have, error);
+    int retval = rtnl_route_list(rtnl, ifindex, RTPROT_UNSPEC, &have, &n_have, error);
     if (retval) {
         return retval;
     }

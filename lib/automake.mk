@@ -18,6 +18,7 @@ lib_libsluice_la_SOURCES = \
 	lib/ovs-json.h
 lib_libsluice_la_SOURCES += \
 	lib/netns.c lib/netns.h \
+	lib/rtnl-events.c lib/rtnl-events.h \
 	lib/rtnl.c lib/rtnl-ip.c lib/rtnl-private.h lib/rtnl.h
 lib_libsluice_la_SOURCES += \
 	lib/journal.c lib/journal.h \

@@ -96,7 +96,7 @@ parse_addr(const struct ofpbuf *msg, struct rtnl_addr *addr)
 }
 
 struct addr_list {
-    int ifindex;
+    int family, ifindex;                /* A kernel without IPv6 answers with everything that it has. */
     struct rtnl_addr *addrs;
     size_t n, allocated;
 };
@@ -110,18 +110,20 @@ collect_addr(const struct ofpbuf *msg, void *list_)
         list->addrs = x2nrealloc(list->addrs, &list->allocated, sizeof *list->addrs);
     }
     struct rtnl_addr *addr = &list->addrs[list->n];
-    list->n += parse_addr(msg, addr) && (!list->ifindex || addr->ifindex == list->ifindex);
+    list->n += (parse_addr(msg, addr) && inet_family(&addr->prefix.addr) == list->family
+                && (!list->ifindex || addr->ifindex == list->ifindex));
 }
 
 int
 rtnl_addr_list(struct rtnl *rtnl, int ifindex, struct rtnl_addr **addrs, size_t *n, struct error *error)
 {
-    struct addr_list list = { ifindex, NULL, 0, 0 };
+    struct addr_list list = { .ifindex = ifindex };
     static const uint8_t families[] = { AF_INET, AF_INET6 };
 
     for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
         struct ofpbuf request;
 
+        list.family = families[i];
         ofpbuf_init(&request, 64);
         nl_msg_put_nlmsghdr(&request, 0, RTM_GETADDR, NLM_F_REQUEST | NLM_F_DUMP);
         struct ifaddrmsg *ifa = nl_msg_put_uninit(&request, sizeof *ifa);
@@ -295,7 +297,8 @@ parse_route(const struct ofpbuf *msg, struct rtnl_route *route)
 }
 
 struct route_list {
-    int oif;
+    int family, oif;
+    uint8_t protocol;
     struct rtnl_route *routes;
     size_t n, allocated;
 };
@@ -309,22 +312,25 @@ collect_route(const struct ofpbuf *msg, void *list_)
         list->routes = x2nrealloc(list->routes, &list->allocated, sizeof *list->routes);
     }
     struct rtnl_route *route = &list->routes[list->n];
-    list->n += parse_route(msg, route) && (!list->oif || route->oif == list->oif);
+    list->n += (parse_route(msg, route) && inet_family(&route->dst.addr) == list->family
+                && (!list->oif || route->oif == list->oif || (route->complex && !route->oif))
+                && (!list->protocol || route->protocol == list->protocol));
 }
 
 int
-rtnl_route_list(struct rtnl *rtnl, int oif, struct rtnl_route **routes, size_t *n, struct error *error)
+rtnl_route_list(struct rtnl *rtnl, int oif, uint8_t protocol, struct rtnl_route **routes, size_t *n, struct error *error)
 {
-    struct route_list list = { oif, NULL, 0, 0 };
+    struct route_list list = { .oif = oif, .protocol = protocol };
     static const uint8_t families[] = { AF_INET, AF_INET6 };
 
     for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
         struct ofpbuf request;
 
+        list.family = families[i];
         ofpbuf_init(&request, 64);
         nl_msg_put_nlmsghdr(&request, 0, RTM_GETROUTE, NLM_F_REQUEST | NLM_F_DUMP);
         struct rtmsg *rtm = nl_msg_put_uninit(&request, sizeof *rtm);
-        *rtm = (struct rtmsg) { .rtm_family = families[i] };
+        *rtm = (struct rtmsg) { .rtm_family = families[i], .rtm_protocol = protocol };
         if (oif) {
             nl_msg_put_u32(&request, RTA_OIF, oif);
         }

@@ -112,7 +112,8 @@ void rtnl_route_init(struct rtnl_route *, const struct inet_prefix *dst, int oif
 int rtnl_route_replace(struct rtnl *, const struct rtnl_route *, struct error *);
 /* ESRCH when it is not there. */
 int rtnl_route_delete(struct rtnl *, const struct rtnl_route *, struct error *);
-/* Those of all tables that leave by 'oif' (0: any); '*routes' is to be freed with free(). */
-int rtnl_route_list(struct rtnl *, int oif, struct rtnl_route **routes, size_t *n, struct error *);
+/* Those of all tables that leave by 'oif' (0: any) and are of 'protocol' (RTPROT_UNSPEC: any); '*routes' is to be freed with
+ * free(). */
+int rtnl_route_list(struct rtnl *, int oif, uint8_t protocol, struct rtnl_route **routes, size_t *n, struct error *);
 
 #endif /* lib/rtnl.h */

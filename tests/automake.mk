@@ -104,6 +104,11 @@ tests_system_test_ofctrl_SOURCES = tests/system/test-ofctrl.c tests/unit/ovs-san
 tests_system_test_ofctrl_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/tests/unit -I$(top_srcdir)/controller
 tests_system_test_ofctrl_LDADD = controller/libcontroller.la flows/libflows.la $(SYSTEM_LDADD)
 
+SYSTEM_TESTS += tests/system/test-hostnet
+tests_system_test_hostnet_SOURCES = tests/system/test-hostnet.c
+tests_system_test_hostnet_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/tests/unit
+tests_system_test_hostnet_LDADD = $(SYSTEM_LDADD)
+
 check_PROGRAMS += $(SYSTEM_TESTS)
 
 # The flow compiler: golden tests, and what Open vSwitch makes of the flows.

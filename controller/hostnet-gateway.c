@@ -1,0 +1,213 @@
+/* The gateway port: its addresses, and the routes that lead to pods.
+ *
+ * An address stands there alone (/32, /128) and the route to the pod CIDR is our own: so the kernel makes no broadcast address of
+ * the last one of the CIDR, which is a pod's like any other, and IPv4 and IPv6 look alike. */
+
+#include <config.h>
+
+#include "hostnet-private.h"
+
+#include <errno.h>
+#include <linux/if_addr.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util.h"
+
+static int
+reconcile_link(struct rtnl *rtnl, const struct hostnet_config *config, struct rtnl_link *link, struct error *error)
+{
+    int retval = rtnl_link_get(rtnl, config->gateway, link, error);
+
+    if (!retval && config->mtu && link->mtu != config->mtu) {
+        const struct rtnl_link_change mtu = { .mtu = config->mtu };
+        retval = rtnl_link_set(rtnl, config->gateway, &mtu, error);
+    }
+    if (!retval && !(link->flags & IFF_UP)) {
+        static const struct rtnl_link_change quiet = { .no_addr_gen = true }, up = { .up = true };
+        rtnl_link_set(rtnl, config->gateway, &quiet, NULL);     /* Fails only in a kernel without IPv6. */
+        retval = rtnl_link_set(rtnl, config->gateway, &up, error);
+    }
+    return retval;
+}
+
+static bool
+addr_is_wanted(const struct hostnet_config *config, const struct inet_prefix *prefix)
+{
+    for (size_t i = 0; i < config->n_gateway_addrs; i++) {
+        struct inet_prefix host = inet_prefix_host(&config->gateway_addrs[i].addr);
+        if (inet_prefix_equals(&host, prefix)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool
+addr_is_there(const struct rtnl_addr *addrs, size_t n, const struct inet_prefix *prefix)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (inet_prefix_equals(&addrs[i].prefix, prefix)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int
+add_addr(struct rtnl *rtnl, const struct rtnl_link *link, const struct inet_prefix *prefix, struct error *error)
+{
+    const struct rtnl_addr addr = {
+        .ifindex = link->ifindex,
+        .prefix = *prefix,
+        .flags = inet_is_v4(&prefix->addr) ? 0 : IFA_F_NODAD,
+    };
+    int retval = inet_is_v4(&prefix->addr) ? 0 : hostnet_sysctl_set("ipv6", link->name, "disable_ipv6", 0, error);
+    return retval ? retval : rtnl_addr_replace(rtnl, &addr, error);
+}
+
+static int
+reconcile_addrs(struct rtnl *rtnl, const struct hostnet_config *config, const struct rtnl_link *link, struct error *error)
+{
+    struct rtnl_addr *addrs;
+    size_t n;
+
+    int retval = rtnl_addr_list(rtnl, link->ifindex, &addrs, &n, error);
+    if (retval) {
+        return retval;
+    }
+    for (size_t i = 0; i < config->n_gateway_addrs && !retval; i++) {
+        struct inet_prefix host = inet_prefix_host(&config->gateway_addrs[i].addr);
+        if (!addr_is_there(addrs, n, &host)) {
+            retval = add_addr(rtnl, link, &host, error);
+        }
+    }
+    for (size_t i = 0; i < n && !retval; i++) {
+        if (!addr_is_wanted(config, &addrs[i].prefix) && addrs[i].scope == RT_SCOPE_UNIVERSE) {
+            retval = rtnl_addr_delete(rtnl, &addrs[i], error);
+            retval = retval == EADDRNOTAVAIL ? 0 : retval;
+        }
+    }
+    free(addrs);
+    return retval;
+}
+
+int
+hostnet_reconcile_gateway(struct rtnl *rtnl, const struct hostnet_config *config, struct error *error)
+{
+    struct rtnl_link link;
+
+    int retval = reconcile_link(rtnl, config, &link, error);
+    return retval ? retval : reconcile_addrs(rtnl, config, &link, error);
+}
+
+/* Routes. -------------------------------------------------------------------------------------------------------- */
+
+/* A route by the gateway port; the source is the node's address of that family. */
+static void
+init_gateway_route(struct rtnl_route *route, const struct inet_prefix *dst, const struct hostnet_config *config, int oif)
+{
+    struct inet_prefix network = inet_prefix_network(dst);
+
+    rtnl_route_init(route, &network, oif);
+    route->protocol = HOSTNET_RTPROT;
+    route->scope = inet_is_v4(&dst->addr) ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
+    for (size_t i = 0; i < config->n_gateway_addrs && !route->has_src; i++) {
+        if (inet_family(&config->gateway_addrs[i].addr) == inet_family(&dst->addr)) {
+            route->has_src = true;
+            route->src = config->gateway_addrs[i].addr;
+        }
+    }
+}
+
+/* '*wanted' is to be freed.  'oif' is 0 while there is no gateway port: then only what leads elsewhere is wanted. */
+static size_t
+wanted_routes(const struct hostnet_config *config, int oif, struct rtnl_route **wanted)
+{
+    size_t n = 0;
+
+    *wanted = xmalloc((config->n_gateway_addrs + config->n_routes + 1) * sizeof **wanted);
+    for (size_t i = 0; i < config->n_gateway_addrs && oif; i++) {
+        struct rtnl_route *route = &(*wanted)[n++];
+        init_gateway_route(route, &config->gateway_addrs[i], config, oif);
+        route->has_src = true;
+        route->src = config->gateway_addrs[i].addr;
+    }
+    for (size_t i = 0; i < config->n_routes; i++) {
+        const struct hostnet_route *peer = &config->routes[i];
+        if (peer->has_via) {
+            struct rtnl_route *route = &(*wanted)[n++];
+            rtnl_route_init(route, &peer->dst, 0);
+            route->protocol = HOSTNET_RTPROT;
+            route->has_gw = true;
+            route->gw = peer->via;
+        } else if (oif) {
+            init_gateway_route(&(*wanted)[n++], &peer->dst, config, oif);
+        }
+    }
+    return n;
+}
+
+/* The kernel chooses the link of a route by a gateway, and the metric of an IPv6 route. */
+static bool
+route_matches(const struct rtnl_route *have, const struct rtnl_route *want)
+{
+    return (inet_prefix_equals(&have->dst, &want->dst) && have->table == want->table
+            && (!want->oif || have->oif == want->oif)
+            && have->has_gw == want->has_gw && (!want->has_gw || IN6_ARE_ADDR_EQUAL(&have->gw, &want->gw))
+            && (!want->has_src || (have->has_src && IN6_ARE_ADDR_EQUAL(&have->src, &want->src))));
+}
+
+/* One route that cannot be added (its gateway is not reachable now) does not keep the others from being added. */
+static int
+add_routes(struct rtnl *rtnl, const struct rtnl_route *have, size_t n_have, const struct rtnl_route *want, size_t n_want,
+           struct error *error)
+{
+    int retval = 0;
+
+    for (size_t i = 0; i < n_want; i++) {
+        bool found = false;
+        for (size_t j = 0; j < n_have && !found; j++) {
+            found = route_matches(&have[j], &want[i]);
+        }
+        if (!found) {
+            int e = rtnl_route_replace(rtnl, &want[i], retval ? NULL : error);
+            retval = retval ? retval : e;
+        }
+    }
+    return retval;
+}
+
+int
+hostnet_reconcile_routes(struct rtnl *rtnl, const struct hostnet_config *config, struct error *error)
+{
+    struct rtnl_route *have, *want;
+    struct rtnl_link link;
+    size_t n_have;
+
+    int oif = rtnl_link_get(rtnl, config->gateway, &link, NULL) ? 0 : link.ifindex;
+    int retval = rtnl_route_list(rtnl, 0, HOSTNET_RTPROT, &have, &n_have, error);
+    if (retval) {
+        return retval;
+    }
+    size_t n_want = wanted_routes(config, oif, &want);
+    retval = add_routes(rtnl, have, n_have, want, n_want, error);
+
+    /* What was replaced in place is not there any more: ESRCH. */
+    for (size_t i = 0; i < n_have; i++) {
+        bool keep = false;
+        for (size_t j = 0; j < n_want && !keep; j++) {
+            keep = route_matches(&have[i], &want[j]);
+        }
+        if (!keep) {
+            int e = rtnl_route_delete(rtnl, &have[i], NULL);
+            if (e && e != ESRCH && !retval) {
+                char buf[INET_PREFIX_STRLEN];
+                retval = error_set_errno(error, e, "cannot delete the route to %s", inet_prefix_format(&have[i].dst, buf));
+            }
+        }
+    }
+    free(want);
+    free(have);
+    return retval;
+}

@@ -1,0 +1,267 @@
+/* The few rules of Sluice in the host's stack: libnftables, own tables, one transaction. */
+
+#include <config.h>
+
+#include "hostnet-private.h"
+
+#include <errno.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <malloc.h>
+#include <nftables/libnftables.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "netlink-socket.h"
+#include "netlink.h"
+#include "openvswitch/dynamic-string.h"
+#include "openvswitch/ofpbuf.h"
+#include "openvswitch/poll-loop.h"
+#include "pod-link.h"
+#include "util.h"
+
+#define TABLE "sluice"
+/* Declared empty, deleted and, where it is still wanted, declared again: nft has no "replace", but a transaction is atomic. */
+#define RESET_TABLE(FAMILY) "table " FAMILY " " TABLE " { }\ndelete table " FAMILY " " TABLE "\n"
+
+/* Text. ---------------------------------------------------------------------------------------------------------- */
+
+/* "{ A, B }" of the networks of one family; false if there are none. */
+static bool
+put_set(struct ds *ds, const struct inet_prefix *prefixes, size_t n, int family)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < n; i++) {
+        if (inet_family(&prefixes[i].addr) == family) {
+            struct inet_prefix network = inet_prefix_network(&prefixes[i]);
+            ds_put_cstr(ds, any ? ", " : "{ ");
+            inet_prefix_put(ds, &network);
+            any = true;
+        }
+    }
+    if (any) {
+        ds_put_cstr(ds, " }");
+    }
+    return any;
+}
+
+/* What this node's pods send out of the cluster gets the node's address.  fully-random: two pods that use one source port
+ * towards one destination at the same moment must not clash, which would lose the first packet of one of them. */
+static void
+put_masquerade(struct ds *ds, const struct hostnet_config *config, int family)
+{
+    const char *keyword = family == AF_INET ? "ip" : "ip6";
+    struct ds sources = DS_EMPTY_INITIALIZER, cluster = DS_EMPTY_INITIALIZER;
+
+    if (put_set(&sources, config->gateway_addrs, config->n_gateway_addrs, family)) {
+        ds_put_format(ds, "    oifname != \"%s\" %s saddr %s", config->gateway, keyword, ds_cstr(&sources));
+        if (put_set(&cluster, config->cluster_cidrs, config->n_cluster_cidrs, family)) {
+            ds_put_format(ds, " %s daddr != %s", keyword, ds_cstr(&cluster));
+        }
+        ds_put_cstr(ds, " masquerade fully-random\n");
+    }
+    ds_destroy(&sources);
+    ds_destroy(&cluster);
+}
+
+/* The kernel must not take what OVS reads from the same links by AF_PACKET. */
+static void
+put_guard(struct ds *ds, const char *hook, int priority, const char *uplink, bool uplink_taken)
+{
+    ds_put_format(ds, "  chain guard {\n    type filter hook %s priority %d; policy accept;\n", hook, priority);
+    ds_put_format(ds, "    iifname \"%s*\" drop\n", POD_LINK_PREFIX);
+    if (uplink_taken) {
+        ds_put_format(ds, "    iifname \"%s\" drop\n", uplink);
+    }
+    ds_put_cstr(ds, "  }\n");
+}
+
+char *
+hostnet_nft_rules(const struct hostnet_config *config, const char *uplink, bool uplink_taken)
+{
+    struct ds ds = DS_EMPTY_INITIALIZER;
+
+    ds_put_cstr(&ds, RESET_TABLE("inet") "table inet " TABLE " {\n");
+    if (config->guard_af_packet) {
+        put_guard(&ds, "prerouting", -450, uplink, uplink_taken);
+    }
+    if (config->masquerade) {
+        ds_put_cstr(&ds, "  chain outgoing {\n    type nat hook postrouting priority srcnat; policy accept;\n");
+        put_masquerade(&ds, config, AF_INET);
+        put_masquerade(&ds, config, AF_INET6);
+        ds_put_cstr(&ds, "  }\n");
+    }
+    ds_put_cstr(&ds, "}\n" RESET_TABLE("arp"));
+    if (config->guard_af_packet) {
+        ds_put_cstr(&ds, "table arp " TABLE " {\n");
+        put_guard(&ds, "input", 0, uplink, uplink_taken);
+        ds_put_cstr(&ds, "}\n");
+    }
+    return ds_steal_cstr(&ds);
+}
+
+/* Running. ------------------------------------------------------------------------------------------------------- */
+
+/* libnftables' context costs 3 MB when it has worked once, so none is kept, and the memory goes back to the system. */
+static int
+run_nft(const char *rules, struct error *error)
+{
+    struct nft_ctx *nft = nft_ctx_new(NFT_CTX_DEFAULT);
+    int retval = 0;
+
+    if (!nft) {
+        return error_set(error, ENOMEM, "cannot start libnftables");
+    }
+    nft_ctx_buffer_output(nft);
+    nft_ctx_buffer_error(nft);
+    if (nft_run_cmd_from_buffer(nft, rules)) {
+        const char *text = nft_ctx_get_error_buffer(nft);
+        int len = text ? strcspn(text, "\n") : 0;
+        retval = error_set(error, EIO, "nftables refused the rules of Sluice: %.*s", len, text ? text : "");
+    }
+    nft_ctx_free(nft);
+    malloc_trim(0);
+    return retval;
+}
+
+int
+hostnet_remove_rules(struct error *error)
+{
+    return run_nft(RESET_TABLE("inet") RESET_TABLE("arp"), error);
+}
+
+/* Watching. ------------------------------------------------------------------------------------------------------ */
+
+/* The kernel announces every change of every table, and the end of each transaction.  It does so before the transaction's
+ * system call returns, so our own are known by counting. */
+struct hostnet_nft {
+    struct nl_sock *sock;               /* NULL: cannot watch. */
+    char *rules;                        /* Installed; NULL: none. */
+    bool touched;                       /* Our tables, by the transaction being announced. */
+    unsigned int n_transactions;        /* That touched our tables, since they were installed. */
+};
+
+struct hostnet_nft *
+hostnet_nft_create(void)
+{
+    struct hostnet_nft *nft = xzalloc(sizeof *nft);
+
+    if (!nl_sock_create(NETLINK_NETFILTER, &nft->sock) && nl_sock_join_mcgroup(nft->sock, NFNLGRP_NFTABLES)) {
+        nl_sock_destroy(nft->sock);
+        nft->sock = NULL;
+    }
+    return nft;
+}
+
+void
+hostnet_nft_destroy(struct hostnet_nft *nft)
+{
+    if (nft) {
+        nl_sock_destroy(nft->sock);
+        free(nft->rules);
+        free(nft);
+    }
+}
+
+/* NFTA_TABLE_NAME, NFTA_CHAIN_TABLE, NFTA_RULE_TABLE, NFTA_SET_TABLE and NFTA_SET_ELEM_LIST_TABLE are all 1. */
+static bool
+names_our_table(const struct ofpbuf *msg)
+{
+    const struct nlattr *name = nl_attr_find(msg, NLMSG_HDRLEN + sizeof(struct nfgenmsg), NFTA_TABLE_NAME);
+    return name && nl_attr_get_size(name) == sizeof TABLE && !memcmp(nl_attr_get(name), TABLE, sizeof TABLE);
+}
+
+static void
+handle(struct hostnet_nft *nft, const struct ofpbuf *msg)
+{
+    if (msg->size < NLMSG_HDRLEN + sizeof(struct nfgenmsg)) {
+        return;
+    }
+
+    int type = nl_msg_nlmsghdr(msg)->nlmsg_type & 0xff;
+    if (type == NFT_MSG_NEWGEN) {
+        nft->n_transactions += nft->touched;
+        nft->touched = false;
+    } else if (names_our_table(msg)) {
+        nft->touched = true;
+    }
+}
+
+/* Reads all announcements.  After lost ones everything may have happened. */
+static void
+drain(struct hostnet_nft *nft)
+{
+    uint64_t stub[4096 / 8];
+
+    for (;;) {
+        struct ofpbuf buf, msg;
+
+        ofpbuf_use_stub(&buf, stub, sizeof stub);
+        int retval = nl_sock_recv(nft->sock, &buf, NULL, false);
+        if (!retval) {
+            struct ofpbuf rest = buf;
+            while (nl_msg_next(&rest, &msg)) {
+                handle(nft, &msg);
+            }
+        } else if (retval == ENOBUFS) {
+            nft->n_transactions += 2;
+        }
+        ofpbuf_uninit(&buf);
+        if (retval && retval != ENOBUFS) {
+            return;
+        }
+    }
+}
+
+bool
+hostnet_nft_run(struct hostnet_nft *nft)
+{
+    if (nft->sock) {
+        drain(nft);
+    }
+    if (nft->rules && nft->n_transactions) {
+        free(nft->rules);
+        nft->rules = NULL;
+        return true;
+    }
+    return false;
+}
+
+int
+hostnet_nft_set(struct hostnet_nft *nft, char *rules, struct error *error)
+{
+    if (nft->rules && !strcmp(nft->rules, rules)) {
+        free(rules);
+        return 0;
+    }
+
+    if (nft->sock) {
+        drain(nft);
+    }
+    free(nft->rules);
+    nft->rules = NULL;
+    nft->n_transactions = 0;
+    int retval = run_nft(rules, error);
+    if (retval) {
+        free(rules);
+        return retval;
+    }
+    nft->rules = rules;
+    if (nft->sock) {
+        drain(nft);
+        nft->n_transactions -= MIN(nft->n_transactions, 1);     /* Our own. */
+    }
+    return 0;
+}
+
+void
+hostnet_nft_wait(struct hostnet_nft *nft)
+{
+    if (nft->sock) {
+        nl_sock_wait(nft->sock, POLLIN);
+    }
+    if (nft->n_transactions) {
+        poll_immediate_wake();
+    }
+}

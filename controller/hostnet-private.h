@@ -1,0 +1,83 @@
+#ifndef SLUICE_HOSTNET_PRIVATE_H
+#define SLUICE_HOSTNET_PRIVATE_H 1
+
+/* The parts of hostnet.h, shared by hostnet*.c and their tests only.
+ *
+ * Each part brings one thing from what it is to what it must be, and changes nothing when that is so already: they are called
+ * again after every event.  They return 0 or an errno, and block only for rtnetlink, small files and libnftables. */
+
+#include "hostnet.h"
+#include "lib/rtnl.h"
+
+/* Routes of ours carry this protocol number, so that stale ones are known: 'S'. */
+#define HOSTNET_RTPROT 0x53
+
+/* The record (hostnet-record.c). --------------------------------------------------------------------------------- */
+
+/* What the uplink had before its bridge took over, and what it has got since.  'ifindex' and 'oif' mean nothing here. */
+struct hostnet_record {
+    char uplink[IFNAMSIZ];              /* "": there is no record. */
+    char bridge[IFNAMSIZ];              /* Whose port took over. */
+    int accept_ra;                      /* Of the uplink, -1: no IPv6. */
+    struct rtnl_addr *addrs;
+    size_t n_addrs;
+    struct rtnl_route *routes;
+    size_t n_routes;
+};
+
+void hostnet_record_destroy(struct hostnet_record *);   /* Frees the content. */
+/* Adds what the record does not have; what is the same but for details is replaced.  Returns true if something changed. */
+bool hostnet_record_merge_addr(struct hostnet_record *, const struct rtnl_addr *);
+bool hostnet_record_merge_route(struct hostnet_record *, const struct rtnl_route *);
+/* STATE/uplink.json.  ENOENT, without text in the error, when there is none. */
+int hostnet_record_load(const char *state_dir, struct hostnet_record *, struct error *);
+/* Temporary file, fsync, rename, fsync of the directory. */
+int hostnet_record_save(const char *state_dir, const struct hostnet_record *, struct error *);
+int hostnet_record_remove(const char *state_dir, struct error *);
+/* Text form; from bytes that may be anything. */
+char *hostnet_record_format(const struct hostnet_record *);
+int hostnet_record_parse(const char *, size_t, struct hostnet_record *, struct error *);
+
+/* The uplink (hostnet-uplink.c). --------------------------------------------------------------------------------- */
+
+/* Finds the uplink: 'name', or for "auto" the holder of one of the addresses, or else the best default route.  'ignore' (may be
+ * NULL) are links that cannot be the uplink: the gateway port and the bridge.  ENODEV: not found. */
+int hostnet_find_uplink(struct rtnl *, const char *name, const struct in6_addr *node_addrs, size_t n,
+                        const char *const ignore[], struct rtnl_link *, struct error *);
+/* Moves everything from the uplink to the bridge's port, or what came back without it.  'record' may be empty (uplink[0] is 0). */
+int hostnet_take_over(struct rtnl *, const char *state_dir, const char *uplink, const char *bridge, struct hostnet_record *record,
+                      struct error *);
+/* The way back; the bridge's port need not exist any more.  Empties 'record'. */
+int hostnet_give_back(struct rtnl *, const char *state_dir, const char *bridge, struct hostnet_record *record, struct error *);
+
+/* The gateway port (hostnet-gateway.c). -------------------------------------------------------------------------- */
+
+/* ENODEV when the port does not exist yet. */
+int hostnet_reconcile_gateway(struct rtnl *, const struct hostnet_config *, struct error *);
+int hostnet_reconcile_routes(struct rtnl *, const struct hostnet_config *, struct error *);
+
+/* Sysctls (hostnet-sysctl.c). ------------------------------------------------------------------------------------ */
+
+/* Reads or writes net.FAMILY.conf.LINK.NAME, e.g. ("ipv6", "eth0", "accept_ra").  Writes only what differs.  ENOENT: no such link, or
+ * no IPv6. */
+int hostnet_sysctl_get(const char *family, const char *link, const char *name, int *value, struct error *);
+int hostnet_sysctl_set(const char *family, const char *link, const char *name, int value, struct error *);
+/* Forwarding of both families; the uplink goes on listening to router advertisements if it did. */
+int hostnet_forwarding(const char *uplink, struct error *);
+
+/* nftables (hostnet-nft.c). -------------------------------------------------------------------------------------- */
+
+/* The rules as text for nft(8): replaces both tables in one transaction. */
+char *hostnet_nft_rules(const struct hostnet_config *, const char *uplink, bool uplink_taken);
+
+/* Watches over the tables. */
+struct hostnet_nft;
+struct hostnet_nft *hostnet_nft_create(void);
+void hostnet_nft_destroy(struct hostnet_nft *);
+/* Installs 'rules' (takes them) unless they are there already and nobody else has touched our tables. */
+int hostnet_nft_set(struct hostnet_nft *, char *rules, struct error *);
+/* True if somebody else touched our tables since. */
+bool hostnet_nft_run(struct hostnet_nft *);
+void hostnet_nft_wait(struct hostnet_nft *);
+
+#endif /* controller/hostnet-private.h */

@@ -1,0 +1,505 @@
+/* The owner of the node's network: events, the order of the parts, and the answers. */
+
+#include <config.h>
+
+#include "hostnet.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hostnet-private.h"
+#include "lib/rtnl.h"
+#include "netlink-notifier.h"
+#include "netlink-socket.h"
+#include "netlink.h"
+#include "openvswitch/dynamic-string.h"
+#include "openvswitch/ofpbuf.h"
+#include "openvswitch/poll-loop.h"
+#include "openvswitch/vlog.h"
+#include "packets.h"
+#include "pod-link.h"
+#include "rtnl-events.h"
+#include "timeval.h"
+#include "util.h"
+
+VLOG_DEFINE_THIS_MODULE(hostnet);
+
+/* What failed is tried again after an event, and for what no event announces, after these times. */
+#define RETRY_MIN_MS 1000
+#define RETRY_MAX_MS 30000
+
+struct hostnet {
+    /* Inputs. */
+    char *state_dir;
+    char *uplink_wish;                  /* A name, or "auto". */
+    struct in6_addr *node_addrs;
+    size_t n_node_addrs;
+    struct hostnet_config *config;      /* Owned deep copy; NULL: not declared yet. */
+    char *config_text;                  /* Its content, for comparison. */
+
+    /* Events. */
+    struct rtnl_events *events;
+    struct hostnet_nft *nft;
+    bool dirty;
+    long long int retry_at;             /* LLONG_MAX: not. */
+    int retry_ms;
+
+    /* State. */
+    struct rtnl *rtnl;                  /* NULL: could not be opened yet. */
+    bool record_read;
+    struct hostnet_record record;
+    char uplink_found[IFNAMSIZ];        /* "": to be searched. */
+    int ifindexes[3];                   /* Uplink, bridge's port, gateway port; 0: not there. */
+
+    /* Answers. */
+    bool has_uplink, ready;
+    struct hostnet_uplink uplink;
+    char *problem;
+    unsigned int seqno;
+};
+
+/* Inputs. -------------------------------------------------------------------------------------------------------- */
+
+struct hostnet *
+hostnet_create(const char *state_dir, const char *uplink)
+{
+    struct hostnet *h = xzalloc(sizeof *h);
+
+    h->state_dir = xstrdup(state_dir);
+    h->uplink_wish = xstrdup(uplink);
+    h->events = rtnl_events_create();
+    h->nft = hostnet_nft_create();
+    h->dirty = true;
+    h->retry_at = LLONG_MAX;
+    h->retry_ms = RETRY_MIN_MS;
+    return h;
+}
+
+static void
+config_destroy(struct hostnet_config *config)
+{
+    if (config) {
+        free(CONST_CAST(char *, config->gateway));
+        free(CONST_CAST(char *, config->uplink_bridge));
+        free(CONST_CAST(struct inet_prefix *, config->gateway_addrs));
+        free(CONST_CAST(struct hostnet_route *, config->routes));
+        free(CONST_CAST(struct inet_prefix *, config->cluster_cidrs));
+        free(config);
+    }
+}
+
+static void *
+copy_array(const void *array, size_t n, size_t size)
+{
+    return n ? xmemdup(array, n * size) : NULL;
+}
+
+static struct hostnet_config *
+config_clone(const struct hostnet_config *src)
+{
+    struct hostnet_config *dst = xmemdup(src, sizeof *src);
+
+    dst->gateway = xstrdup(src->gateway);
+    dst->uplink_bridge = nullable_xstrdup(src->uplink_bridge);
+    dst->gateway_addrs = copy_array(src->gateway_addrs, src->n_gateway_addrs, sizeof *src->gateway_addrs);
+    dst->routes = copy_array(src->routes, src->n_routes, sizeof *src->routes);
+    dst->cluster_cidrs = copy_array(src->cluster_cidrs, src->n_cluster_cidrs, sizeof *src->cluster_cidrs);
+    return dst;
+}
+
+static void
+put_prefixes(struct ds *ds, const char *name, const struct inet_prefix *prefixes, size_t n)
+{
+    ds_put_format(ds, " %s", name);
+    for (size_t i = 0; i < n; i++) {
+        ds_put_char(ds, ' ');
+        inet_prefix_put(ds, &prefixes[i]);
+    }
+}
+
+static char *
+config_to_text(const struct hostnet_config *config)
+{
+    struct ds ds = DS_EMPTY_INITIALIZER;
+
+    ds_put_format(&ds, "%s mtu %u masquerade %d bridge %s pending %d guard %d", config->gateway, config->mtu,
+                  config->masquerade, config->uplink_bridge ? config->uplink_bridge : "-", config->uplink_bridge_pending,
+                  config->guard_af_packet);
+    put_prefixes(&ds, "gateway", config->gateway_addrs, config->n_gateway_addrs);
+    put_prefixes(&ds, "cluster", config->cluster_cidrs, config->n_cluster_cidrs);
+    for (size_t i = 0; i < config->n_routes; i++) {
+        put_prefixes(&ds, "route", &config->routes[i].dst, 1);
+        if (config->routes[i].has_via) {
+            ds_put_cstr(&ds, " via ");
+            inet_addr_put(&ds, &config->routes[i].via);
+        }
+    }
+    return ds_steal_cstr(&ds);
+}
+
+static void
+uplink_clear(struct hostnet *h)
+{
+    free(h->uplink.addrs);
+    memset(&h->uplink, 0, sizeof h->uplink);
+    h->has_uplink = false;
+}
+
+void
+hostnet_destroy(struct hostnet *h)
+{
+    if (h) {
+        rtnl_events_destroy(h->events);
+        hostnet_nft_destroy(h->nft);
+        rtnl_close(h->rtnl);
+        hostnet_record_destroy(&h->record);
+        uplink_clear(h);
+        config_destroy(h->config);
+        free(h->config_text);
+        free(h->node_addrs);
+        free(h->problem);
+        free(h->uplink_wish);
+        free(h->state_dir);
+        free(h);
+    }
+}
+
+void
+hostnet_set_node_addrs(struct hostnet *h, const struct in6_addr *addrs, size_t n)
+{
+    if (n == h->n_node_addrs && (!n || !memcmp(addrs, h->node_addrs, n * sizeof *addrs))) {
+        return;
+    }
+    free(h->node_addrs);
+    h->node_addrs = copy_array(addrs, n, sizeof *addrs);
+    h->n_node_addrs = n;
+    h->uplink_found[0] = '\0';
+    h->dirty = true;
+}
+
+void
+hostnet_set(struct hostnet *h, const struct hostnet_config *config)
+{
+    char *text = config_to_text(config);
+
+    if (h->config_text && !strcmp(text, h->config_text)) {
+        free(text);
+        return;
+    }
+    free(h->config_text);
+    h->config_text = text;
+    config_destroy(h->config);
+    h->config = config_clone(config);
+    h->dirty = true;
+}
+
+/* Reconciliation. ------------------------------------------------------------------------------------------------ */
+
+/* One pass over everything. */
+struct pass {
+    bool complete;                      /* Everything is as declared. */
+    bool failed;                        /* Something is to be tried again. */
+    struct error problem;               /* The first one. */
+};
+
+/* Notes the end of a part.  ENODEV of a link that ovs-vswitchd has yet to make is 'absent': no problem, but not complete. */
+static void
+note(struct pass *pass, int retval, bool absent, struct error *error)
+{
+    if (retval) {
+        pass->complete = false;
+        if (!absent) {
+            pass->failed = true;
+            if (!pass->problem.code) {
+                error_move(&pass->problem, error);
+            }
+        }
+    }
+    error_clear(error);
+}
+
+static int
+read_record(struct hostnet *h, struct error *error)
+{
+    if (h->record_read) {
+        return 0;
+    }
+    int retval = hostnet_record_load(h->state_dir, &h->record, error);
+    if (!retval || retval == ENOENT) {
+        h->record_read = true;
+        retval = 0;
+    }
+    return retval;
+}
+
+static const char *
+bridge_of(const struct hostnet *h)
+{
+    return h->config && h->config->uplink_bridge ? h->config->uplink_bridge : h->record.bridge[0] ? h->record.bridge : NULL;
+}
+
+/* Once something is taken over, the record knows the uplink: its addresses are on the bridge's port. */
+static int
+find_uplink(struct hostnet *h, struct rtnl_link *link, struct error *error)
+{
+    const char *ignore[3] = { NULL, NULL, NULL };
+    size_t n = 0;
+
+    if (h->record.uplink[0] && (!strcmp(h->uplink_wish, "auto") || !strcmp(h->uplink_wish, h->record.uplink))) {
+        return hostnet_find_uplink(h->rtnl, h->record.uplink, NULL, 0, NULL, link, error);
+    }
+    if (h->uplink_found[0] && !rtnl_link_get(h->rtnl, h->uplink_found, link, NULL)) {
+        return 0;
+    }
+    if (h->config) {
+        ignore[n++] = h->config->gateway;
+    }
+    if (bridge_of(h)) {
+        ignore[n++] = bridge_of(h);
+    }
+    int retval = hostnet_find_uplink(h->rtnl, h->uplink_wish, h->node_addrs, h->n_node_addrs, ignore, link, error);
+    ovs_strlcpy(h->uplink_found, retval ? "" : link->name, sizeof h->uplink_found);
+    if (!retval) {
+        VLOG_INFO("the uplink is %s", link->name);
+    }
+    return retval;
+}
+
+/* Is what the record says still wanted? */
+static bool
+record_is_stale(const struct hostnet *h, const char *uplink)
+{
+    return h->record.uplink[0] && (!h->config->uplink_bridge || strcmp(h->config->uplink_bridge, h->record.bridge)
+                                   || (uplink && strcmp(uplink, h->record.uplink)));
+}
+
+static void
+reconcile_uplink(struct hostnet *h, const char *uplink, struct pass *pass)
+{
+    struct error error = ERROR_INIT;
+    struct rtnl_link link;
+
+    if (record_is_stale(h, uplink)) {
+        VLOG_INFO("giving the addresses and routes of %s back to %s", h->record.bridge, h->record.uplink);
+        note(pass, hostnet_give_back(h->rtnl, h->state_dir, h->record.bridge, &h->record, &error), false, &error);
+    }
+    const char *bridge = h->config->uplink_bridge;
+    if (!bridge || pass->problem.code) {
+        return;
+    }
+    if (!uplink || (!h->record.uplink[0] && h->config->uplink_bridge_pending) || rtnl_link_get(h->rtnl, bridge, &link, NULL)) {
+        pass->complete = false;         /* Not yet possible. */
+        return;
+    }
+    if (!h->record.uplink[0]) {
+        VLOG_INFO("%s takes over the addresses and routes of %s", bridge, uplink);
+    }
+    note(pass, hostnet_take_over(h->rtnl, h->state_dir, uplink, bridge, &h->record, &error), false, &error);
+}
+
+static void
+reconcile_config(struct hostnet *h, const char *uplink, struct pass *pass)
+{
+    struct error error = ERROR_INIT;
+
+    note(pass, hostnet_forwarding(uplink, &error), false, &error);
+    int retval = hostnet_reconcile_gateway(h->rtnl, h->config, &error);
+    note(pass, retval, retval == ENODEV, &error);
+    if (h->record_read) {
+        reconcile_uplink(h, uplink, pass);
+    }
+    note(pass, hostnet_reconcile_routes(h->rtnl, h->config, &error), false, &error);
+    char *rules = hostnet_nft_rules(h->config, h->record.uplink, h->record.uplink[0] != '\0');
+    note(pass, hostnet_nft_set(h->nft, rules, &error), false, &error);
+}
+
+/* Answers. ------------------------------------------------------------------------------------------------------- */
+
+static void
+read_uplink_addrs(struct hostnet *h, struct hostnet_uplink *uplink)
+{
+    for (int i = 0; i < 2; i++) {       /* The uplink itself, the bridge's port. */
+        struct rtnl_addr *addrs;
+        size_t n;
+
+        if (!h->ifindexes[i] || rtnl_addr_list(h->rtnl, h->ifindexes[i], &addrs, &n, NULL)) {
+            continue;
+        }
+        uplink->addrs = xrealloc(uplink->addrs, (uplink->n_addrs + n) * sizeof *uplink->addrs + 1);
+        for (size_t j = 0; j < n; j++) {
+            if (addrs[j].scope == RT_SCOPE_UNIVERSE) {
+                uplink->addrs[uplink->n_addrs++] = addrs[j].prefix;
+            }
+        }
+        free(addrs);
+    }
+    if (!uplink->n_addrs) {             /* The bridge's port is away for a moment. */
+        uplink->addrs = xrealloc(uplink->addrs, h->record.n_addrs * sizeof *uplink->addrs + 1);
+        for (size_t i = 0; i < h->record.n_addrs; i++) {
+            uplink->addrs[uplink->n_addrs++] = h->record.addrs[i].prefix;
+        }
+    }
+}
+
+static bool
+uplink_equals(const struct hostnet_uplink *a, const struct hostnet_uplink *b)
+{
+    return (!strcmp(a->name, b->name) && eth_addr_equals(a->mac, b->mac) && a->mtu == b->mtu && a->n_addrs == b->n_addrs
+            && (!a->n_addrs || !memcmp(a->addrs, b->addrs, a->n_addrs * sizeof *a->addrs)));
+}
+
+/* True if the answer changed. */
+static bool
+update_uplink(struct hostnet *h, const struct rtnl_link *link)
+{
+    struct hostnet_uplink new = { .name = "" };
+
+    if (!link) {
+        bool changed = h->has_uplink;
+        uplink_clear(h);
+        return changed;
+    }
+    ovs_strzcpy(new.name, link->name, sizeof new.name);
+    new.mac = link->mac;
+    new.mtu = MIN(link->mtu, UINT16_MAX);
+    read_uplink_addrs(h, &new);
+    bool changed = !h->has_uplink || !uplink_equals(&h->uplink, &new);
+    uplink_clear(h);
+    h->uplink = new;
+    h->has_uplink = true;
+    return changed;
+}
+
+static bool
+update_problem(struct hostnet *h, struct pass *pass)
+{
+    char *problem = pass->problem.code ? xstrdup(error_message(&pass->problem)) : NULL;
+
+    if (nullable_string_is_equal(problem, h->problem)) {
+        free(problem);
+        return false;
+    }
+    if (problem) {
+        VLOG_WARN("%s", problem);
+    } else {
+        VLOG_INFO("solved: %s", h->problem);
+    }
+    free(h->problem);
+    h->problem = problem;
+    return true;
+}
+
+static int
+ifindex_of(struct hostnet *h, const char *name)
+{
+    struct rtnl_link link;
+    return name && name[0] && !rtnl_link_get(h->rtnl, name, &link, NULL) ? link.ifindex : 0;
+}
+
+static void
+reconcile(struct hostnet *h)
+{
+    struct pass pass = { .complete = h->config != NULL };
+    struct error error = ERROR_INIT;
+    bool found = false, changed = false;
+    struct rtnl_link link;
+
+    int retval = h->rtnl ? 0 : rtnl_open(-1, &h->rtnl, &error);
+    note(&pass, retval, false, &error);
+    if (!retval) {
+        note(&pass, read_record(h, &error), false, &error);
+        retval = find_uplink(h, &link, &error);
+        found = !retval;
+        note(&pass, retval, false, &error);
+        if (h->config) {
+            reconcile_config(h, found ? link.name : NULL, &pass);
+        }
+        h->ifindexes[0] = found ? link.ifindex : 0;
+        h->ifindexes[1] = ifindex_of(h, bridge_of(h));
+        h->ifindexes[2] = ifindex_of(h, h->config ? h->config->gateway : NULL);
+        changed = update_uplink(h, found ? &link : NULL);
+    }
+
+    changed |= update_problem(h, &pass);
+    changed |= h->ready != pass.complete;
+    h->ready = pass.complete;
+    h->seqno += changed;
+    h->retry_at = pass.failed ? time_msec() + h->retry_ms : LLONG_MAX;
+    h->retry_ms = pass.failed ? MIN(h->retry_ms * 2, RETRY_MAX_MS) : RETRY_MIN_MS;
+    error_clear(&pass.problem);
+}
+
+/* Does the event concern anything that this module looks after? */
+static bool
+is_relevant(const struct rtnl_event *event, void *h_)
+{
+    const struct hostnet *h = h_;
+    const char *const names[] = { h->uplink_wish, h->record.uplink, h->uplink_found, bridge_of(h),
+                                  h->config ? h->config->gateway : NULL };
+
+    if (event->is_link && !strncmp(event->name, POD_LINK_PREFIX, strlen(POD_LINK_PREFIX))) {
+        return false;
+    }
+    if (!h->has_uplink || h->problem || event->protocol == HOSTNET_RTPROT) {
+        return true;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(h->ifindexes); i++) {
+        if (event->ifindex && event->ifindex == h->ifindexes[i]) {
+            return true;
+        }
+    }
+    for (size_t i = 0; event->is_link && i < ARRAY_SIZE(names); i++) {
+        if (names[i] && !strcmp(names[i], event->name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void
+hostnet_run(struct hostnet *h)
+{
+    h->dirty |= rtnl_events_run(h->events, is_relevant, h);
+    h->dirty |= hostnet_nft_run(h->nft);
+    if (h->dirty || time_msec() >= h->retry_at) {
+        h->dirty = false;
+        reconcile(h);
+    }
+}
+
+void
+hostnet_wait(struct hostnet *h)
+{
+    rtnl_events_wait(h->events);
+    hostnet_nft_wait(h->nft);
+    if (h->dirty) {
+        poll_immediate_wake();
+    } else if (h->retry_at != LLONG_MAX) {
+        poll_timer_wait_until(h->retry_at);
+    }
+}
+
+const struct hostnet_uplink *
+hostnet_uplink(const struct hostnet *h)
+{
+    return h->has_uplink ? &h->uplink : NULL;
+}
+
+bool
+hostnet_ready(const struct hostnet *h)
+{
+    return h->ready && !h->dirty;
+}
+
+const char *
+hostnet_problem(const struct hostnet *h)
+{
+    return h->problem;
+}
+
+unsigned int
+hostnet_seqno(const struct hostnet *h)
+{
+    return h->seqno;
+}
