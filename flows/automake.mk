@@ -18,3 +18,12 @@ flows_libflows_la_SOURCES = \
 	flows/table-output.c \
 	flows/table-spoof-guard.c \
 	flows/table-transit.c
+
+# The pipeline's documentation, printed from the headers; committed, and tests/golden/pipeline-doc-fresh compares.
+noinst_PROGRAMS += flows/pipeline-doc
+flows_pipeline_doc_SOURCES = flows/pipeline-doc.c
+flows_pipeline_doc_LDADD = flows/libflows.la lib/libsluice.la lib/libsluice-base.la $(OVS_LIBS)
+EXTRA_DIST += flows/PIPELINE.md
+update-pipeline-doc: flows/pipeline-doc
+	top_srcdir='$(abs_top_srcdir)' top_builddir='$(abs_top_builddir)' $(srcdir)/tests/golden/pipeline-doc-fresh --update
+.PHONY: update-pipeline-doc

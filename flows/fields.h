@@ -88,6 +88,7 @@ const struct flow_field_info *flow_field_info(enum flow_field);
     PRIORITY(ND_ANSWER, OTHER, 0, "drop: something else")                                                              \
     PRIORITY(L3_FORWARD, MULTICAST, 500, "drop: to a multicast, broadcast or reserved address")                        \
     PRIORITY(L3_FORWARD, LINK_LOCAL, 490, "drop: to an IPv6 link-local address, which is never routed")                \
+    PRIORITY(L3_FORWARD, LOOPBACK, 480, "drop: to a loopback address, whatever the node's stack would think of it")    \
     PRIORITY(L3_FORWARD, HOST, 400, "one address: a local pod's, the gateway's")                                       \
     PRIORITY(L3_FORWARD, NO_POD, 300, "drop: of the node's pod CIDR, but no pod has it")                               \
     PRIORITY(L3_FORWARD, PEER, 100, "a peer's pod CIDR (plus prefix length)")                                          \

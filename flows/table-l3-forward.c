@@ -58,6 +58,8 @@ table_l3_forward_base(const struct flow_local *local, struct build *b)
     drop_dst(b, "240.0.0.0/4", PRIORITY_L3_FORWARD_MULTICAST);
     drop_dst(b, "ff00::/8", PRIORITY_L3_FORWARD_MULTICAST);
     drop_dst(b, "fe80::/10", PRIORITY_L3_FORWARD_LINK_LOCAL);
+    drop_dst(b, "127.0.0.0/8", PRIORITY_L3_FORWARD_LOOPBACK);
+    drop_dst(b, "::1/128", PRIORITY_L3_FORWARD_LOOPBACK);
 
     for (size_t i = 0; i < local->n_gateway_addrs; i++) {
         struct inet_prefix dst = inet_prefix_host(&local->gateway_addrs[i]);

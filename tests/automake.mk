@@ -125,7 +125,8 @@ tests_unit_test_flows_CPPFLAGS = $(FLOWS_CPPFLAGS) -I$(top_srcdir)/tests/unit
 tests_unit_test_flows_LDADD = $(FLOWS_LDADD)
 GOLDENS = empty hybrid kernel networks overlay routed
 EXTRA_DIST += tests/golden/run $(GOLDENS:%=tests/golden/%.in) $(GOLDENS:%=tests/golden/%.flows)
-TESTS += tests/golden/run
+EXTRA_DIST += tests/golden/pipeline-doc-fresh tests/system/ofproto-trace
+TESTS += tests/golden/run tests/golden/pipeline-doc-fresh tests/system/ofproto-trace
 update-golden: tests/golden/golden
 	$(AM_TESTS_ENVIRONMENT) $(srcdir)/tests/golden/run --update
 .PHONY: update-golden
