@@ -66,13 +66,16 @@ check_version(const json_t *json, enum cni_verb verb, enum cni_version *version,
     if (value && !json_is_null(value) && !s) {
         return error_set(error, CNI_E_CONFIG, "\"cniVersion\" must be a string");
     } else if (!s || !*s) {
-        return error_set(error, CNI_E_VERSION, "\"cniVersion\" is missing, which means 0.1.0; supported are 0.3.0 to 1.1.0");
+        return error_set(error, CNI_E_VERSION, "\"cniVersion\" is missing, which means 0.1.0; supported are 0.3.0 to "
+                         "1.1.0");
     } else if (!cni_version_parse(s, version)) {
-        return error_set(error, CNI_E_VERSION, "cniVersion %.*s is not supported; supported are 0.3.0 to 1.1.0", MAX_VERSION, s);
+        return error_set(error, CNI_E_VERSION, "cniVersion %.*s is not supported; supported are 0.3.0 to 1.1.0",
+                         MAX_VERSION, s);
     } else if (verb == CNI_CHECK && *version < CNI_V_0_4_0) {
         return error_set(error, CNI_E_VERSION, "cniVersion %s does not have CHECK, which came with 0.4.0", s);
     } else if ((verb == CNI_STATUS || verb == CNI_GC) && *version < CNI_V_1_1_0) {
-        return error_set(error, CNI_E_VERSION, "cniVersion %s does not have %s, which came with 1.1.0", s, cni_verb_name(verb));
+        return error_set(error, CNI_E_VERSION, "cniVersion %s does not have %s, which came with 1.1.0", s,
+                         cni_verb_name(verb));
     }
     return CNI_OK;
 }
@@ -124,10 +127,11 @@ parse_ipam(const json_t *json, const struct cni_env *env, struct cni_conf *conf,
         free(conf->ipam_type);
         conf->ipam_type = NULL;
     } else if (conf->ipam_type && !cni_container_id_ok(conf->ipam_type)) {
-        return error_set(error, CNI_E_CONFIG, "\"ipam\": \"type\" must be the name of a plugin, not '%s'", conf->ipam_type);
+        return error_set(error, CNI_E_CONFIG, "\"ipam\": \"type\" must be the name of a plugin, not '%s'",
+                         conf->ipam_type);
     } else if (conf->ipam_type && !env->path && env->verb != CNI_DEL) {
-        return error_set(error, CNI_E_ENVIRONMENT, "required environment variables are missing: CNI_PATH (to find the IPAM plugin "
-                         "%s)", conf->ipam_type);
+        return error_set(error, CNI_E_ENVIRONMENT, "required environment variables are missing: CNI_PATH (to find the "
+                         "IPAM plugin %s)", conf->ipam_type);
     }
     return CNI_OK;
 }
@@ -165,8 +169,8 @@ refuse_unsupported(const json_t *rc, const struct cni_conf *conf, struct error *
         json_t *value = json_object_get(rc, keys[i]);
         if (value && !json_is_null(value) && !(conf->ipam_type && !strcmp(keys[i], "ipRanges"))) {
             char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
-            error_set(error, CNI_E_UNSUPPORTED, "unsupported field in \"runtimeConfig\": \"%s\" = %.200s; remove it from "
-                      "\"capabilities\"", keys[i], text ? text : "");
+            error_set(error, CNI_E_UNSUPPORTED, "unsupported field in \"runtimeConfig\": \"%s\" = %.200s; remove it "
+                      "from \"capabilities\"", keys[i], text ? text : "");
             free(text);
             return CNI_E_UNSUPPORTED;
         }
@@ -201,7 +205,8 @@ parse_runtime_config(const json_t *json, struct cni_conf *conf, struct error *er
     retval = retval ? retval : json_get_array(rc, "portMappings", CNI_WIRE_MAX_PORTS, &ports, error);
     retval = retval ? retval : cni_ports_parse(ports, &conf->ports, &conf->n_ports, error);
     retval = retval ? retval : json_get_string(rc, "mac", CNI_MAX_ADDRESS, &conf->mac, error);
-    retval = retval ? retval : json_get_strings(rc, "ips", CNI_WIRE_MAX_IPS, CNI_MAX_ADDRESS, &conf->ips, &conf->n_ips, error);
+    retval = retval ? retval : json_get_strings(rc, "ips", CNI_WIRE_MAX_IPS, CNI_MAX_ADDRESS, &conf->ips, &conf->n_ips,
+                                                error);
     if (retval) {
         error_wrap(error, "\"runtimeConfig\"");
         return config_error(retval, error);
@@ -254,7 +259,8 @@ check_wishes(struct cni_conf *conf, struct error *error)
     }
     for (size_t i = 0; i < conf->n_ips; i++) {
         if (!cni_address_ok(conf->ips[i]) && !cni_cidr_ok(conf->ips[i])) {
-            return error_set(error, CNI_E_CONFIG, "\"ips\", element %zu: must be an address, not '%s'", i, conf->ips[i]);
+            return error_set(error, CNI_E_CONFIG, "\"ips\", element %zu: must be an address, not '%s'", i,
+                             conf->ips[i]);
         }
     }
     return CNI_OK;
@@ -412,10 +418,12 @@ cni_conf_to_request(const struct cni_conf *conf, const struct cni_env *env, stru
     memset(r, 0, sizeof *r);
     r->verb = env->verb;
     r->mtu = conf->mtu;
-    if (dup_string(&r->network, conf->name) && dup_string(&r->container_id, env->container_id) && dup_string(&r->ifname, env->ifname)
+    if (dup_string(&r->network, conf->name) && dup_string(&r->container_id, env->container_id)
+        && dup_string(&r->ifname, env->ifname)
         && dup_string(&r->netns, env->netns ? env->netns : env->verb == CNI_DEL ? "" : NULL)
         && dup_string(&r->pod_namespace, env->pod_namespace) && dup_string(&r->pod_name, env->pod_name)
-        && dup_string(&r->pod_uid, env->pod_uid) && dup_string(&r->mac, conf->mac) && copy_wishes(conf, r) && copy_valid(conf, r)) {
+        && dup_string(&r->pod_uid, env->pod_uid) && dup_string(&r->mac, conf->mac)
+        && copy_wishes(conf, r) && copy_valid(conf, r)) {
         return true;
     }
     cni_request_destroy(r);

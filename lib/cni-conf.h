@@ -1,14 +1,14 @@
 #ifndef SLUICE_CNI_CONF_H
 #define SLUICE_CNI_CONF_H 1
 
-/* What a runtime gives a CNI plugin: environment and network configuration (CNI SPEC 1.1.0, sections 1 and 2, and CONVENTIONS.md),
- * parsed into typed structs with limits.  Pure: no file, no clock, and the environment is an argument.
+/* What a runtime gives a CNI plugin: environment and network configuration (CNI SPEC 1.1.0, sections 1 and 2, and
+ * CONVENTIONS.md), parsed into typed structs with limits.  Pure: no file, no clock, and the environment is an argument.
  *
- * The functions return CNI_OK or the CNI error code that the plugin must answer with, which 'error' holds too (instead of an
- * errno value); on failure the struct is empty.  Only libc and jansson are used.
+ * The functions return CNI_OK or the CNI error code that the plugin must answer with, which 'error' holds too (instead
+ * of an errno value); on failure the struct is empty.  Only libc and jansson are used.
  *
- * DEL is forgiving: whatever it does not need (arguments, runtimeConfig, prevResult) may be wrong, because an error would keep
- * an attachment alive that nobody wants (acceptance D1, D4). */
+ * DEL is forgiving: whatever it does not need (arguments, runtimeConfig, prevResult) may be wrong, because an error
+ * would keep an attachment alive that nobody wants (acceptance D1, D4). */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -82,7 +82,8 @@ void cni_conf_destroy(struct cni_conf *);
  * Owned by the caller; NULL: no memory. */
 char *cni_conf_peek_version(const void *data, size_t size);
 
-/* A request to the daemon with what both structs say; false for want of memory.  'delegated' and 'check_*' are left to the caller. */
+/* A request to the daemon with what both structs say; false for want of memory.  'delegated' and 'check_*' are left to
+ * the caller. */
 bool cni_conf_to_request(const struct cni_conf *, const struct cni_env *, struct cni_request *);
 
 #endif /* lib/cni-conf.h */

@@ -69,18 +69,19 @@ check_missing(const struct cni_env *env, struct error *error)
             snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", *names ? ", " : "", vars[i].name);
         }
     }
-    return *names ? error_set(error, CNI_E_ENVIRONMENT, "required environment variables are missing: %s", names) : CNI_OK;
+    return !*names ? CNI_OK
+           : error_set(error, CNI_E_ENVIRONMENT, "required environment variables are missing: %s", names);
 }
 
 static enum cni_code
 check_values(const struct cni_env *env, struct error *error)
 {
     if (env->container_id && !cni_container_id_ok(env->container_id)) {
-        return error_set(error, CNI_E_ENVIRONMENT, "CNI_CONTAINERID is not valid: '%s' (wanted: a letter or digit, then letters, "
-                         "digits, '_', '.', '-'; at most %d)", env->container_id, CNI_MAX_NAME);
+        return error_set(error, CNI_E_ENVIRONMENT, "CNI_CONTAINERID is not valid: '%s' (wanted: a letter or digit, "
+                         "then letters, digits, '_', '.', '-'; at most %d)", env->container_id, CNI_MAX_NAME);
     } else if (env->ifname && !cni_ifname_ok(env->ifname)) {
-        return error_set(error, CNI_E_ENVIRONMENT, "CNI_IFNAME is not valid: '%s' (wanted: 1 to 15 characters, without '/', ':' "
-                         "and white space, not '.' or '..')", env->ifname);
+        return error_set(error, CNI_E_ENVIRONMENT, "CNI_IFNAME is not valid: '%s' (wanted: 1 to 15 characters, "
+                         "without '/', ':' and white space, not '.' or '..')", env->ifname);
     }
     return CNI_OK;
 }
@@ -158,7 +159,8 @@ parse_args(char *text, struct cni_env *env, struct error *error)
         }
     }
     if (unknown && !ignore_unknown) {
-        return error_set(error, CNI_E_ENVIRONMENT, "CNI_ARGS: unknown argument %s (IgnoreUnknown=1 would allow it)", unknown);
+        return error_set(error, CNI_E_ENVIRONMENT, "CNI_ARGS: unknown argument %s (IgnoreUnknown=1 would allow it)",
+                         unknown);
     }
     return CNI_OK;
 }
@@ -194,7 +196,8 @@ cni_env_parse(char *const *environment, struct cni_env *env, struct error *error
         env->about = true;
         return CNI_OK;
     } else if (!cni_verb_parse(command, &env->verb)) {
-        return error_set(error, CNI_E_ENVIRONMENT, "unknown CNI_COMMAND: %.64s", is_text(command) ? command : "(not UTF-8)");
+        return error_set(error, CNI_E_ENVIRONMENT, "unknown CNI_COMMAND: %.64s",
+                         is_text(command) ? command : "(not UTF-8)");
     } else if (env->verb == CNI_VERSION) {
         return CNI_OK;
     }

@@ -318,8 +318,8 @@ document_parse(const void *data, size_t size, json_t **jp, struct error *error)
     int retval = json_is_object(j) ? 0 : error_set(error, EINVAL, "must be an object");
     retval = retval ? retval : json_get_int(j, "v", INT_MIN, INT_MAX, &version, error);
     if (!retval && version != CNI_WIRE_VERSION) {
-        retval = error_set(error, EPROTO, "the other side speaks version %d of the protocol, this one %d: install ovs-cni "
-                           "and sluiced of one release", version, CNI_WIRE_VERSION);
+        retval = error_set(error, EPROTO, "the other side speaks version %d of the protocol, this one %d: install "
+                           "ovs-cni and sluiced of one release", version, CNI_WIRE_VERSION);
     }
     if (retval) {
         json_decref(j);
@@ -338,7 +338,8 @@ cni_request_parse(const void *data, size_t size, struct cni_request *r, struct e
     memset(r, 0, sizeof *r);
     if (!retval) {
         const char *verb = json_string_value(json_object_get(j, "verb"));
-        retval = verb && cni_verb_parse(verb, &r->verb) ? 0 : error_set(error, EINVAL, "\"verb\" is missing or unknown");
+        retval = verb && cni_verb_parse(verb, &r->verb) ? 0
+                 : error_set(error, EINVAL, "\"verb\" is missing or unknown");
         retval = retval ? retval : request_members(j, r, error);
         retval = retval ? retval : request_validate(r, error);
     }

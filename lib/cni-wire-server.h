@@ -12,8 +12,9 @@
  *     while cni_wire_conn_flush(conn) says EAGAIN: wait for writability
  *     cni_wire_conn_destroy(conn);
  *
- * The peer may send anything: the buffer grows with the bytes that really came (never with the announced length), at most
- * CNI_WIRE_MAX; descriptors beyond the first are closed.  The caller bounds the number of connections and their time. */
+ * The peer may send anything: the buffer grows with the bytes that really came (never with the announced length), at
+ * most CNI_WIRE_MAX; descriptors beyond the first are closed.  The caller bounds the number of connections and their
+ * time. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -28,10 +29,11 @@ struct cni_wire_conn *cni_wire_conn_create(int fd);
 void cni_wire_conn_destroy(struct cni_wire_conn *);
 int cni_wire_conn_fd(const struct cni_wire_conn *);
 
-/* Reads what is there.  0: the request is complete.  EAGAIN: not yet.  ECONNRESET: the peer closed first.  EMSGSIZE, EINVAL, EPROTO: the
- * bytes are no request; a reply with the error can still be sent. */
+/* Reads what is there.  0: the request is complete.  EAGAIN: not yet.  ECONNRESET: the peer closed first.  EMSGSIZE,
+ * EINVAL, EPROTO: the bytes are no request; a reply with the error can still be sent. */
 int cni_wire_conn_receive(struct cni_wire_conn *, struct cni_request *, int *netns_fd, struct error *);
-/* After the request: true if the plugin has gone (killed, or it ran into its timeout), so that nobody will see the reply. */
+/* After the request: true if the plugin has gone (killed, or it ran into its timeout), so that nobody will see the
+ * reply. */
 bool cni_wire_conn_peer_gone(const struct cni_wire_conn *);
 /* Encodes the reply and queues it, once for each connection.  ENOMEM. */
 int cni_wire_conn_reply(struct cni_wire_conn *, const struct cni_reply *);
@@ -42,7 +44,8 @@ int cni_wire_conn_flush(struct cni_wire_conn *);
 
 /* One message: length and JSON.  NULL for want of memory, also when 'json' is NULL.  Freed by the caller. */
 char *cni_wire_frame(const json_t *, size_t *size);
-/* One sendmsg() that does not block and raises no SIGPIPE, with 'fd' as SCM_RIGHTS unless it is -1.  Bytes, or a negative errno value. */
+/* One sendmsg() that does not block and raises no SIGPIPE, with 'fd' as SCM_RIGHTS unless it is -1.  Bytes, or a
+ * negative errno value. */
 ssize_t cni_wire_send(int sock, const void *, size_t, int fd);
 
 #endif /* lib/cni-wire-server.h */

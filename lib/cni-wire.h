@@ -7,8 +7,9 @@
  * CNI_WIRE_MAX) and that many bytes of JSON.  ADD and CHECK carry the open network namespace of the container with the
  * first byte (SCM_RIGHTS), so that the daemon needs no view of the caller's mount namespace; DEL may.
  *
- * Both directions are parsed here, and only here, into the typed structs below, with limits; tests/fuzz has a target for
- * each.  Only libc and jansson are used.  The daemon trusts nothing: names, addresses and lengths are checked again. */
+ * Both directions are parsed here, and only here, into the typed structs below, with limits; tests/fuzz has a target
+ * for each.  Only libc and jansson are used.  The daemon trusts nothing: names, addresses and lengths are checked
+ * again. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -132,8 +133,8 @@ void cni_attachments_free(struct cni_attachment_id *, size_t n);
 void cni_strings_free(char **, size_t n);
 void cni_result_destroy(struct cni_result *);
 
-/* The same JSON forms as in CNI's own documents; cni-conf.c reads its lists with these too.  Each takes a JSON list (NULL: none) and
- * appends nothing on failure. */
+/* The same JSON forms as in CNI's own documents; cni-conf.c reads its lists with these too.  Each takes a JSON list
+ * (NULL: none) and appends nothing on failure. */
 int cni_ips_parse(const json_t *array, struct cni_ip **, size_t *n, struct error *);
 int cni_routes_parse(const json_t *array, struct cni_route **, size_t *n, struct error *);
 int cni_ports_parse(const json_t *array, struct cni_port_mapping **, size_t *n, struct error *);
@@ -146,8 +147,8 @@ json_t *cni_route_to_json(const struct cni_route *);
 #define CNI_MAX_ADDRESS 63              /* Also of a MAC. */
 #define CNI_MAX_TEXT 16384              /* Message and details of an error. */
 
-/* The plugin's side: connects, sends, waits for the reply; blocking, with one deadline for all.  'netns_fd' is -1 or sent along.
- * ECONNREFUSED and ENOENT mean that no daemon is there; ETIMEDOUT that it did not answer in time. */
+/* The plugin's side: connects, sends, waits for the reply; blocking, with one deadline for all.  'netns_fd' is -1 or
+ * sent along.  ECONNREFUSED and ENOENT mean that no daemon is there; ETIMEDOUT that it did not answer in time. */
 int cni_wire_call(const char *socket_path, const struct cni_request *, int netns_fd, int timeout_ms, struct cni_reply *,
                   struct error *);
 

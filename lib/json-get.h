@@ -3,9 +3,10 @@
 
 /* Taking typed members, with limits, out of jansson objects that came from outside.
  *
- * Each json_get_*() leaves its output untouched and returns 0 when the member is absent or null.  A member of a wrong type
- * or beyond its limit is EINVAL, and the error names it.  Strings are copied and owned by the caller; objects and arrays are
- * borrowed.  Strings never hold a NUL byte, because json_get_load() refuses them.  Only libc and jansson are used. */
+ * Each json_get_*() leaves its output untouched and returns 0 when the member is absent or null.  A member of a wrong
+ * type or beyond its limit is EINVAL, and the error names it.  Strings are copied and owned by the caller; objects and
+ * arrays are borrowed.  Strings never hold a NUL byte, because json_get_load() refuses them.  Only libc and jansson are
+ * used. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -14,8 +15,8 @@
 
 #include "error.h"
 
-/* Parses one JSON document and nothing behind it.  Duplicate members, NUL bytes, bad UTF-8 and nesting beyond jansson's limit
- * (2048) are EINVAL; a document that ends too early too. */
+/* Parses one JSON document and nothing behind it.  Duplicate members, NUL bytes, bad UTF-8 and nesting beyond jansson's
+ * limit (2048) are EINVAL; a document that ends too early too. */
 json_t *json_get_load(const void *, size_t, struct error *);
 
 int json_get_string(const json_t *object, const char *key, size_t max_len, char **, struct error *);

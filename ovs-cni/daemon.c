@@ -13,8 +13,8 @@
 
 #define DEFAULT_SOCKET SLUICE_RUNDIR "/cni.sock"
 
-/* Seconds.  ADD's is more than the daemon's own bound of an ADD, so that the daemon gives up, and cleans up, first; and less than the two
- * minutes of kubelet and the runtimes. */
+/* Seconds.  ADD's is more than the daemon's own bound of an ADD, so that the daemon gives up, and cleans up, first; and
+ * less than the two minutes of kubelet and the runtimes. */
 #define DEFAULT_TIMEOUT 60
 #define STATUS_TIMEOUT 3
 #define DEFAULT_WAIT 5
@@ -107,7 +107,8 @@ try_until(struct plugin *plugin, const struct cni_request *request, long long in
             break;
         }
 
-        /* A socket that is there but refuses says nothing when it begins to listen, so that one is tried again after a while. */
+        /* A socket that is there but refuses says nothing when it begins to listen, so that one is tried again after a
+         * while. */
         struct pollfd pfd = { .fd = inotify_fd, .events = POLLIN };
         int max = retval == ENOENT && inotify_fd >= 0 ? left : RETRY_MS;
         poll(&pfd, 1, max < left ? max : left);

@@ -39,8 +39,8 @@ find_program(const struct plugin *plugin, char path[CNI_MAX_PATH + 1], struct er
     const char *type = plugin->conf.ipam_type, *p = plugin->env.path;
 
     if (!p) {
-        return error_set(error, CNI_E_ENVIRONMENT, "required environment variables are missing: CNI_PATH (to find the IPAM plugin "
-                         "%s)", type);
+        return error_set(error, CNI_E_ENVIRONMENT, "required environment variables are missing: CNI_PATH (to find the "
+                         "IPAM plugin %s)", type);
     }
     while (*p) {
         size_t n = strcspn(p, ":");
@@ -117,7 +117,8 @@ start(const struct plugin *plugin, const char *path, enum cni_verb verb, pid_t *
 {
     char **environment = make_environment(plugin->environment, verb);
     int in = input_file(plugin), fds[2] = { -1, -1 };
-    int retval = !environment ? ENOMEM : in < 0 || pipe2(fds, O_CLOEXEC) ? errno : spawn(path, environment, in, fds[1], pid);
+    int retval = !environment ? ENOMEM : in < 0 || pipe2(fds, O_CLOEXEC) ? errno
+                 : spawn(path, environment, in, fds[1], pid);
 
     if (in >= 0) {
         close(in);

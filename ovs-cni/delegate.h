@@ -1,8 +1,9 @@
 #ifndef OVS_CNI_DELEGATE_H
 #define OVS_CNI_DELEGATE_H 1
 
-/* The delegated IPAM plugin (CNI SPEC 1.1.0, section 4): the program named by "ipam": {"type"}, found in CNI_PATH, run with our
- * environment and all of our stdin; its stderr is ours.  It is killed when it takes longer than our own timeout. */
+/* The delegated IPAM plugin (CNI SPEC 1.1.0, section 4): the program named by "ipam": {"type"}, found in CNI_PATH, run
+ * with our environment and all of our stdin; its stderr is ours.  It is killed when it takes longer than our own
+ * timeout. */
 
 #include <jansson.h>
 

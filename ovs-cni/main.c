@@ -27,8 +27,8 @@ fill_standard_descriptors(void)
 static int
 about(void)
 {
-    fprintf(stderr, "ovs-cni %s: CNI plugin of Sluice, Kubernetes networking on Open vSwitch\nCNI protocol versions supported:",
-            SLUICE_VERSION);
+    fprintf(stderr, "ovs-cni %s: CNI plugin of Sluice, Kubernetes networking on Open vSwitch\n"
+            "CNI protocol versions supported:", SLUICE_VERSION);
     for (int i = 0; i < CNI_N_VERSIONS; i++) {
         fprintf(stderr, "%s %s", i ? "," : "", cni_version_name(i));
     }

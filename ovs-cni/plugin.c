@@ -37,8 +37,8 @@ enum cni_code
 plugin_run(struct plugin *plugin, struct error *error)
 {
     static enum cni_code (*const verbs[])(struct plugin *, struct error *) = {
-        [CNI_ADD] = verb_add, [CNI_DEL] = verb_del, [CNI_CHECK] = verb_check, [CNI_STATUS] = verb_status, [CNI_GC] = verb_gc,
-        [CNI_VERSION] = verb_version,
+        [CNI_ADD] = verb_add, [CNI_DEL] = verb_del, [CNI_CHECK] = verb_check, [CNI_STATUS] = verb_status,
+        [CNI_GC] = verb_gc, [CNI_VERSION] = verb_version,
     };
     enum cni_verb verb = plugin->env.verb;
     enum cni_code code = read_input(plugin, error);

@@ -3,12 +3,12 @@
 
 /* ovs-cni: the CNI plugin (CNI SPEC 1.1.0), one shot.
  *
- * It validates what the runtime gave (lib/cni-conf.h), hands the work to sluiced over a unix socket (lib/cni-wire.h), and prints
- * the answer: exactly one JSON document on stdout for ADD, VERSION and every failure, nothing for the other verbs.  It keeps no
- * state but the spool of DELs (lib/spool.h).
+ * It validates what the runtime gave (lib/cni-conf.h), hands the work to sluiced over a unix socket (lib/cni-wire.h),
+ * and prints the answer: exactly one JSON document on stdout for ADD, VERSION and every failure, nothing for the other
+ * verbs.  It keeps no state but the spool of DELs (lib/spool.h).
  *
- * Each verb is one function in a file of its own.  It returns CNI_OK or the CNI code to answer with, which 'error' then holds
- * too, with the message.  What it leaves in 'output' is printed when it succeeds. */
+ * Each verb is one function in a file of its own.  It returns CNI_OK or the CNI code to answer with, which 'error' then
+ * holds too, with the message.  What it leaves in 'output' is printed when it succeeds. */
 
 #include <stddef.h>
 
@@ -43,21 +43,23 @@ enum cni_code plugin_run(struct plugin *, struct error *);
 
 /* Shared by the verbs. ------------------------------------------------------------------------------------------- */
 
-/* Sends the request of this invocation, as 'verb', and waits for the answer, at most as long as the configuration allows; if nobody
- * listens, up to "wait" seconds for somebody who does.  A refusal by the daemon is a failure with its code, message and details. */
+/* Sends the request of this invocation, as 'verb', and waits for the answer, at most as long as the configuration
+ * allows; if nobody listens, up to "wait" seconds for somebody who does.  A refusal by the daemon is a failure with its
+ * code, message and details. */
 enum cni_code daemon_call(struct plugin *, const struct cni_request *, struct cni_reply *, struct error *);
-/* The same without waiting for an absent daemon: 0 or an errno value when there was no answer ('reply' is then empty). */
+/* The same without waiting for an absent daemon: 0 or an errno value when there was no answer ('reply' is then
+ * empty). */
 int daemon_try(struct plugin *, const struct cni_request *, struct cni_reply *, struct error *);
 /* Makes a failure of what the daemon answered; CNI_OK if it answered that all is well. */
 enum cni_code daemon_verdict(struct plugin *, const struct cni_reply *, struct error *);
 
-/* Takes our attachment away, now by the daemon or later by the spool (acceptance D1 to D9).  release_later() uses only the spool, for
- * a daemon that just kept us waiting. */
+/* Takes our attachment away, now by the daemon or later by the spool (acceptance D1 to D9).  release_later() uses only
+ * the spool, for a daemon that just kept us waiting. */
 enum cni_code release_attachment(struct plugin *, struct error *);
 enum cni_code release_later(struct plugin *, struct error *);
 
-/* Opens CNI_NETNS into 'netns_fd'.  Fails with code 8 if it is no network namespace; '*own' is whether it is the one that this
- * process runs in. */
+/* Opens CNI_NETNS into 'netns_fd'.  Fails with code 8 if it is no network namespace; '*own' is whether it is the one
+ * that this process runs in. */
 enum cni_code netns_open(struct plugin *, bool *own, struct error *);
 void netns_close(struct plugin *);
 

@@ -1,8 +1,8 @@
 /* plugin.h: taking an attachment away, so that it is never forgotten.
  *
- * The daemon does it.  If it is away, or its answer does not come, the DEL goes to the spool.  A daemon that started meanwhile may
- * have read the spool before our file was in it, so it is asked once more; when it then did the work the file goes
- * again. */
+ * The daemon does it.  If it is away, or its answer does not come, the DEL goes to the spool.  A daemon that started
+ * meanwhile may have read the spool before our file was in it, so it is asked once more; when it then did the work the
+ * file goes again. */
 
 #include <errno.h>
 #include <stdlib.h>
@@ -29,7 +29,8 @@ spool(struct plugin *plugin, const struct cni_request *request, char **name, str
 
 /* 'why' is the failure of asking the daemon. */
 static enum cni_code
-spool_and_ask_again(struct plugin *plugin, const struct cni_request *request, const struct error *why, struct error *error)
+spool_and_ask_again(struct plugin *plugin, const struct cni_request *request, const struct error *why,
+                    struct error *error)
 {
     const char *dir = plugin->conf.spool ? plugin->conf.spool : DEFAULT_SPOOL;
     char *name = NULL;
@@ -59,7 +60,8 @@ release(struct plugin *plugin, const struct cni_request *request, struct error *
     if (retval == ECONNRESET || retval == EPIPE) {
         retval = daemon_try(plugin, request, &reply, &why);
     }
-    enum cni_code code = retval ? spool_and_ask_again(plugin, request, &why, error) : daemon_verdict(plugin, &reply, error);
+    enum cni_code code = retval ? spool_and_ask_again(plugin, request, &why, error)
+                         : daemon_verdict(plugin, &reply, error);
     cni_reply_destroy(&reply);
     return code;
 }

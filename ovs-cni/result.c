@@ -29,7 +29,8 @@ list(json_t *result, const char *key)
 }
 
 static bool
-add_interface(json_t *interfaces, enum cni_version version, const char *name, const char *mac, int mtu, const char *sandbox)
+add_interface(json_t *interfaces, enum cni_version version, const char *name, const char *mac, int mtu,
+              const char *sandbox)
 {
     json_t *i = json_object();
     bool ok = json_put_string(i, "name", name) && json_put_string(i, "mac", mac)
@@ -83,7 +84,8 @@ amend(json_t *result, enum cni_version version, const struct cni_result *r, cons
 }
 
 json_t *
-result_create(enum cni_version version, const json_t *prev_result, const struct cni_result *r, const char *sandbox, json_t *dns)
+result_create(enum cni_version version, const json_t *prev_result, const struct cni_result *r, const char *sandbox,
+              json_t *dns)
 {
     json_t *result = prev_result ? json_deep_copy(prev_result) : json_object();
 
@@ -145,7 +147,8 @@ take_ips(const json_t *ips, json_int_t ours, struct cni_request *r, struct error
 }
 
 enum cni_code
-result_to_check(const json_t *prev_result, const char *ifname, const char *sandbox, struct cni_request *r, struct error *error)
+result_to_check(const json_t *prev_result, const char *ifname, const char *sandbox, struct cni_request *r,
+                struct error *error)
 {
     json_t *interfaces = NULL, *ips = NULL, *routes = NULL;
     int retval = json_get_array(prev_result, "interfaces", 1024, &interfaces, error);

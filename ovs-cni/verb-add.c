@@ -52,8 +52,8 @@ make_output(struct plugin *plugin, const struct cni_reply *reply, json_t *dns, s
     return plugin->output ? CNI_OK : error_set(error, CNI_E_FAILED, "no memory for the result");
 }
 
-/* If the daemon's answer was lost it may yet finish.  Without a delegate the runtime's DEL takes care of that; with one the daemon must
- * hear of it before the address is given to another. */
+/* If the daemon's answer was lost it may yet finish.  Without a delegate the runtime's DEL takes care of that; with one
+ * the daemon must hear of it before the address is given to another. */
 static void
 undo(struct plugin *plugin, bool attached)
 {

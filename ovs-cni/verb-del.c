@@ -8,8 +8,8 @@ verb_del(struct plugin *plugin, struct error *error)
 {
     bool own = false;
 
-    /* The namespace may be gone or never have been; the daemon knows what to remove without it.  One that has become our own (a
-     * /proc/PID/ns/net whose PID was used again) must not be touched. */
+    /* The namespace may be gone or never have been; the daemon knows what to remove without it.  One that has become
+     * our own (a /proc/PID/ns/net whose PID was used again) must not be touched. */
     if (plugin->env.netns && !netns_open(plugin, &own, NULL) && own && !plugin->env.netns_override) {
         netns_close(plugin);
     } else {
@@ -24,8 +24,8 @@ verb_del(struct plugin *plugin, struct error *error)
         code = theirs_code;
     }
     if (!code && own) {
-        code = error_set(error, CNI_E_NETNS, "CNI_NETNS=%s is the namespace of the plugin itself; the attachment was released, "
-                         "the namespace was left alone", plugin->env.netns);
+        code = error_set(error, CNI_E_NETNS, "CNI_NETNS=%s is the namespace of the plugin itself; the attachment was "
+                         "released, the namespace was left alone", plugin->env.netns);
     }
     return code;
 }

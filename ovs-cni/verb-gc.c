@@ -1,5 +1,5 @@
-/* GC: everything of this network but the listed attachments goes.  The delegate collects even when the daemon could not, and both
- * errors are reported (acceptance G4). */
+/* GC: everything of this network but the listed attachments goes.  The delegate collects even when the daemon could
+ * not, and both errors are reported (acceptance G4). */
 
 #include "delegate.h"
 #include "plugin.h"

@@ -1,4 +1,5 @@
-/* lib/cni-conf.h: environment and network configuration, good and bad.  cni P1 to P7, P12, A5, D1, D4, G1, G2, matrix 1 to 4 and 24. */
+/* lib/cni-conf.h: environment and network configuration, good and bad.  cni P1 to P7, P12, A5, D1, D4, G1, G2, matrix 1
+ * to 4 and 24. */
 
 #include <stdio.h>
 #include <string.h>
@@ -86,7 +87,9 @@ START_TEST(test_env_values)
 {
     static const char *const vars[] = {
         CMD("ADD"), ID, NS, IF, PATH, "CNI_NETNS_OVERRIDE=TRUE", "TRACEPARENT=00-x",
-        "CNI_ARGS=IgnoreUnknown=1;K8S_POD_NAMESPACE=ns;K8S_POD_NAME=pod-1;K8S_POD_UID=u-1;MAC=02:00:00:00:00:01;IP=10.0.0.9", NULL,
+        "CNI_ARGS=IgnoreUnknown=1;K8S_POD_NAMESPACE=ns;K8S_POD_NAME=pod-1;K8S_POD_UID=u-1;"
+        "MAC=02:00:00:00:00:01;IP=10.0.0.9",
+        NULL,
     };
     static const char *const none[] = { "PATH=/bin", "CNI_COMMAND=", NULL };
     struct cni_env env;
@@ -171,7 +174,8 @@ START_TEST(test_conf)
         { CNI_STATUS, CONF(""), CNI_OK, NULL },
         /* Wishes: CONVENTIONS.md. */
         { CNI_ADD, RC("\"portMappings\":[{\"hostPort\":1,\"containerPort\":2,\"protocol\":\"TCP\"}]"), CNI_OK, NULL },
-        { CNI_ADD, RC("\"portMappings\":[{\"hostPort\":1,\"containerPort\":2,\"protocol\":\"x\"}]"), CNI_E_CONFIG, "protocol" },
+        { CNI_ADD, RC("\"portMappings\":[{\"hostPort\":1,\"containerPort\":2,\"protocol\":\"x\"}]"), CNI_E_CONFIG,
+          "protocol" },
         { CNI_ADD, RC("\"portMappings\":{}"), CNI_E_CONFIG, "portMappings" },
         { CNI_ADD, RC("\"mac\":\"01:00:00:00:00:00\""), CNI_E_CONFIG, "mac" },
         { CNI_ADD, RC("\"ips\":[\"300.0.0.1\"]"), CNI_E_CONFIG, "300.0.0.1" },
@@ -179,7 +183,8 @@ START_TEST(test_conf)
         { CNI_ADD, RC("\"deviceID\":\"0000:00:00.1\""), CNI_E_UNSUPPORTED, "deviceID" },
         { CNI_ADD, RC("\"ipRanges\":[]"), CNI_E_UNSUPPORTED, "ipRanges" },
         { CNI_ADD, CONF(",\"ipam\":{\"type\":\"host-local\"},\"runtimeConfig\":{\"ipRanges\":[]}"), CNI_OK, NULL },
-        { CNI_ADD, RC("\"dns\":{\"servers\":[]},\"cgroupPath\":\"/x\",\"aliases\":[],\"io.kubernetes.cri.pod-annotations\":{}"),
+        { CNI_ADD,
+          RC("\"dns\":{\"servers\":[]},\"cgroupPath\":\"/x\",\"aliases\":[],\"io.kubernetes.cri.pod-annotations\":{}"),
           CNI_OK, NULL },
         { CNI_ADD, CONF(",\"args\":{\"cni\":{\"ips\":7}}"), CNI_E_CONFIG, "ips" },
         /* DEL forgives: D1, D4. */
@@ -210,7 +215,8 @@ START_TEST(test_conf_values)
     static const char text[] = CONF(
         ",\"socket\":\"/s\",\"spool\":\"/d\",\"timeout\":7,\"wait\":0,\"mtu\":1400,\"ipam\":{\"type\":\"static\"},"
         "\"args\":{\"cni\":{\"ips\":[\"10.0.0.1\"],\"mac\":\"02:00:00:00:00:01\"}},"
-        "\"runtimeConfig\":{\"ips\":[\"10.0.0.2\",\"fd00::2/64\"],\"portMappings\":[{\"hostPort\":0,\"containerPort\":1},"
+        "\"runtimeConfig\":{\"ips\":[\"10.0.0.2\","
+        "\"fd00::2/64\"],\"portMappings\":[{\"hostPort\":0,\"containerPort\":1},"
         "{\"hostPort\":2,\"containerPort\":3}]}");
     struct cni_env env = { .verb = CNI_ADD, .path = (char *) "/x", .mac = (char *) "02:00:00:00:00:09",
                            .ip = (char *) "10.0.0.9", .container_id = (char *) "c", .ifname = (char *) "eth0",

@@ -60,15 +60,17 @@ START_TEST(test_versions)
     assert_result(CNI_V_1_1_0, NULL, NULL,
                   "{\"cniVersion\":\"1.1.0\",\"interfaces\":["
                   "{\"name\":\"slp0\",\"mac\":\"02:00:00:00:00:02\",\"mtu\":1400},"
-                  "{\"name\":\"eth0\",\"mac\":\"02:00:00:00:00:01\",\"mtu\":1400,\"sandbox\":\"/run/netns/x\"}],\"ips\":["
+                  "{\"name\":\"eth0\",\"mac\":\"02:00:00:00:00:01\","
+                  "\"mtu\":1400,\"sandbox\":\"/run/netns/x\"}],\"ips\":["
                   "{\"interface\":1,\"address\":\"10.244.1.5/32\",\"gateway\":\"10.244.1.1\"},"
                   "{\"interface\":1,\"address\":\"fd00::5/128\"}],"
                   "\"routes\":[{\"dst\":\"0.0.0.0/0\",\"gw\":\"10.244.1.1\",\"mtu\":1300}]}");
 }
 END_TEST
 
-#define PREV "{\"cniVersion\":\"1.0.0\",\"interfaces\":[{\"name\":\"lo\",\"x\":1}],\"ips\":[{\"address\":\"127.0.0.1/8\"," \
-             "\"interface\":0}],\"routes\":[{\"dst\":\"9.0.0.0/8\"}],\"dns\":{\"domain\":\"d\"},\"foreign\":[7]}"
+#define PREV "{\"cniVersion\":\"1.0.0\",\"interfaces\":[{\"name\":\"lo\",\"x\":1}]," \
+             "\"ips\":[{\"address\":\"127.0.0.1/8\",\"interface\":0}],\"routes\":[{\"dst\":\"9.0.0.0/8\"}]," \
+             "\"dns\":{\"domain\":\"d\"},\"foreign\":[7]}"
 
 START_TEST(test_chained)
 {

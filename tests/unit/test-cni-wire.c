@@ -64,10 +64,13 @@ START_TEST(test_request)
 
     assert_round_trip(full_request);
     assert_round_trip("{\"v\":1,\"verb\":\"STATUS\"}");
-    assert_round_trip("{\"v\":1,\"verb\":\"DEL\",\"network\":\"n\",\"containerID\":\"c\",\"ifname\":\"eth0\",\"netns\":\"\"}");
+    assert_round_trip("{\"v\":1,\"verb\":\"DEL\",\"network\":\"n\",\"containerID\":\"c\",\"ifname\":\"eth0\","
+                      "\"netns\":\"\"}");
     assert_round_trip("{\"v\":1,\"verb\":\"GC\",\"network\":\"n\",\"valid\":[]}");
-    assert_round_trip("{\"v\":1,\"verb\":\"GC\",\"network\":\"n\",\"valid\":[{\"containerID\":\"a\",\"ifname\":\"e\"}]}");
-    assert_round_trip("{\"v\":1,\"verb\":\"CHECK\",\"network\":\"n\",\"containerID\":\"c\",\"ifname\":\"eth0\",\"netns\":\"/n\","
+    assert_round_trip("{\"v\":1,\"verb\":\"GC\",\"network\":\"n\",\"valid\":[{\"containerID\":\"a\","
+                      "\"ifname\":\"e\"}]}");
+    assert_round_trip("{\"v\":1,\"verb\":\"CHECK\",\"network\":\"n\",\"containerID\":\"c\",\"ifname\":\"eth0\","
+                      "\"netns\":\"/n\","
                       "\"check\":{\"hostIfname\":\"slp0\",\"mac\":\"02:00:00:00:00:01\",\"mtu\":1400,"
                       "\"ips\":[{\"address\":\"fd00::1/128\"}],\"routes\":[{\"dst\":\"::/0\"}]}}");
 }
@@ -84,15 +87,20 @@ START_TEST(test_bad_request)
         "{\"v\":1,\"verb\":\"DEL\",\"network\":\"n\",\"containerID\":\"../../etc\",\"ifname\":\"eth0\"}",
         "{\"v\":1,\"verb\":\"DEL\",\"network\":\"n\\u0000\",\"containerID\":\"c\",\"ifname\":\"eth0\"}",
         "{\"v\":1,\"verb\":\"ADD\",\"network\":\"n\",\"containerID\":\"c\",\"ifname\":\"eth0\",\"netns\":\"\"}",
-        HEAD ",\"ipam\":[]}", HEAD ",\"mtu\":-1}", HEAD ",\"mtu\":1.5}", HEAD ",\"mtu\":99999999999}", HEAD ",\"mac\":\"x\"}",
+        HEAD ",\"ipam\":[]}", HEAD ",\"mtu\":-1}", HEAD ",\"mtu\":1.5}", HEAD ",\"mtu\":99999999999}",
+        HEAD ",\"mac\":\"x\"}",
         HEAD ",\"ips\":[7]}", HEAD ",\"ips\":[\"x\"]}", HEAD ",\"ips\":\"10.0.0.1\"}",
-        HEAD ",\"ips\":[\"1.1.1.1\",\"1.1.1.1\",\"1.1.1.1\",\"1.1.1.1\",\"1.1.1.1\",\"1.1.1.1\",\"1.1.1.1\",\"1.1.1.1\","
-             "\"1.1.1.1\",\"1.1.1.1\",\"1.1.1.1\",\"1.1.1.1\",\"1.1.1.1\",\"1.1.1.1\",\"1.1.1.1\",\"1.1.1.1\",\"1.1.1.1\"]}",
-        HEAD ",\"ipam\":{\"ips\":[{\"address\":\"10.0.0.1\"}]}}", HEAD ",\"ipam\":{\"ips\":[{\"address\":\"10.0.0.1/33\"}]}}",
+        HEAD ",\"ips\":[\"1.1.1.1\",\"1.1.1.1\",\"1.1.1.1\",\"1.1.1.1\",\"1.1.1.1\",\"1.1.1.1\",\"1.1.1.1\","
+             "\"1.1.1.1\","
+             "\"1.1.1.1\",\"1.1.1.1\",\"1.1.1.1\",\"1.1.1.1\",\"1.1.1.1\",\"1.1.1.1\",\"1.1.1.1\",\"1.1.1.1\","
+             "\"1.1.1.1\"]}",
+        HEAD ",\"ipam\":{\"ips\":[{\"address\":\"10.0.0.1\"}]}}",
+        HEAD ",\"ipam\":{\"ips\":[{\"address\":\"10.0.0.1/33\"}]}}",
         HEAD ",\"ipam\":{\"ips\":[{\"address\":\"10.0.0.1/24\",\"gateway\":\"x\"}]}}", HEAD ",\"ipam\":{\"ips\":[7]}}",
         HEAD ",\"ipam\":{\"routes\":[{\"dst\":\"10.0.0.0/8\",\"scope\":256}]}}",
         HEAD ",\"ipam\":{\"routes\":[{\"gw\":\"10.0.0.1\"}]}}",
-        HEAD ",\"portMappings\":[{\"hostPort\":70000,\"containerPort\":1}]}", HEAD ",\"portMappings\":[{\"hostPort\":1}]}",
+        HEAD ",\"portMappings\":[{\"hostPort\":70000,\"containerPort\":1}]}",
+        HEAD ",\"portMappings\":[{\"hostPort\":1}]}",
         HEAD ",\"portMappings\":[{\"hostPort\":1,\"containerPort\":1,\"protocol\":\"icmp\"}]}",
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -122,7 +130,8 @@ START_TEST(test_names)
     static const char *const ifnames[] = { "e", "eth0", "123456789012345", "..." , "eth0.100" };
     static const char *const bad_ifnames[] = { "", ".", "..", "1234567890123456", "a/b", "a:b", "a b", "a\tb", "a\n" };
     static const char *const cidrs[] = { "10.0.0.1/0", "10.0.0.1/32", "fd00::1/128", "::/0" };
-    static const char *const bad_cidrs[] = { "", "/", "10.0.0.1", "10.0.0.1/", "10.0.0.1/33", "10.0.0.1/-1", "fd00::/129",
+    static const char *const bad_cidrs[] = { "", "/", "10.0.0.1", "10.0.0.1/", "10.0.0.1/33", "10.0.0.1/-1",
+                                             "fd00::/129",
                                              "10.0.0.1/024", "10.0.0/24", "10.0.0.1/2 ", "x/1", "10.0.0.1/24/2" };
     static const char *const bad_macs[] = { "", "x", "00:00:00:00:00:00", "01:00:00:00:00:00", "02:00:00:00:00",
                                             "02:00:00:00:00:0g", "02-00-00-00-00-01", "ff:ff:ff:ff:ff:ff" };
@@ -147,7 +156,8 @@ START_TEST(test_names)
 END_TEST
 
 static const char add_reply[] =
-    "{\"v\":1,\"code\":0,\"result\":{\"hostIfname\":\"slp012345678901\",\"hostMac\":\"02:00:00:00:00:02\",\"ifname\":\"eth0\","
+    "{\"v\":1,\"code\":0,\"result\":{\"hostIfname\":\"slp012345678901\",\"hostMac\":\"02:00:00:00:00:02\","
+    "\"ifname\":\"eth0\","
     "\"mac\":\"02:00:00:00:00:01\",\"mtu\":1400,\"ips\":[{\"address\":\"10.244.1.5/32\",\"gateway\":\"10.244.1.1\"}],"
     "\"routes\":[{\"dst\":\"0.0.0.0/0\",\"gw\":\"10.244.1.1\"}]}}";
 
@@ -217,7 +227,8 @@ serve(struct server *s, int fd)
 static void *
 server_main(void *s_)
 {
-    static const char *const raw[] = { [HUGE_REPLY] = "\xff\xff\xff\xff", [ZERO_REPLY] = "\0\0\0\0", [GARBAGE] = "\0\0\0\4abcd",
+    static const char *const raw[] = { [HUGE_REPLY] = "\xff\xff\xff\xff", [ZERO_REPLY] = "\0\0\0\0",
+                                       [GARBAGE] = "\0\0\0\4abcd",
                                        [CUT] = "\0\0\0\10{\"v\":" };
     struct server *s = s_;
     int fd = accept(s->listener, NULL, NULL);

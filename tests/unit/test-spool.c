@@ -82,7 +82,8 @@ END_TEST
 START_TEST(test_bad_files)
 {
     static const char *const bad[] = { "", "{", "{}", "{\"v\":1,\"verb\":\"STATUS\"}",
-                                       "{\"v\":1,\"verb\":\"DEL\",\"network\":\"n\",\"containerID\":\"../x\",\"ifname\":\"e\"}" };
+                                       "{\"v\":1,\"verb\":\"DEL\",\"network\":\"n\",\"containerID\":\"../x\","
+                                       "\"ifname\":\"e\"}" };
     struct spool_entry *entries;
     size_t n, n_bad;
 
@@ -107,7 +108,9 @@ END_TEST
 /* A writer that is killed at any step leaves a complete entry or none. */
 START_TEST(test_killed)
 {
-    static const struct { const char *fault; size_t n; } cases[] = { { "spool-write:kill", 0 }, { "spool-rename:kill", 0 } };
+    static const struct { const char *fault; size_t n; } cases[] = {
+        { "spool-write:kill", 0 }, { "spool-rename:kill", 0 },
+    };
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct spool_entry *entries;
