@@ -100,8 +100,10 @@ tests_system_test_pod_link_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/tests/uni
 tests_system_test_pod_link_LDADD = $(SYSTEM_LDADD)
 
 SYSTEM_TESTS += tests/system/test-ofctrl
-tests_system_test_ofctrl_SOURCES = tests/system/test-ofctrl.c tests/unit/ovs-sandbox.c tests/unit/ovs-sandbox.h
-tests_system_test_ofctrl_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/tests/unit -I$(top_srcdir)/controller
+tests_system_test_ofctrl_SOURCES = tests/system/test-ofctrl.c tests/unit/ovs-sandbox.c tests/unit/ovs-sandbox.h \
+	tests/golden/fixture.c tests/golden/fixture.h
+tests_system_test_ofctrl_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/tests/unit -I$(top_srcdir)/tests/golden \
+	-I$(top_srcdir)/controller
 tests_system_test_ofctrl_LDADD = controller/libcontroller.la flows/libflows.la $(SYSTEM_LDADD)
 
 SYSTEM_TESTS += tests/system/test-hostnet
