@@ -47,4 +47,6 @@ controller_libcontroller_la_SOURCES += \
 	controller/of-item.c controller/of-item.h \
 	controller/of-msg.c controller/of-msg.h \
 	controller/of-state.c controller/of-state.h controller/of-state-private.h \
-	controller/ofctrl.c controller/ofctrl.h
+	controller/ofctrl.c controller/ofctrl.h \
+	controller/pinctrl.c controller/pinctrl.h \
+	controller/punt-reply.c controller/punt-reply.h

@@ -85,6 +85,11 @@ tests_unit_test_of_state_SOURCES = tests/unit/test-of-state.c
 tests_unit_test_of_state_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/controller
 tests_unit_test_of_state_LDADD = controller/libcontroller.la flows/libflows.la $(UNIT_LDADD)
 
+UNIT_TESTS += tests/unit/test-punt-reply
+tests_unit_test_punt_reply_SOURCES = tests/unit/test-punt-reply.c
+tests_unit_test_punt_reply_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/controller
+tests_unit_test_punt_reply_LDADD = controller/libcontroller.la flows/libflows.la $(UNIT_LDADD)
+
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 

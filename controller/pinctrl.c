@@ -1,0 +1,122 @@
+#include <config.h>
+
+#include "pinctrl.h"
+
+#include <string.h>
+
+#include "byte-order.h"
+#include "dp-packet.h"
+#include "fields.h"
+#include "ofctrl.h"
+#include "openvswitch/ofp-actions.h"
+#include "openvswitch/ofp-packet.h"
+#include "openvswitch/ofpbuf.h"
+#include "punt-reply.h"
+#include "util.h"
+
+#define MAX_GATEWAYS 2                  /* One of each family. */
+
+struct pinctrl {
+    struct ofctrl *ofctrl;
+    struct punt_local local;
+    struct in6_addr gateway_addrs[MAX_GATEWAYS];
+    struct pinctrl_stats stats;
+};
+
+static void packet_in(const struct ofp_header *, void *pinctrl);
+
+struct pinctrl *
+pinctrl_create(struct ofctrl *ofctrl)
+{
+    struct pinctrl *pinctrl = xzalloc(sizeof *pinctrl);
+
+    pinctrl->ofctrl = ofctrl;
+    ofctrl_set_packet_in(ofctrl, packet_in, pinctrl);
+    return pinctrl;
+}
+
+void
+pinctrl_destroy(struct pinctrl *pinctrl)
+{
+    if (pinctrl) {
+        ofctrl_set_packet_in(pinctrl->ofctrl, NULL, NULL);
+        free(pinctrl);
+    }
+}
+
+void
+pinctrl_set_local(struct pinctrl *pinctrl, const struct flow_local *local)
+{
+    size_t n = MIN(local->n_gateway_addrs, MAX_GATEWAYS);
+
+    for (size_t i = 0; i < n; i++) {
+        pinctrl->gateway_addrs[i] = local->gateway_addrs[i];
+    }
+    pinctrl->local = (struct punt_local) {
+        .router_mac = local->router_mac, .gateway_addrs = pinctrl->gateway_addrs, .n_gateway_addrs = n,
+    };
+}
+
+void
+pinctrl_get_stats(const struct pinctrl *pinctrl, struct pinctrl_stats *stats)
+{
+    *stats = pinctrl->stats;
+}
+
+static uint32_t
+network_of(const struct match *metadata)
+{
+    const struct flow_field_info *info = flow_field_info(FIELD_NETWORK);
+
+    return ntohll(metadata->flow.metadata) >> info->ofs & ((UINT64_C(1) << info->n_bits) - 1);
+}
+
+static void
+send_reply(struct pinctrl *pinctrl, const struct punt *punt, const struct match *metadata,
+           const struct dp_packet *reply)
+{
+    uint64_t stub[256 / 8];
+    struct ofpbuf ofpacts;
+
+    ofpbuf_use_stub(&ofpacts, stub, sizeof stub);
+    if (punt->code == PUNT_ND_SOLICIT) {
+        ofpact_put_OUTPUT(&ofpacts)->port = metadata->flow.in_port.ofp_port;
+    } else {
+        punt_reply_actions(network_of(metadata), &ofpacts);
+    }
+    struct ofputil_packet_out po = {
+        .packet = dp_packet_data(reply),
+        .packet_len = dp_packet_size(reply),
+        .buffer_id = UINT32_MAX,
+        .ofpacts = ofpacts.data,
+        .ofpacts_len = ofpacts.size,
+    };
+    match_init_catchall(&po.flow_metadata);
+    match_set_in_port(&po.flow_metadata, OFPP_CONTROLLER);
+    ofctrl_send(pinctrl->ofctrl, ofputil_encode_packet_out(&po, OFPUTIL_P_OF15_OXM));
+    ofpbuf_uninit(&ofpacts);
+}
+
+static void
+packet_in(const struct ofp_header *oh, void *pinctrl_)
+{
+    struct pinctrl *pinctrl = pinctrl_;
+    struct ofputil_packet_in pin;
+    struct punt punt;
+
+    if (ofputil_decode_packet_in(oh, true, NULL, NULL, &pin, NULL, NULL, NULL) || pin.userdata_len != sizeof punt) {
+        pinctrl->stats.n_malformed++;
+        return;
+    }
+    memcpy(&punt, pin.userdata, sizeof punt);
+    pinctrl->stats.n_received++;
+
+    struct dp_packet *reply = punt_reply(&pinctrl->local, &punt, pin.packet, pin.packet_len);
+    if (reply) {
+        pinctrl->stats.n_answered++;
+        send_reply(pinctrl, &punt, &pin.flow_metadata, reply);
+        dp_packet_delete(reply);
+    } else {
+        pinctrl->stats.n_unanswered++;
+    }
+}

@@ -1,0 +1,357 @@
+#include <config.h>
+
+#include <arpa/inet.h>
+#include <netinet/icmp6.h>
+#include <netinet/ip_icmp.h>
+#include <string.h>
+
+#include "csum.h"
+#include "dp-packet.h"
+#include "packets.h"
+#include "punt-reply.h"
+#include "unit.h"
+
+/* Covers issue 3, items 6 (TTL, IPv6 neighbours) and 7 (a packet too big gets an ICMP answer), and hostile frames. */
+
+static const struct eth_addr ROUTER = ETH_ADDR_C(02,73,6c,00,00,01), POD = ETH_ADDR_C(0a,00,00,00,01,05);
+
+struct frame {
+    uint8_t bytes[2048];
+    size_t len;
+};
+
+static struct in6_addr
+addr(const char *s)
+{
+    struct in6_addr a;
+
+    ck_assert_int_eq(inet_addr_parse(s, &a, NULL), 0);
+    return a;
+}
+
+static struct dp_packet *
+reply(enum punt_code code, uint16_t mtu, const struct frame *frame)
+{
+    struct in6_addr gateways[] = { addr("10.244.1.1"), addr("fd00:10:244:1::1") };
+    struct punt_local local = { ROUTER, gateways, 2 };
+    struct punt punt = { .code = code, .mtu = htons(mtu) };
+    /* In a buffer of exactly its size, so that a sanitizer sees a read behind its end. */
+    uint8_t *copy = malloc(frame->len ? frame->len : 1);
+
+    memcpy(copy, frame->bytes, frame->len);
+    struct dp_packet *packet = punt_reply(&local, &punt, copy, frame->len);
+    free(copy);
+    return packet;
+}
+
+/* Ethernet and IPv4 around 'payload_len' bytes of protocol 'proto', which begin with 'first'. */
+static struct frame
+ipv4(const char *src, const char *dst, uint8_t proto, uint8_t first, size_t payload_len)
+{
+    struct frame f = { .len = ETH_HEADER_LEN + IP_HEADER_LEN + payload_len };
+    struct eth_header eth = { ROUTER, POD, htons(ETH_TYPE_IP) };
+    struct ip_header ip = {
+        .ip_ihl_ver = IP_IHL_VER(5, 4), .ip_tot_len = htons(IP_HEADER_LEN + payload_len), .ip_frag_off = htons(IP_DF),
+        .ip_ttl = 1, .ip_proto = proto,
+    };
+    struct in6_addr s = addr(src), d = addr(dst);
+
+    put_16aligned_be32(&ip.ip_src, in6_addr_get_mapped_ipv4(&s));
+    put_16aligned_be32(&ip.ip_dst, in6_addr_get_mapped_ipv4(&d));
+    memcpy(f.bytes, &eth, sizeof eth);
+    memcpy(f.bytes + ETH_HEADER_LEN, &ip, sizeof ip);
+    memset(f.bytes + ETH_HEADER_LEN + IP_HEADER_LEN, 0xa5, payload_len);
+    f.bytes[ETH_HEADER_LEN + IP_HEADER_LEN] = first;
+    return f;
+}
+
+static struct frame
+ipv6(const char *src, const char *dst, uint8_t proto, uint8_t first, size_t payload_len)
+{
+    struct frame f = { .len = ETH_HEADER_LEN + IPV6_HEADER_LEN + payload_len };
+    struct eth_header eth = { ROUTER, POD, htons(ETH_TYPE_IPV6) };
+    uint8_t *ip = f.bytes + ETH_HEADER_LEN;
+    struct in6_addr s = addr(src), d = addr(dst);
+
+    memcpy(f.bytes, &eth, sizeof eth);
+    ip[0] = 0x60;
+    ip[4] = payload_len >> 8;
+    ip[5] = payload_len;
+    ip[6] = proto;
+    ip[7] = 255;
+    memcpy(ip + 8, &s, 16);
+    memcpy(ip + 24, &d, 16);
+    memset(ip + IPV6_HEADER_LEN, 0xa5, payload_len);
+    ip[IPV6_HEADER_LEN] = first;
+    return f;
+}
+
+#define V4(...) ipv4("10.244.1.5", "10.244.2.9", __VA_ARGS__)
+#define V6(...) ipv6("fd00:10:244:1::5", "fd00:10:244:2::9", __VA_ARGS__)
+
+static void
+assert_none(enum punt_code code, const struct frame *frame)
+{
+    ck_assert_ptr_null(reply(code, 1450, frame));
+}
+
+/* Checks all that every ICMP error has in common, and returns where ICMP begins. */
+static const uint8_t *
+check_v4(struct dp_packet *p, const struct frame *cause, size_t quoted)
+{
+    ck_assert_ptr_nonnull(p);
+    ck_assert_uint_eq(dp_packet_size(p), ETH_HEADER_LEN + IP_HEADER_LEN + 8 + quoted);
+    const struct eth_header *eth = dp_packet_data(p);
+    const uint8_t *ip = (const uint8_t *) (eth + 1);
+    ck_assert(eth_addr_equals(eth->eth_src, ROUTER) && eth_addr_equals(eth->eth_dst, ROUTER));
+    ck_assert_uint_eq(ntohs(eth->eth_type), ETH_TYPE_IP);
+    ck_assert_uint_eq(csum(ip, IP_HEADER_LEN), 0);
+    ck_assert_uint_eq(ip[2] << 8 | ip[3], IP_HEADER_LEN + 8 + quoted);
+    ck_assert_uint_eq(ip[8], 64);
+    ck_assert(!memcmp(ip + 12, (uint8_t[]) { 10, 244, 1, 1, 10, 244, 1, 5 }, 8));
+    ck_assert_uint_eq(csum(ip + IP_HEADER_LEN, 8 + quoted), 0);
+    ck_assert(!memcmp(ip + IP_HEADER_LEN + 8, cause->bytes + ETH_HEADER_LEN, quoted));
+    return ip + IP_HEADER_LEN;
+}
+
+static const uint8_t *
+check_v6(struct dp_packet *p, const struct frame *cause, size_t quoted)
+{
+    ck_assert_ptr_nonnull(p);
+    ck_assert_uint_eq(dp_packet_size(p), ETH_HEADER_LEN + IPV6_HEADER_LEN + 8 + quoted);
+    const uint8_t *ip = (const uint8_t *) dp_packet_data(p) + ETH_HEADER_LEN;
+    struct in6_addr gateway = addr("fd00:10:244:1::1"), pod = addr("fd00:10:244:1::5");
+    ck_assert(!memcmp(ip + 8, &gateway, 16) && !memcmp(ip + 24, &pod, 16));
+    ck_assert_uint_eq(ip[4] << 8 | ip[5], 8 + quoted);
+
+    /* Pseudo header by hand: RFC 8200, section 8.1. */
+    uint32_t sum = csum_continue(0, ip + 8, 32);
+    sum = csum_add16(sum, htons(8 + quoted));
+    sum = csum_add16(sum, htons(IPPROTO_ICMPV6));
+    ck_assert_uint_eq(csum_finish(csum_continue(sum, ip + IPV6_HEADER_LEN, 8 + quoted)), 0);
+    ck_assert(!memcmp(ip + IPV6_HEADER_LEN + 8, cause->bytes + ETH_HEADER_LEN, quoted));
+    return ip + IPV6_HEADER_LEN;
+}
+
+START_TEST(test_v4)
+{
+    struct frame small = V4(IPPROTO_UDP, 0, 8), big = V4(IPPROTO_TCP, 0, 1500), odd = V4(IPPROTO_ICMP, ICMP_ECHO, 33);
+
+    struct dp_packet *p = reply(PUNT_TIME_EXCEEDED, 0, &small);
+    const uint8_t *icmp = check_v4(p, &small, 28);
+    ck_assert(icmp[0] == ICMP_TIME_EXCEEDED && icmp[1] == ICMP_EXC_TTL);
+    dp_packet_delete(p);
+
+    p = reply(PUNT_TOO_BIG, 1450, &big);
+    icmp = check_v4(p, &big, 576 - 28);
+    ck_assert(icmp[0] == ICMP_DEST_UNREACH && icmp[1] == ICMP_FRAG_NEEDED);
+    ck_assert_uint_eq(icmp[4] << 8 | icmp[5], 0);
+    ck_assert_uint_eq(icmp[6] << 8 | icmp[7], 1450);
+    dp_packet_delete(p);
+
+    /* DF is not set: answered too. */
+    big.bytes[ETH_HEADER_LEN + 6] = 0;
+    p = reply(PUNT_TOO_BIG, 1450, &big);
+    check_v4(p, &big, 576 - 28);
+    dp_packet_delete(p);
+
+    /* Truncated by the switch; and with padding behind the packet. */
+    big.len = PUNT_MAX_LEN;
+    p = reply(PUNT_TOO_BIG, 1450, &big);
+    check_v4(p, &big, 576 - 28);
+    dp_packet_delete(p);
+    odd.len += 20;
+    p = reply(PUNT_TIME_EXCEEDED, 0, &odd);
+    check_v4(p, &odd, 53);
+    dp_packet_delete(p);
+}
+END_TEST
+
+START_TEST(test_v6)
+{
+    struct frame small = V6(IPPROTO_UDP, 0, 8), big = V6(IPPROTO_TCP, 0, 1460);
+
+    struct dp_packet *p = reply(PUNT_TIME_EXCEEDED, 0, &small);
+    const uint8_t *icmp = check_v6(p, &small, 48);
+    ck_assert(icmp[0] == ICMP6_TIME_EXCEEDED && icmp[1] == ICMP6_TIME_EXCEED_TRANSIT);
+    dp_packet_delete(p);
+
+    p = reply(PUNT_TOO_BIG, 1430, &big);
+    icmp = check_v6(p, &big, 1280 - 48);
+    ck_assert(icmp[0] == ICMP6_PACKET_TOO_BIG && icmp[1] == 0);
+    ck_assert(!memcmp(icmp + 4, (uint8_t[]) { 0, 0, 1430 >> 8, 1430 & 255 }, 4));
+    dp_packet_delete(p);
+}
+END_TEST
+
+/* RFC 1122, section 3.2.2. */
+START_TEST(test_v4_never)
+{
+    for (int type = 0; type < 256; type++) {
+        struct frame f = V4(IPPROTO_ICMP, type, 8);
+        bool query = type == 0 || type == 8 || (type >= 13 && type <= 18);
+        struct dp_packet *p = reply(PUNT_TIME_EXCEEDED, 0, &f);
+        ck_assert_msg(!p == !query, "ICMP type %d", type);
+        dp_packet_delete(p);
+    }
+    static const char *const bad[] = { "0.0.0.0", "127.0.0.1", "224.0.0.1", "239.1.2.3", "240.0.0.1",
+                                       "255.255.255.255" };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct frame src = ipv4(bad[i], "10.0.0.1", IPPROTO_UDP, 0, 8);
+        struct frame dst = ipv4("10.0.0.1", bad[i], IPPROTO_UDP, 0, 8);
+        assert_none(PUNT_TIME_EXCEEDED, &src);
+        assert_none(PUNT_TOO_BIG, &dst);
+    }
+
+    struct frame f = V4(IPPROTO_UDP, 0, 100);
+    f.bytes[ETH_HEADER_LEN + 7] = 1;                    /* A later fragment. */
+    assert_none(PUNT_TOO_BIG, &f);
+    f = V4(IPPROTO_UDP, 0, 100);
+    f.bytes[ETH_HEADER_LEN + 6] = 0x20;                 /* The first fragment. */
+    struct dp_packet *p = reply(PUNT_TOO_BIG, 1450, &f);
+    check_v4(p, &f, 120);
+    dp_packet_delete(p);
+
+    f.bytes[0] = 1;                                     /* To a multicast MAC. */
+    assert_none(PUNT_TOO_BIG, &f);
+    f = V4(IPPROTO_UDP, 0, 100);
+    f.bytes[12] = 0x81;                                 /* Another ethertype. */
+    f.bytes[13] = 0;
+    assert_none(PUNT_TOO_BIG, &f);
+    f = V4(IPPROTO_UDP, 0, 100);
+    assert_none(0, &f);                                 /* Another code. */
+    assert_none(PUNT_ND_SOLICIT, &f);
+    f.bytes[ETH_HEADER_LEN] = 0x4f;                     /* Options, which are there. */
+    p = reply(PUNT_TOO_BIG, 1450, &f);
+    check_v4(p, &f, 120);
+    dp_packet_delete(p);
+    f.bytes[ETH_HEADER_LEN] = 0x44;                     /* Header too short, wrong version, total length too small. */
+    assert_none(PUNT_TOO_BIG, &f);
+    f.bytes[ETH_HEADER_LEN] = 0x65;
+    assert_none(PUNT_TOO_BIG, &f);
+    f.bytes[ETH_HEADER_LEN] = 0x45;
+    f.bytes[ETH_HEADER_LEN + 3] = 19;
+    assert_none(PUNT_TOO_BIG, &f);
+}
+END_TEST
+
+/* RFC 4443, section 2.4 (e). */
+START_TEST(test_v6_never)
+{
+    for (int type = 0; type < 256; type++) {
+        struct frame f = V6(IPPROTO_ICMPV6, type, 8);
+        struct dp_packet *p = reply(PUNT_TIME_EXCEEDED, 0, &f);
+        ck_assert_msg(!p == (type < 128 || type == ND_REDIRECT), "ICMPv6 type %d", type);
+        dp_packet_delete(p);
+
+        /* The same behind a destination options header. */
+        f = V6(IPPROTO_DSTOPTS, IPPROTO_ICMPV6, 16);
+        f.bytes[ETH_HEADER_LEN + IPV6_HEADER_LEN + 1] = 0;
+        f.bytes[ETH_HEADER_LEN + IPV6_HEADER_LEN + 8] = type;
+        p = reply(PUNT_TIME_EXCEEDED, 0, &f);
+        ck_assert_msg(!p == (type < 128 || type == ND_REDIRECT), "ICMPv6 type %d behind options", type);
+        dp_packet_delete(p);
+    }
+    static const char *const bad[] = { "::", "::1", "ff02::1" };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct frame src = ipv6(bad[i], "fd00::1", IPPROTO_UDP, 0, 8);
+        struct frame dst = ipv6("fd00::1", bad[i], IPPROTO_UDP, 0, 8);
+        assert_none(PUNT_TIME_EXCEEDED, &src);
+        assert_none(PUNT_TOO_BIG, &dst);
+    }
+
+    struct frame f = V6(IPPROTO_FRAGMENT, IPPROTO_UDP, 64);
+    uint8_t *ext = f.bytes + ETH_HEADER_LEN + IPV6_HEADER_LEN;
+    ext[2] = 0;
+    ext[3] = 1;                                         /* The first fragment. */
+    struct dp_packet *p = reply(PUNT_TOO_BIG, 1450, &f);
+    check_v6(p, &f, 104);
+    dp_packet_delete(p);
+    ext[3] = 9;
+    assert_none(PUNT_TOO_BIG, &f);
+
+    /* Extension headers without end, and one that leads out of the packet to what might be anything. */
+    f = V6(IPPROTO_HOPOPTS, 0, 200);
+    memset(f.bytes + ETH_HEADER_LEN + IPV6_HEADER_LEN, 0, 200);
+    assert_none(PUNT_TOO_BIG, &f);
+    f = V6(IPPROTO_HOPOPTS, IPPROTO_ICMPV6, 16);
+    assert_none(PUNT_TOO_BIG, &f);
+}
+END_TEST
+
+START_TEST(test_nd)
+{
+    struct frame f = ipv6("fd00:10:244:1::5", "ff02::1:ff00:1", IPPROTO_ICMPV6, ND_NEIGHBOR_SOLICIT, 32);
+    uint8_t *nd = f.bytes + ETH_HEADER_LEN + IPV6_HEADER_LEN;
+    struct in6_addr target = addr("fd00:10:244:1::1"), pod = addr("fd00:10:244:1::5");
+    f.bytes[0] = 0x33;
+    nd[1] = 0;
+    memcpy(nd + 8, &target, 16);
+
+    struct dp_packet *p = reply(PUNT_ND_SOLICIT, 0, &f);
+    ck_assert_ptr_nonnull(p);
+    const struct eth_header *eth = dp_packet_data(p);
+    const uint8_t *ip = (const uint8_t *) (eth + 1), *na = ip + IPV6_HEADER_LEN;
+    ck_assert_uint_eq(dp_packet_size(p), ETH_HEADER_LEN + IPV6_HEADER_LEN + 32);
+    ck_assert(eth_addr_equals(eth->eth_src, ROUTER) && eth_addr_equals(eth->eth_dst, POD));
+    ck_assert(!memcmp(ip + 8, &target, 16) && !memcmp(ip + 24, &pod, 16));
+    ck_assert_uint_eq(ip[7], 255);
+    ck_assert(na[0] == ND_NEIGHBOR_ADVERT && na[1] == 0 && na[4] == 0xe0);
+    ck_assert(!memcmp(na + 8, &target, 16));
+    ck_assert(na[24] == ND_OPT_TARGET_LINKADDR && na[25] == 1 && !memcmp(na + 26, &ROUTER, 6));
+    uint32_t sum = csum_continue(0, ip + 8, 32);
+    sum = csum_add16(csum_add16(sum, htons(32)), htons(IPPROTO_ICMPV6));
+    ck_assert_uint_eq(csum_finish(csum_continue(sum, na, 32)), 0);
+    dp_packet_delete(p);
+
+    struct frame bad = f;
+    bad.bytes[ETH_HEADER_LEN + 7] = 254;                /* It passed a router. */
+    assert_none(PUNT_ND_SOLICIT, &bad);
+    bad = f;
+    memset(bad.bytes + ETH_HEADER_LEN + 8, 0, 16);      /* Duplicate address detection. */
+    assert_none(PUNT_ND_SOLICIT, &bad);
+    bad = f;
+    bad.bytes[ETH_HEADER_LEN + IPV6_HEADER_LEN + 8] = 0xff;     /* A multicast target. */
+    assert_none(PUNT_ND_SOLICIT, &bad);
+    bad = f;
+    bad.bytes[ETH_HEADER_LEN + IPV6_HEADER_LEN] = ND_NEIGHBOR_ADVERT;
+    assert_none(PUNT_ND_SOLICIT, &bad);
+}
+END_TEST
+
+/* Every frame cut off at every length, and with every byte of its headers replaced: no read outside, and never
+ * an answer that is longer than allowed. */
+START_TEST(test_hostile)
+{
+    const struct frame frames[] = {
+        V4(IPPROTO_UDP, 0, 60), V4(IPPROTO_ICMP, ICMP_ECHO, 60), V6(IPPROTO_TCP, 0, 60),
+        V6(IPPROTO_AH, IPPROTO_UDP, 60),
+        V6(IPPROTO_ROUTING, IPPROTO_FRAGMENT, 60), ipv6("fd00::1", "fd00::2", IPPROTO_ICMPV6, ND_NEIGHBOR_SOLICIT, 32),
+    };
+    for (size_t i = 0; i < sizeof frames / sizeof *frames; i++) {
+        for (int code = 0; code <= 4; code++) {
+            for (size_t len = 0; len <= frames[i].len; len++) {
+                struct frame f = frames[i];
+                f.len = len;
+                dp_packet_delete(reply(code, 1400, &f));
+                for (size_t value = 0; len < frames[i].len && value < 256; value += 15) {
+                    f = frames[i];
+                    f.bytes[len] = value;
+                    struct dp_packet *p = reply(code, 1400, &f);
+                    ck_assert(!p || dp_packet_size(p) <= ETH_HEADER_LEN + 1280);
+                    dp_packet_delete(p);
+                }
+            }
+        }
+    }
+}
+END_TEST
+
+UNIT_MAIN("punt-reply", {
+    tcase_add_test(tc, test_v4);
+    tcase_add_test(tc, test_v6);
+    tcase_add_test(tc, test_v4_never);
+    tcase_add_test(tc, test_v6_never);
+    tcase_add_test(tc, test_nd);
+    tcase_add_test(tc, test_hostile);
+})
