@@ -94,7 +94,7 @@ check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 
 # System tests: root, network namespaces, some of them a real Open vSwitch.  Built by "make check", run by check-system.
-SYSTEM_LDADD = controller/libcontroller.la lib/libsluice.la lib/libsluice-base.la $(CHECK_LIBS) $(OVS_LIBS) $(JANSSON_LIBS) \
+SYSTEM_LDADD = controller/libcontroller.la flows/libflows.la lib/libsluice.la lib/libsluice-base.la $(CHECK_LIBS) $(OVS_LIBS) $(JANSSON_LIBS) \
 	$(YAML_LIBS) $(NFTABLES_LIBS)
 SYSTEM_TESTS =
 noinst_HEADERS += tests/system/netns-test.h
@@ -109,7 +109,7 @@ tests_system_test_ofctrl_SOURCES = tests/system/test-ofctrl.c tests/unit/ovs-san
 	tests/golden/fixture.c tests/golden/fixture.h
 tests_system_test_ofctrl_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/tests/unit -I$(top_srcdir)/tests/golden \
 	-I$(top_srcdir)/controller
-tests_system_test_ofctrl_LDADD = controller/libcontroller.la flows/libflows.la $(SYSTEM_LDADD)
+tests_system_test_ofctrl_LDADD = $(SYSTEM_LDADD)
 
 SYSTEM_TESTS += tests/system/test-hostnet
 tests_system_test_hostnet_SOURCES = tests/system/test-hostnet.c

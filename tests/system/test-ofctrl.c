@@ -1,5 +1,6 @@
 #include <config.h>
 
+#include <arpa/inet.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,13 +10,17 @@
 #include "compile.h"
 #include "cookie.h"
 #include "fixture.h"
+#include "dp-packet.h"
 #include "flow.h"
 #include "ofctrl.h"
+#include "openvswitch/dynamic-string.h"
 #include "openvswitch/ofp-actions.h"
 #include "openvswitch/ofp-flow.h"
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
 #include "ovs-sandbox.h"
+#include "packets.h"
+#include "pinctrl.h"
 #include "socket-watch.h"
 #include "timeval.h"
 #include "unit.h"
@@ -258,6 +263,16 @@ set_compiled(struct rig *rig, const struct flow_input *input)
 }
 
 static void
+load_golden(const char *name, struct fixture *fixture)
+{
+    char *path = xasprintf("%s/tests/golden/%s.in", TOP_SRCDIR, name);
+    ERROR_AUTO struct error error = ERROR_INIT;
+
+    ck_assert_msg(!fixture_load(path, fixture, &error), "%s", error_message(&error));
+    free(path);
+}
+
+static void
 fail_refused(const char *owner, const char *why, void *input)
 {
     ck_abort_msg("%s: %s: %s", (const char *) input, owner, why);
@@ -274,22 +289,19 @@ START_TEST(test_compiled)
         return;
     }
     for (size_t i = 0; i < ARRAY_SIZE(goldens); i++) {
-        char *path = xasprintf("%s/tests/golden/%s.in", TOP_SRCDIR, goldens[i]);
-        ERROR_AUTO struct error error = ERROR_INIT;
         struct fixture fixture;
 
-        ck_assert_msg(!fixture_load(path, &fixture, &error), "%s", error_message(&error));
+        load_golden(goldens[i], &fixture);
         for (int again = 0; again < 2; again++) {
             ofctrl_destroy(rig.ctrl);
             rig_connect(&rig);
             set_compiled(&rig, &fixture.input);
             rig_settle(&rig, 0);
-            of_state_for_each_failed(ofctrl_state(rig.ctrl), fail_refused, path);
+            of_state_for_each_failed(ofctrl_state(rig.ctrl), fail_refused, (void *) goldens[i]);
         }
-        ck_assert_msg(stats_of(&rig).n_flow_mods == 0, "%s: %"PRIu64" modifications after a restart", path,
+        ck_assert_msg(stats_of(&rig).n_flow_mods == 0, "%s: %"PRIu64" modifications after a restart", goldens[i],
                       stats_of(&rig).n_flow_mods);
         fixture_destroy(&fixture);
-        free(path);
     }
     rig_stop(&rig);
 }
@@ -473,6 +485,108 @@ START_TEST(test_large_bundle)
 }
 END_TEST
 
+/* Gives 'packet' to the switch as if it came from the pod's port, and waits until a frame with 'expected' (in
+ * hexadecimal) was sent there. */
+static void
+exchange(struct rig *rig, const struct dp_packet *packet, const char *expected)
+{
+    struct ds s = DS_EMPTY_INITIALIZER;
+
+    for (size_t i = 0; i < dp_packet_size(packet); i++) {
+        ds_put_format(&s, "%02x", ((const uint8_t *) dp_packet_data(packet))[i]);
+    }
+    char *command = xasprintf("ovs-appctl -t %s/vswitchd.ctl netdev-dummy/receive pod %s", rig->ovs.dir,
+                              ds_cstr(&s));
+    ck_assert_msg(!system(command), "%s", command);
+    ds_destroy(&s);
+    free(command);
+
+    command = xasprintf("ovs-pcap %s/pod.pcap | grep -q '%s'", rig->ovs.dir, expected);
+    for (long long int deadline = time_msec() + 5000; system(command); ) {
+        ck_assert_msg(time_msec() < deadline, "%s", command);
+        ofctrl_run(rig->ctrl);
+        ofctrl_wait(rig->ctrl);
+        poll_timer_wait(50);                            /* The file tells nobody when it grows. */
+        poll_block();
+    }
+    free(command);
+}
+
+static struct dp_packet *
+udp(const struct flow_pod *pod, const struct flow_local *local, bool v4, uint8_t ttl, size_t payload)
+{
+    struct flow flow = {
+        .dl_src = pod->mac, .dl_dst = local->router_mac, .dl_type = htons(v4 ? ETH_TYPE_IP : ETH_TYPE_IPV6),
+        .nw_proto = IPPROTO_UDP, .nw_ttl = ttl, .tp_src = htons(1000), .tp_dst = htons(2000),
+    };
+    struct dp_packet *packet = dp_packet_new(0);
+    uint8_t *data = xzalloc(payload);
+
+    if (v4) {
+        flow.nw_src = in6_addr_get_mapped_ipv4(&pod->addrs[0]);
+        flow.nw_dst = htonl(0x0af40205);                /* 10.244.2.5 */
+    } else {
+        flow.ipv6_src = pod->addrs[1];
+        inet_pton(AF_INET6, "fd00:10:244:2::5", &flow.ipv6_dst);
+    }
+    flow_compose(packet, &flow, data, payload);
+    free(data);
+    return packet;
+}
+
+/* A pod's packet whose hops are used up, and one that is too big, are answered with ICMP; a solicitation with an
+ * advertisement. */
+START_TEST(test_pinctrl)
+{
+    struct fixture fixture;
+    struct rig rig;
+
+    if (!rig_start(&rig)) {
+        return;
+    }
+    load_golden("overlay", &fixture);
+    const struct flow_local *local = &fixture.input.local;
+    const struct flow_pod *pod = &fixture.input.pods[0];
+    free(ovs_sandbox_vsctl(&rig.ovs, "add-port br-int pod -- set interface pod type=dummy ofport_request=%"PRIu32" "
+                           "options:tx_pcap=%s/pod.pcap", ofp_to_u16(pod->ofport), rig.ovs.dir));
+    struct pinctrl *pinctrl = pinctrl_create(rig.ctrl);
+    pinctrl_set_local(pinctrl, local);
+    fixture.input.local.nd_by_controller = true;
+    set_compiled(&rig, &fixture.input);
+    rig_settle(&rig, 0);
+
+    static const struct {
+        bool v4;
+        uint8_t ttl;
+        size_t payload;
+        const char *expected;           /* The pod's MAC, the router's, ..., ICMP type and code. */
+    } cases[] = {
+        { true, 1, 10, "^0a000000010502736c0000010800.\\{18\\}01....0af401010af401050b00" },
+        { true, 64, 1460, "^0a000000010502736c0000010800.\\{18\\}01....0af401010af401050304....000005aa" },
+        { false, 1, 10, "^0a000000010502736c00000186dd.\\{80\\}0300" },
+        { false, 64, 1460, "^0a000000010502736c00000186dd.\\{80\\}0200....000005aa" },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct dp_packet *packet = udp(pod, local, cases[i].v4, cases[i].ttl, cases[i].payload);
+        exchange(&rig, packet, cases[i].expected);
+        dp_packet_delete(packet);
+    }
+
+    struct dp_packet *packet = dp_packet_new(0);
+    compose_nd_ns(packet, pod->mac, &pod->addrs[1], &local->gateway_addrs[1]);
+    exchange(&rig, packet, "^0a000000010502736c00000186dd.\\{80\\}8800");
+    dp_packet_delete(packet);
+
+    struct pinctrl_stats stats;
+    pinctrl_get_stats(pinctrl, &stats);
+    ck_assert_uint_eq(stats.n_answered, 5);
+    ck_assert_uint_eq(stats.n_malformed, 0);
+    pinctrl_destroy(pinctrl);
+    fixture_destroy(&fixture);
+    rig_stop(&rig);
+}
+END_TEST
+
 UNIT_MAIN("ofctrl", {
     tcase_add_test(tc, test_restart_of_daemon);
     tcase_add_test(tc, test_compiled);
@@ -481,4 +595,5 @@ UNIT_MAIN("ofctrl", {
     tcase_add_test(tc, test_meddler);
     tcase_add_test(tc, test_before_the_switch);
     tcase_add_test(tc, test_large_bundle);
+    tcase_add_test(tc, test_pinctrl);
 })
