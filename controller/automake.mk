@@ -20,6 +20,7 @@ controller_libcontroller_la_SOURCES += \
 	controller/hostnet-sysctl.c \
 	controller/hostnet-uplink.c \
 	controller/hostnet.c controller/hostnet.h \
+	controller/mtu.c controller/mtu.h \
 	controller/pod-link.c controller/pod-link.h
 
 # The OVS database.

@@ -1,3 +1,4 @@
 # Topics for operators and developers.
 dist_doc_DATA += docs/architecture.md docs/debugging.md docs/install.md
 EXTRA_DIST += deploy/sluiced.service
+dist_doc_DATA += docs/mtu.md

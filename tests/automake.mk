@@ -90,6 +90,11 @@ tests_unit_test_punt_reply_SOURCES = tests/unit/test-punt-reply.c
 tests_unit_test_punt_reply_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/controller
 tests_unit_test_punt_reply_LDADD = controller/libcontroller.la flows/libflows.la $(UNIT_LDADD)
 
+UNIT_TESTS += tests/unit/test-mtu
+tests_unit_test_mtu_SOURCES = tests/unit/test-mtu.c
+tests_unit_test_mtu_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_mtu_LDADD = controller/libcontroller.la $(UNIT_LDADD)
+
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 
