@@ -152,3 +152,8 @@ EXTRA_DIST += tests/system/ovsdb_rig.py tests/system/test-ovsdb-tunnel.py
 
 # The CNI plugin against the runtime's side of the specification.
 EXTRA_DIST += tests/system/cnitest.py tests/system/test-cni-plugin.py
+# Benchmarks: built by "make check" so that they do not rot; run by hand or by "quickstart check" (docs/performance.md).
+BENCHES = tests/bench/bench-ipam
+tests_bench_bench_ipam_SOURCES = tests/bench/bench-ipam.c
+tests_bench_bench_ipam_LDADD = controller/libcontroller.la lib/libsluice.la lib/libsluice-base.la $(OVS_LIBS)
+check_PROGRAMS += $(BENCHES)
