@@ -30,7 +30,7 @@ struct family {
     struct ipam_pool *pool;             /* NULL: none. */
     struct ovs_list pending;            /* The time is not over; by 'since'. */
     struct ovs_list overdue;            /* Only the acknowledgement is missing; by 'since'. */
-    struct ovs_list acked;              /* Those of 'pending' that are acknowledged and that the pool gives; by 'since'. */
+    struct ovs_list acked;              /* Of 'pending': acknowledged, and given by the pool; by 'since'. */
     uint64_t used, quarantined, unacknowledged, taken_early;
 };
 
@@ -121,8 +121,8 @@ ipam_set_pools(struct ipam *ipam, const struct inet_prefix *cidrs, size_t n, str
         pools[index] = ipam_pool_create(&cidrs[i], ipam->reserve, ipam->n_reserve);
         if (!ipam_pool_free(pools[index])) {
             char buf[INET_PREFIX_STRLEN];
-            status = error_set(error, EINVAL, "pool %s has no room for a pod: its network address, gateway%s and the reserved "
-                               "ranges take all of it", inet_prefix_format(&cidrs[i], buf),
+            status = error_set(error, EINVAL, "pool %s has no room for a pod: its network address, gateway%s and the "
+                               "reserved ranges take all of it", inet_prefix_format(&cidrs[i], buf),
                                index ? "" : ", broadcast address");
         }
     }
@@ -152,7 +152,8 @@ ipam_allocate(struct ipam *ipam, const struct in6_addr *fixed, size_t n_fixed, l
               struct ipam_lease *lease, struct error *error)
 {
     if (!ipam->families[0].pool && !ipam->families[1].pool) {
-        return error_set(error, EAGAIN, "the node has no address pool yet: its Node object has no podCIDRs, or was not seen");
+        return error_set(error, EAGAIN, "the node has no address pool yet: its Node object has no podCIDRs, or was not "
+                         "seen");
     }
 
     ipam_run(ipam, now);
@@ -265,7 +266,7 @@ restore(struct ipam *ipam, const struct ipam_address *address, struct entry **en
     if (entry && entry->address.generation != address->generation) {
         if (entry->state == IPAM_USED || entry->address.generation > address->generation) {
             char buf[INET_ADDR_STRLEN];
-            return error_set(error, EEXIST, "%s is held by generation %"PRIu64", so generation %"PRIu64" cannot have it",
+            return error_set(error, EEXIST, "%s is held by generation %"PRIu64", not free for generation %"PRIu64,
                              inet_addr_format(&address->addr, buf), entry->address.generation, address->generation);
         }
         entry_destroy(ipam, entry);
@@ -385,8 +386,7 @@ ipam_lookup(const struct ipam *ipam, const struct in6_addr *addr, uint64_t *gene
 }
 
 void
-ipam_for_each(const struct ipam *ipam,
-              void (*cb)(const struct ipam_address *, enum ipam_address_state, long long int since, void *aux), void *aux)
+ipam_for_each(const struct ipam *ipam, ipam_for_each_cb *cb, void *aux)
 {
     const struct entry *entry;
     HMAP_FOR_EACH (entry, node, &ipam->entries) {
@@ -478,8 +478,8 @@ exhausted(const struct ipam *ipam, const struct family *f, long long int now, st
     } else {
         /* Whatever is acknowledged would have been taken. */
         long long int wait = MAX(0, first->since + ipam->quarantine_ms - now);
-        error_set(error, status, "%s; the next address is free when the dataplane has acknowledged that its flows are gone; its "
-                  "quarantine ends in %lld.%lld s", error_message(&used), wait / 1000, wait % 1000 / 100);
+        error_set(error, status, "%s; the next address is free when the dataplane has acknowledged that its flows are "
+                  "gone; its quarantine ends in %lld.%lld s", error_message(&used), wait / 1000, wait % 1000 / 100);
     }
     return status;
 }
@@ -493,8 +493,8 @@ check_fixed(const struct ipam *ipam, const struct in6_addr *fixed, size_t n, lon
 
         inet_addr_format(&fixed[i], buf);
         if (i && (i >= IPAM_MAX_ADDRS || family_of(ipam, &fixed[0]) == family_of(ipam, &fixed[i]))) {
-            return error_set(error, EINVAL, "more than one %s address requested: %s", inet_is_v4(&fixed[i]) ? "IPv4" : "IPv6",
-                             buf);
+            return error_set(error, EINVAL, "more than one %s address requested: %s",
+                             inet_is_v4(&fixed[i]) ? "IPv4" : "IPv6", buf);
         }
         switch (ipam_lookup(ipam, &fixed[i], NULL)) {
         case IPAM_FREE:
@@ -509,8 +509,8 @@ check_fixed(const struct ipam *ipam, const struct in6_addr *fixed, size_t n, lon
                              entry->state == IPAM_UNACKNOWLEDGED
                              ? ", and until the dataplane has acknowledged that its flows are gone" : "");
         case IPAM_RESERVED:
-            return error_set(error, EINVAL, "requested address %s is reserved (by configuration, or as network, gateway or "
-                             "broadcast address)", buf);
+            return error_set(error, EINVAL, "requested address %s is reserved (by configuration, or as network, "
+                             "gateway or broadcast address)", buf);
         case IPAM_FOREIGN:
             return error_set(error, EINVAL, "requested address %s is in no pool of this node", buf);
         default:

@@ -5,19 +5,20 @@
  *
  * A core without I/O and without a clock: 'now' (milliseconds of the wall clock, because quarantine outlives the
  * process) is an argument.  Durability is the caller's: the attachment table (attachment.h) journals what this module
- * decides and restores it here at start-up.  See ../shared acceptance list "IPAM"; docs/ipam.md explains it to operators.
+ * decides and restores it here at start-up.  docs/ipam.md explains it to operators.
  *
- * Cost: allocate, release, restore and acknowledge are O(1) at any occupancy, in a /24 as in a /64.  A bitmap word finds the
- * free addresses that were never used, a queue the released ones, oldest first (ipam-pool.h); memory grows with the
- * addresses in use, not with the pool (a pool gives addresses of a window of its first 2**16; fixed requests may name any).
- * An acknowledgement that overtakes others of the same family costs as many steps as it overtakes.
+ * Cost: allocate, release, restore and acknowledge are O(1) at any occupancy, in a /24 as in a /64.  A bitmap word
+ * finds the free addresses that were never used, a queue the released ones, oldest first (ipam-pool.h); memory grows
+ * with the addresses in use, not with the pool (a pool gives addresses of a window of its first 2**16; fixed requests
+ * may name any).  An acknowledgement that overtakes others of the same family costs as many steps as it overtakes.
  *
- * Life of an address: free -> in use (generation g) -> quarantined, not acknowledged -> quarantined, acknowledged -> free.
- * It leaves quarantine when its time is over AND the dataplane has acknowledged that nothing refers to it.  When nothing
- * else is free the oldest acknowledged one is taken early, and counted; an unacknowledged one never.
+ * Life of an address: free -> in use (generation g) -> quarantined, not acknowledged -> quarantined, acknowledged ->
+ * free.  It leaves quarantine when its time is over AND the dataplane has acknowledged that nothing refers to it.  When
+ * nothing else is free the oldest acknowledged one is taken early, and counted; an unacknowledged one never.
  *
- * Generations: each allocation of an address has a number greater than all before it on this node; whatever refers to an
- * address elsewhere refers to (address, generation), so a late release or acknowledgement of a former owner does nothing. */
+ * Generations: each allocation of an address has a number greater than all before it on this node; whatever refers to
+ * an address elsewhere refers to (address, generation), so a late release or acknowledgement of a former owner does
+ * nothing. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -53,9 +54,9 @@ void ipam_destroy(struct ipam *);
 /* A new configuration (SIGHUP); addresses in use stay. */
 void ipam_configure(struct ipam *, const struct ipam_config *);
 
-/* The pools are now 'cidrs', at most one of each family.  Addresses in use outside of them stay until they are released.  In each
- * pool the network address, the first address (the gateway's) and, for IPv4, the broadcast address are never given.
- * Fails with EINVAL, changing nothing, for two pools of one family or a pool without room for a pod. */
+/* The pools are now 'cidrs', at most one of each family.  Addresses in use outside of them stay until they are
+ * released.  In each pool the network address, the first address (the gateway's) and, for IPv4, the broadcast address
+ * are never given.  Fails with EINVAL, changing nothing, for two pools of one family or a pool without room for a pod. */
 int ipam_set_pools(struct ipam *, const struct inet_prefix *cidrs, size_t n, struct error *);
 /* The first address of the pool. */
 void ipam_gateway(const struct inet_prefix *cidr, struct in6_addr *gateway);
@@ -73,12 +74,13 @@ bool ipam_release(struct ipam *, const struct ipam_address *, long long int now)
 bool ipam_cancel(struct ipam *, const struct ipam_address *);
 /* The dataplane has nothing left of this generation. */
 bool ipam_acknowledge(struct ipam *, const struct ipam_address *);
-/* Frees what 'now' has become free.  Allocating and releasing do it too; for exact figures call it before ipam_get_stats(). */
+/* Frees what 'now' has become free.  Allocating and releasing do it too; for exact figures call it before
+ * ipam_get_stats(). */
 void ipam_run(struct ipam *, long long int now);
 
-/* Replay of the journal, before or after ipam_set_pools().  EEXIST if another generation holds the address (the journal is
- * wrong: fail closed and say so); only a newer generation follows one in quarantine, and the same one may be restored
- * again.  Restoring quarantined addresses oldest first costs O(1) each. */
+/* Replay of the journal, before or after ipam_set_pools().  EEXIST if another generation holds the address (the journal
+ * is wrong: fail closed and say so); only a newer generation follows one in quarantine, and the same one may be
+ * restored again.  Restoring quarantined addresses oldest first costs O(1) each. */
 int ipam_restore(struct ipam *, const struct ipam_address *, struct error *);
 /* Released at 'since', not acknowledged; a time in the future (the clock was set back) counts as 'now'. */
 int ipam_restore_quarantined(struct ipam *, const struct ipam_address *, long long int since, long long int now,
@@ -106,7 +108,7 @@ enum ipam_address_state { IPAM_FREE, IPAM_USED, IPAM_QUARANTINED, IPAM_UNACKNOWL
 enum ipam_address_state ipam_lookup(const struct ipam *, const struct in6_addr *, uint64_t *generation);
 /* Each address in use, in any order, then each quarantined one, oldest first within a family.  'cb' must not change the
  * object. */
-void ipam_for_each(const struct ipam *,
-                   void (*cb)(const struct ipam_address *, enum ipam_address_state, long long int since, void *aux), void *aux);
+typedef void ipam_for_each_cb(const struct ipam_address *, enum ipam_address_state, long long int since, void *aux);
+void ipam_for_each(const struct ipam *, ipam_for_each_cb *, void *aux);
 
 #endif /* controller/ipam.h */

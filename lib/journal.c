@@ -107,7 +107,7 @@ journal_append(struct journal *j, const void *payload, size_t size, uint64_t *se
 {
     int sync_error = journal_sync_error(j);
     if (sync_error) {
-        return error_set_errno(error, sync_error, "journal %s takes no records since writing to its disk failed", j->path);
+        return error_set_errno(error, sync_error, "journal %s takes no records since its disk failed", j->path);
     } else if (j->size + size > JOURNAL_MAX_SIZE) {
         return error_set(error, EFBIG, "journal %s has reached %d MiB", j->path, JOURNAL_MAX_SIZE >> 20);
     }
@@ -121,8 +121,8 @@ journal_append(struct journal *j, const void *payload, size_t size, uint64_t *se
         status = status ? status : write_all(j->fd, buf.data, buf.size, j->size);
         if (status) {
             truncate_tail(j);
-            error_set_errno(error, status, "appending to journal %s (nothing is lost; free space on its disk, or make it "
-                            "writable)", j->path);
+            error_set_errno(error, status, "appending to journal %s (nothing is lost; free space on its disk, or make "
+                            "it writable)", j->path);
         }
     }
     if (!status) {
@@ -315,7 +315,8 @@ read_all(const struct journal *j, void **data, size_t *size, struct error *error
     if (fstat(j->fd, &s)) {
         return error_set_errno(error, errno, "fstat");
     } else if (s.st_size > JOURNAL_MAX_SIZE) {
-        return error_set(error, EFBIG, "it has %jd bytes, more than %d MiB", (intmax_t) s.st_size, JOURNAL_MAX_SIZE >> 20);
+        return error_set(error, EFBIG, "it has %jd bytes, more than %d MiB", (intmax_t) s.st_size,
+                         JOURNAL_MAX_SIZE >> 20);
     }
 
     char *buf = xmalloc(s.st_size + 1);
@@ -362,8 +363,8 @@ move_aside(struct journal *j, const char *data, size_t size, const struct journa
     }
     free(name);
     if (status && extent->end != JOURNAL_TORN) {
-        return error_set_errno(error, status, "it is corrupt from byte %"PRIuSIZE" on, and the rest could not be saved as "
-                               "%s.corrupt-N", extent->good_size, j->name);
+        return error_set_errno(error, status, "it is corrupt from byte %"PRIuSIZE" on, and the rest could not be saved "
+                               "as %s.corrupt-N", extent->good_size, j->name);
     }
     return status ? 0 : sync_folder(j, error);
 }

@@ -72,9 +72,9 @@ give_back(struct ipam *ipam, const struct ipam_address *a, long long int now)
     }
 }
 
-/* Nanoseconds for one allocation, release of another one, and acknowledgement, with 'percent' of the addresses in use and each
- * of the released ones in quarantine for four pairs.  What is released is the one that was allocated last, so that the
- * processor's caches always hold it and only the number of steps counts, or one chosen at random. */
+/* Nanoseconds for one allocation, release of another one, and acknowledgement, with 'percent' of the addresses in use
+ * and each of the released ones in quarantine for four pairs.  What is released is the one that was allocated last, so
+ * that the processor's caches always hold it and only the number of steps counts, or one chosen at random. */
 static double
 pair_cost(const char *pool, int percent, bool at_random)
 {
@@ -113,7 +113,8 @@ bench_occupancy(bool at_random)
     static const int percents[] = { 0, 50, 95 };
 
     printf("Allocate, release %s, acknowledge; quarantine on; best of %d rounds of %d\n\n",
-           at_random ? "another one chosen at random (with the cache misses of that)" : "the last one", N_ROUNDS, N_PAIRS);
+           at_random ? "another one chosen at random (with the cache misses of that)" : "the last one", N_ROUNDS,
+           N_PAIRS);
     printf("%-20s %10s %10s %10s   %s\n", "pool", "0 %", "50 %", "95 %", "most / least");
     for (size_t i = 0; i < sizeof pools / sizeof *pools; i++) {
         double least = INFINITY, most = 0;
@@ -142,7 +143,8 @@ bench_burst(const char *pool)
     ipam_destroy(ipam);
 }
 
-/* 33 creations a second for ten minutes, each lives for five, the dataplane acknowledges after 50 ms; quarantine 60 s. */
+/* 33 creations a second for ten minutes, each lives for five, the dataplane acknowledges after 50 ms; quarantine 60 s.
+ * */
 static void
 bench_churn(const char *pool)
 {

@@ -219,7 +219,8 @@ START_TEST(test_fixed)
 {
     struct ipam *ipam = create(Q, "10.0.0.0/24", "fd00::/64", NULL);
     struct ipam_lease lease;
-    static const char *const good[] = { "10.0.0.2", "10.0.0.254", "fd00::abcd", "fd00::1:0:0", "fd00::ffff:ffff:ffff:ffff" };
+    static const char *const good[] = { "10.0.0.2", "10.0.0.254", "fd00::abcd", "fd00::1:0:0",
+                                        "fd00::ffff:ffff:ffff:ffff" };
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         ck_assert_int_eq(get_fixed(ipam, good[i], 0, &lease), 0);
         ck_assert_uint_eq(lease.n, 1);
@@ -401,7 +402,8 @@ START_TEST(test_quarantine_limits)
 }
 END_TEST
 
-/* ipam 4: when nothing else is free the oldest acknowledged one is taken early and counted; an unacknowledged one never. */
+/* ipam 4: when nothing else is free the oldest acknowledged one is taken early and counted; an unacknowledged one
+ * never. */
 START_TEST(test_taken_early)
 {
     struct ipam *ipam = create(Q, "10.0.0.0/29", NULL, NULL);
@@ -487,9 +489,9 @@ START_TEST(test_exhausted)
     ck_assert_str_eq(message(ipam, 0, ENOSPC), "pool 10.0.0.0/29 is exhausted: 8 addresses, 3 reserved, 5 in use, 0 in "
                      "quarantine; the next address is free when a pod is deleted");
     ipam_release(ipam, &l[0].addrs[0], 1000);
-    ck_assert_str_eq(message(ipam, 18500, ENOSPC), "pool 10.0.0.0/29 is exhausted: 8 addresses, 3 reserved, 4 in use, 1 in "
-                     "quarantine; the next address is free when the dataplane has acknowledged that its flows are gone; its "
-                     "quarantine ends in 42.5 s");
+    ck_assert_str_eq(message(ipam, 18500, ENOSPC), "pool 10.0.0.0/29 is exhausted: 8 addresses, 3 reserved, 4 in use, "
+                     "1 in quarantine; the next address is free when the dataplane has acknowledged that its flows are "
+                     "gone; its quarantine ends in 42.5 s");
     ck_assert(strstr(message(ipam, 10 * Q, ENOSPC), "ends in 0.0 s"));
     ck_assert(!ipam_has_room(ipam, 10 * Q));
     ipam_acknowledge(ipam, &l[0].addrs[0]);

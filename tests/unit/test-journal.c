@@ -267,7 +267,7 @@ END_TEST
 START_TEST(test_bad_records)
 {
     /* A length that is too long, of 0, and a hole of zeros, as a file system may leave after a power loss. */
-    static const uint8_t bad[][12] = { { 1, 0, 1, 0 }, { 255, 255, 255, 255, 1, 2, 3, 4, 5 }, { 0 }, { 0, 0, 0, 0, 1 } };
+    static const uint8_t bad[][12] = { { 1, 0, 1, 0 }, { 255, 255, 255, 255, 1, 2, 3, 4 }, { 0 }, { 0, 0, 0, 0, 1 } };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct ofpbuf buf;
         size_t ends[4];
@@ -292,7 +292,8 @@ START_TEST(test_bad_records)
 }
 END_TEST
 
-/* When the corrupt rest cannot be saved, nothing is cut off; a torn last record is no loss and does not stop the daemon. */
+/* When the corrupt rest cannot be saved, nothing is cut off; a torn last record is no loss and does not stop the
+ * daemon. */
 START_TEST(test_cannot_save)
 {
     struct ofpbuf buf;
@@ -563,8 +564,8 @@ kill_at(int n)
     return true;
 }
 
-/* kill -9 before and after each system call of append, rewrite, append: the journal holds one of the states in between, a
- * later one for a later kill. */
+/* kill -9 before and after each system call of append, rewrite, append: the journal holds one of the states in between,
+ * a later one for a later kill. */
 START_TEST(test_kill)
 {
     static const char *const states[] = { "one;", "one;two;", "two;", "two;three;" };
