@@ -8,6 +8,11 @@ AM_TESTS_ENVIRONMENT = srcdir='$(srcdir)' builddir='$(builddir)' top_srcdir='$(a
 # Simulators (tests/sim): seeded histories of a real core.
 check_LTLIBRARIES += tests/sim/libsim.la
 tests_sim_libsim_la_SOURCES = tests/sim/sim.c tests/sim/sim.h
+SIMS =
+
+SIMS += tests/sim/sim-ipam
+tests_sim_sim_ipam_SOURCES = tests/sim/sim-ipam.c
+tests_sim_sim_ipam_LDADD = tests/sim/libsim.la controller/libcontroller.la lib/libsluice.la lib/libsluice-base.la $(OVS_LIBS)
 
 UNIT_TESTS =
 noinst_HEADERS += tests/unit/unit.h
@@ -97,6 +102,8 @@ tests_unit_test_mtu_LDADD = controller/libcontroller.la $(UNIT_LDADD)
 
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
+check_PROGRAMS += $(UNIT_TESTS) $(SIMS)
+TESTS += $(UNIT_TESTS) $(SIMS)
 
 # System tests: root, network namespaces, some of them a real Open vSwitch.  Built by "make check", run by check-system.
 SYSTEM_LDADD = controller/libcontroller.la flows/libflows.la lib/libsluice.la lib/libsluice-base.la $(CHECK_LIBS) $(OVS_LIBS) $(JANSSON_LIBS) \

@@ -348,6 +348,17 @@ START_TEST(test_order)
     ck_assert(ipam_cancel(ipam, &l[2].addrs[0]));
     ck_assert(!ipam_cancel(ipam, &l[2].addrs[0]));
     ck_assert_str_eq(get(ipam, 10, NULL), "10.0.0.3");
+
+    /* A fixed request takes an address out of the middle of the queue. */
+    static const int again[] = { 0, 1, 3 };
+    for (int i = 0; i < 3; i++) {
+        ck_assert(ipam_release(ipam, &l[again[i]].addrs[0], 20));
+        ck_assert(ipam_acknowledge(ipam, &l[again[i]].addrs[0]));
+    }
+    ck_assert_int_eq(get_fixed(ipam, "10.0.0.6", 20, NULL), 0);
+    ck_assert_str_eq(get(ipam, 20, NULL), "10.0.0.5");
+    ck_assert_str_eq(get(ipam, 20, NULL), "10.0.0.2");
+    message(ipam, 20, ENOSPC);
     ipam_destroy(ipam);
 }
 END_TEST
