@@ -55,10 +55,15 @@ tests_unit_test_spool_SOURCES = tests/unit/test-spool.c
 tests_unit_test_spool_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_spool_LDADD = lib/libsluice-base.la $(CHECK_LIBS) $(JANSSON_LIBS)
 
+UNIT_TESTS += tests/unit/test-datapath
+tests_unit_test_datapath_SOURCES = tests/unit/test-datapath.c
+tests_unit_test_datapath_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_datapath_LDADD = controller/libcontroller.la flows/libflows.la $(UNIT_LDADD)
+
 UNIT_TESTS += tests/unit/test-ovsdb
 tests_unit_test_ovsdb_SOURCES = tests/unit/test-ovsdb.c tests/unit/ovs-sandbox.c tests/unit/ovs-sandbox.h
-tests_unit_test_ovsdb_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/controller
-tests_unit_test_ovsdb_LDADD = controller/libcontroller.la $(UNIT_LDADD)
+tests_unit_test_ovsdb_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_ovsdb_LDADD = controller/libcontroller.la flows/libflows.la $(UNIT_LDADD)
 
 UNIT_TESTS += tests/unit/test-journal
 tests_unit_test_journal_SOURCES = tests/unit/test-journal.c

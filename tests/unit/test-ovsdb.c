@@ -2,13 +2,14 @@
 
 #include <config.h>
 
-#include "ovsdb.h"
+#include "controller/ovsdb.h"
 
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "controller/datapath.h"
 #include "flow.h"
 #include "openvswitch/poll-loop.h"
 #include "ovs-sandbox.h"
@@ -140,6 +141,10 @@ START_TEST(test_base)
     ck_assert(ovsdb_has_iface_type(ovsdb, "geneve"));
     ck_assert(!ovsdb_has_iface_type(ovsdb, "nonsense"));
     ck_assert(!ovsdb_has_datapath_type(ovsdb, "nonsense"));
+    struct datapath_facts facts;
+    ck_assert_int_eq(datapath_probe(ovsdb, &facts, NULL), 0);
+    ck_assert(facts.ovs_netdev);
+    ck_assert_int_gt(facts.memory >> 20, 0);
 }
 END_TEST
 
