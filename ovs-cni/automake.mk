@@ -1,5 +1,6 @@
 # The CNI plugin: static, only libsluice-base.  The parts that tests link are in a library.
 cni_PROGRAMS += ovs-cni/ovs-cni
+dist_man_MANS += ovs-cni/ovs-cni.8
 noinst_LTLIBRARIES += ovs-cni/libovscni.la
 
 ovs_cni_libovscni_la_SOURCES = \
