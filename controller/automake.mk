@@ -52,3 +52,19 @@ controller_libcontroller_la_SOURCES += \
 	controller/ofctrl.c controller/ofctrl.h \
 	controller/pinctrl.c controller/pinctrl.h \
 	controller/punt-reply.c controller/punt-reply.h
+	controller/ofctrl.c controller/ofctrl.h
+controller_libcontroller_la_SOURCES += \
+	controller/dataplane.c controller/dataplane.h controller/dataplane-private.h \
+	controller/dataplane-cni.c \
+	controller/dataplane-link.c \
+	controller/dataplane-node.c \
+	controller/dataplane-pod.c
+controller_libcontroller_la_SOURCES += \
+	controller/ctl.c \
+	controller/status.c controller/status.h
+
+# The daemon.
+sbin_PROGRAMS += controller/sluiced
+controller_sluiced_SOURCES = controller/sluiced.c
+controller_sluiced_LDADD = controller/libcontroller.la flows/libflows.la lib/libsluice.la lib/libsluice-base.la \
+	$(OVS_LIBS) $(JANSSON_LIBS) $(YAML_LIBS) $(NFTABLES_LIBS)

@@ -15,4 +15,15 @@
  *
  * "compile" is not here: sluicectl does it itself, without a daemon. */
 
+struct ctl;
+struct dataplane;
+struct source_dir;
+
+/* Registers the commands; they look at 'dataplane' and 'source' (may be NULL), which must outlive the result. */
+struct ctl *ctl_create(struct dataplane *, const struct source_dir *source);
+void ctl_destroy(struct ctl *);
+/* Answers the "wait"s whose time has come. */
+void ctl_run(struct ctl *);
+void ctl_wait(struct ctl *);
+
 #endif /* controller/ctl.h */

@@ -104,7 +104,7 @@ tnl_neigh_destroy(struct tnl_neigh *tn)
 }
 
 void
-tnl_neigh_set(struct tnl_neigh *tn, const char *bridge, const struct in6_addr *destinations, size_t n)
+tnl_neigh_declare(struct tnl_neigh *tn, const char *bridge, const struct in6_addr *destinations, size_t n)
 {
     bool same = nullable_string_is_equal(bridge, tn->bridge) && n == tn->n;
     for (size_t i = 0; i < n && same; i++) {

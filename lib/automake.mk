@@ -23,3 +23,4 @@ lib_libsluice_la_SOURCES += \
 lib_libsluice_la_SOURCES += \
 	lib/journal.c lib/journal.h \
 	lib/journal-format.c lib/journal-format.h
+lib_libsluice_base_la_SOURCES += lib/sd-notify.c lib/sd-notify.h

@@ -128,7 +128,7 @@ cmd_neigh(struct driver *driver, char **args, size_t n)
             ovs_fatal(0, "\"%s\" is no address", args[i]);
         }
     }
-    tnl_neigh_set(driver->neigh, args[1], addrs, n_addrs);
+    tnl_neigh_declare(driver->neigh, args[1], addrs, n_addrs);
     puts("ok");
 }
 

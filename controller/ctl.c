@@ -1,0 +1,392 @@
+#include <config.h>
+
+#include "controller/ctl.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "controller/dataplane-private.h"
+#include "controller/status.h"
+#include "openvswitch/dynamic-string.h"
+#include "openvswitch/poll-loop.h"
+#include "pipeline.h"
+#include "timeval.h"
+#include "unixctl.h"
+#include "util.h"
+
+/* A deferred "wait". */
+struct waiting {
+    struct ovs_list node;
+    struct unixctl_conn *conn;
+    bool realized;
+    long long int deadline;             /* time_msec(). */
+};
+
+struct ctl {
+    struct dataplane *dp;
+    const struct source_dir *source;
+    struct ovs_list waiting;
+};
+
+/* Output. -------------------------------------------------------------------------------------------------------- */
+
+static const char *
+text_of(const json_t *object, const char *name)
+{
+    const char *s = json_string_value(json_object_get(object, name));
+    return s ? s : "-";
+}
+
+static long long int
+number_of(const json_t *object, const char *name)
+{
+    return json_integer_value(json_object_get(object, name));
+}
+
+static void
+put_list(struct ds *s, const json_t *array)
+{
+    size_t i;
+    json_t *value;
+    json_array_foreach (array, i, value) {
+        ds_put_format(s, "%s%s", i ? ", " : "", json_string_value(value));
+    }
+    if (!json_array_size(array)) {
+        ds_put_char(s, '-');
+    }
+}
+
+/* Replies with 'json' (which it drops) as it is, or as text made by 'format'. */
+static void
+reply_steal(struct unixctl_conn *conn, int argc, const char *argv[], json_t *json, void (*format)(const json_t *, struct ds *))
+{
+    if (argc > 1 && !strcmp(argv[1], "--json")) {
+        char *text = json_dumps(json, JSON_INDENT(2));
+        unixctl_command_reply(conn, text);
+        free(text);
+    } else {
+        struct ds s = DS_EMPTY_INITIALIZER;
+        format(json, &s);
+        unixctl_command_reply(conn, ds_cstr(&s));
+        ds_destroy(&s);
+    }
+    json_decref(json);
+}
+
+static void
+format_pods(const json_t *pods, struct ds *s)
+{
+    size_t i;
+    json_t *pod;
+
+    ds_put_format(s, "%-16s %-32s %-16s %-13s %s\n", "NAMESPACE", "NAME", "NODE", "STATE", "ADDRESSES");
+    json_array_foreach (pods, i, pod) {
+        ds_put_format(s, "%-16s %-32s %-16s %-13s ", text_of(pod, "namespace"), text_of(pod, "name"), text_of(pod, "node"),
+                      text_of(pod, "state"));
+        put_list(s, json_object_get(pod, "ips"));
+        if (json_object_get(pod, "problem")) {
+            ds_put_format(s, "  (%s)", text_of(pod, "problem"));
+        }
+        ds_put_char(s, '\n');
+    }
+}
+
+static void
+format_nodes(const json_t *nodes, struct ds *s)
+{
+    size_t i;
+    json_t *node;
+
+    ds_put_format(s, "%-24s %-9s %-40s %s\n", "NAME", "REALIZED", "ADDRESSES", "POD CIDRS");
+    json_array_foreach (nodes, i, node) {
+        struct ds ips = DS_EMPTY_INITIALIZER;
+        put_list(&ips, json_object_get(node, "ips"));
+        ds_put_format(s, "%-24s %-9s %-40s ", text_of(node, "name"), json_is_true(json_object_get(node, "realized"))
+                      ? "yes" : "no", ds_cstr(&ips));
+        put_list(s, json_object_get(node, "podCIDRs"));
+        ds_put_format(s, "%s\n", json_is_true(json_object_get(node, "self")) ? "  (this node)" : "");
+        if (json_object_get(node, "problem")) {
+            ds_put_format(s, "  problem: %s\n", text_of(node, "problem"));
+        }
+        ds_destroy(&ips);
+    }
+}
+
+static void
+format_ipam(const json_t *pools, struct ds *s)
+{
+    size_t i;
+    json_t *pool;
+
+    json_array_foreach (pools, i, pool) {
+        ds_put_format(s, "pool %s: %lld used, %lld quarantined (%lld not acknowledged), %lld free, %lld reserved, "
+                      "%lld taken early\n", text_of(pool, "pool"), number_of(pool, "used"), number_of(pool, "quarantined"),
+                      number_of(pool, "unacknowledged"), number_of(pool, "free"), number_of(pool, "reserved"),
+                      number_of(pool, "takenEarly"));
+    }
+    if (!json_array_size(pools)) {
+        ds_put_cstr(s, "no pool\n");
+    }
+}
+
+static void
+format_check(const json_t *check, struct ds *s)
+{
+    const json_t *findings = json_object_get(check, "findings");
+    size_t i;
+    json_t *finding;
+
+    format_ipam(json_object_get(check, "pools"), s);
+    json_array_foreach (findings, i, finding) {
+        ds_put_format(s, "%s\n", json_string_value(finding));
+    }
+    if (!json_array_size(findings)) {
+        ds_put_cstr(s, "journal, OVSDB, host and source agree\n");
+    }
+}
+
+static void
+format_status(const json_t *status, struct ds *s)
+{
+    const json_t *counts = json_object_get(status, "counts"), *of = json_object_get(status, "openflow");
+    const json_t *problems = json_object_get(status, "problems");
+    bool ready = json_is_true(json_object_get(status, "ready"));
+    size_t i;
+    json_t *problem;
+
+    ds_put_format(s, "node %s: %s%s\n", text_of(status, "node"), ready ? "ready" : "not ready: ",
+                  !ready ? text_of(status, "reason")
+                  : json_is_true(json_object_get(status, "realized")) ? ", everything is realized" : ", changes under way");
+    ds_put_format(s, "sluiced %s, Open vSwitch %s\n", text_of(status, "version"), text_of(status, "ovs"));
+    if (json_object_get(status, "datapath")) {
+        ds_put_format(s, "datapath %s", text_of(status, "datapath"));
+        if (json_object_get(status, "datapathReason")) {
+            ds_put_format(s, " (auto: %s)", text_of(status, "datapathReason"));
+        }
+        ds_put_format(s, ", encapsulation %s\nuplink %s, MTU %lld; MTU of pods %lld\n", text_of(status, "encapsulation"),
+                      text_of(status, "uplink"), number_of(status, "uplinkMTU"), number_of(status, "mtu"));
+    }
+    ds_put_format(s, "attachments: %lld up, %lld being added, %lld waiting, %lld being removed\n", number_of(counts, "up"),
+                  number_of(counts, "adding"), number_of(counts, "waiting"), number_of(counts, "removing"));
+    ds_put_format(s, "known: %lld nodes, %lld pods\n", number_of(counts, "nodes"), number_of(counts, "pods"));
+    ds_put_format(s, "flows: %lld desired, %lld installed, %lld refused; %lld modifications in %lld bundles since the start\n",
+                  number_of(of, "desired"), number_of(of, "installed"), number_of(of, "refused"),
+                  number_of(of, "modifications"), number_of(of, "bundles"));
+    format_ipam(json_object_get(status, "ipam"), s);
+    json_array_foreach (problems, i, problem) {
+        ds_put_format(s, "problem: %s\n", json_string_value(problem));
+    }
+}
+
+/* Commands. ------------------------------------------------------------------------------------------------------ */
+
+static void
+ctl_status(struct unixctl_conn *conn, int argc, const char *argv[], void *ctl_)
+{
+    struct ctl *ctl = ctl_;
+    reply_steal(conn, argc, argv, status_get(ctl->dp, ctl->source), format_status);
+}
+
+static void
+ctl_pods(struct unixctl_conn *conn, int argc, const char *argv[], void *ctl_)
+{
+    struct ctl *ctl = ctl_;
+    reply_steal(conn, argc, argv, status_pods(ctl->dp), format_pods);
+}
+
+static void
+ctl_nodes(struct unixctl_conn *conn, int argc, const char *argv[], void *ctl_)
+{
+    struct ctl *ctl = ctl_;
+    reply_steal(conn, argc, argv, status_nodes(ctl->dp), format_nodes);
+}
+
+static void
+ctl_ipam(struct unixctl_conn *conn, int argc, const char *argv[], void *ctl_)
+{
+    struct ctl *ctl = ctl_;
+    const char *last = argc > 1 ? argv[argc - 1] : "";
+
+    if (!strcmp(last, "check")) {
+        reply_steal(conn, argc, argv, status_ipam_check(ctl->dp), format_check);
+    } else if (*last && strcmp(last, "--json")) {
+        unixctl_command_reply_error(conn, "ipam: the only subcommand is check");
+    } else {
+        reply_steal(conn, argc, argv, status_ipam(ctl->dp), format_ipam);
+    }
+}
+
+static void
+ctl_wait_for(struct unixctl_conn *conn, int argc OVS_UNUSED, const char *argv[], void *ctl_)
+{
+    struct ctl *ctl = ctl_;
+    long long int ms = atoll(argv[2]);
+
+    if ((strcmp(argv[1], "ready") && strcmp(argv[1], "realized")) || ms < 0) {
+        unixctl_command_reply_error(conn, "wait ready|realized MILLISECONDS");
+        return;
+    }
+    struct waiting *w = xmalloc(sizeof *w);
+    w->conn = conn;
+    w->realized = !strcmp(argv[1], "realized");
+    w->deadline = time_msec() + MIN(ms, 24 * 3600 * 1000);
+    ovs_list_push_back(&ctl->waiting, &w->node);
+}
+
+/* Flows. --------------------------------------------------------------------------------------------------------- */
+
+struct flow_query {
+    int table;                          /* -1: all. */
+    const char *object;                 /* NULL: all; else an owner, or its beginning up to a '/'. */
+    struct { const struct flow_entry *flow; const char *owner; } *found;
+    size_t n, allocated;
+};
+
+static bool
+owner_matches(const char *owner, const char *object)
+{
+    size_t n = strlen(object);
+    return owner && !strncasecmp(owner, object, n) && (!owner[n] || owner[n] == '/');
+}
+
+static void
+collect_flow(const struct flow_entry *flow, const char *owner, void *query_)
+{
+    struct flow_query *query = query_;
+    if ((query->table < 0 || query->table == flow->table_id) && (!query->object || owner_matches(owner, query->object))) {
+        if (query->n >= query->allocated) {
+            query->found = x2nrealloc(query->found, &query->allocated, sizeof *query->found);
+        }
+        query->found[query->n].flow = flow;
+        query->found[query->n++].owner = owner;
+    }
+}
+
+static int
+compare_found(const void *a_, const void *b_)
+{
+    const struct flow_entry *const *a = a_, *const *b = b_;     /* The first member. */
+    return flow_entry_compare(*a, *b);
+}
+
+static json_t *
+flows_to_json(const struct flow_query *query)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < query->n; i++) {
+        struct ds s = DS_EMPTY_INITIALIZER;
+        flow_entry_format(query->found[i].flow, true, &s);
+        json_array_append_new(array, json_pack("{s:i, s:i, s:s, s:s*}", "table", (int) query->found[i].flow->table_id,
+                                               "priority", (int) query->found[i].flow->priority, "flow", ds_cstr(&s),
+                                               "owner", query->found[i].owner));
+        ds_destroy(&s);
+    }
+    return array;
+}
+
+static void
+format_flows(const json_t *flows, struct ds *s)
+{
+    size_t i;
+    json_t *flow;
+    json_array_foreach (flows, i, flow) {
+        ds_put_format(s, "%s  # %s\n", text_of(flow, "flow"), text_of(flow, "owner"));
+    }
+}
+
+static int
+table_from_text(const char *text)
+{
+    uint8_t table_id;
+    int table;
+
+    if (pipeline_table_from_name(text, &table_id)) {
+        return table_id;
+    }
+    return str_to_int(text, 10, &table) && table >= 0 && table < 255 ? table : -1;
+}
+
+static void
+ctl_flows(struct unixctl_conn *conn, int argc, const char *argv[], void *ctl_)
+{
+    struct ctl *ctl = ctl_;
+    struct flow_query query = { .table = -1 };
+
+    for (int i = 1; i < argc; i++) {
+        if (!strcmp(argv[i], "--object") && i + 1 < argc) {
+            query.object = argv[++i];
+        } else if (strcmp(argv[i], "--json")) {
+            query.table = table_from_text(argv[i]);
+            if (query.table < 0) {
+                unixctl_command_reply_error(conn, "flows: no such table");
+                return;
+            }
+        }
+    }
+    of_state_for_each_installed(ofctrl_state(ctl->dp->ofctrl), collect_flow, &query);
+    if (query.n) {
+        qsort(query.found, query.n, sizeof *query.found, compare_found);
+    }
+    reply_steal(conn, argc, argv, flows_to_json(&query), format_flows);
+    free(query.found);
+}
+
+/* Life. ---------------------------------------------------------------------------------------------------------- */
+
+struct ctl *
+ctl_create(struct dataplane *dp, const struct source_dir *source)
+{
+    struct ctl *ctl = xzalloc(sizeof *ctl);
+    ctl->dp = dp;
+    ctl->source = source;
+    ovs_list_init(&ctl->waiting);
+    unixctl_command_register("status", "[--json]", 0, 1, ctl_status, ctl);
+    unixctl_command_register("pods", "[--json]", 0, 1, ctl_pods, ctl);
+    unixctl_command_register("nodes", "[--json]", 0, 1, ctl_nodes, ctl);
+    unixctl_command_register("ipam", "[--json] [check]", 0, 2, ctl_ipam, ctl);
+    unixctl_command_register("flows", "[--json] [TABLE] [--object OWNER]", 0, 4, ctl_flows, ctl);
+    unixctl_command_register("wait", "ready|realized MILLISECONDS", 2, 2, ctl_wait_for, ctl);
+    return ctl;
+}
+
+void
+ctl_destroy(struct ctl *ctl)
+{
+    if (ctl) {
+        struct waiting *w;
+        LIST_FOR_EACH_POP (w, node, &ctl->waiting) {
+            unixctl_command_reply_error(w->conn, "sluiced stops");
+            free(w);
+        }
+        free(ctl);
+    }
+}
+
+void
+ctl_run(struct ctl *ctl)
+{
+    struct waiting *w;
+    LIST_FOR_EACH_SAFE (w, node, &ctl->waiting) {
+        const char *why = dataplane_not_ready(ctl->dp, NULL);
+        bool done = w->realized ? dataplane_realized(ctl->dp) : !why;
+
+        if (done || time_msec() >= w->deadline) {
+            if (done) {
+                unixctl_command_reply(w->conn, w->realized ? "realized" : "ready");
+            } else {
+                unixctl_command_reply_error(w->conn, why ? why : "changes are still under way");
+            }
+            ovs_list_remove(&w->node);
+            free(w);
+        }
+    }
+}
+
+void
+ctl_wait(struct ctl *ctl)
+{
+    const struct waiting *w;
+    LIST_FOR_EACH (w, node, &ctl->waiting) {
+        poll_timer_wait_until(w->deadline);
+    }
+}

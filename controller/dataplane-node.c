@@ -1,0 +1,464 @@
+#include <config.h>
+
+#include "controller/dataplane-private.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "compile.h"
+#include "cookie.h"
+#include "flow.h"
+#include "openvswitch/vlog.h"
+#include "packets.h"
+#include "timeval.h"
+#include "util.h"
+
+VLOG_DEFINE_THIS_MODULE(dataplane_node);
+
+#define BRIDGE "br-int"
+#define GATEWAY "sluice0"
+#define TUNNEL "sluice-tun"
+
+/* Fixed, the same on every node: neither is ever seen outside of a node's br-int. */
+static const struct eth_addr router_mac = ETH_ADDR_C(0a,53,4c,00,00,01);
+static const struct eth_addr gateway_mac = ETH_ADDR_C(0a,53,4c,00,00,02);
+
+/* Facts. --------------------------------------------------------------------------------------------------------- */
+
+const struct kube_node *
+dataplane_own_node_(const struct dataplane *dp)
+{
+    return kube_node_cast(store_get(dp->store, KUBE_NODE, "", dp->config->node));
+}
+
+static void OVS_PRINTF_FORMAT(2, 3)
+set_problem(struct dataplane *dp, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    free(dp->facts_problem);
+    dp->facts_problem = xvasprintf(format, args);
+    va_end(args);
+}
+
+static bool
+find_cidrs(struct dataplane *dp, struct node_facts *facts)
+{
+    const struct kube_node *node = dataplane_own_node_(dp);
+    bool from_node = node && node->n_pod_cidrs;
+    const struct inet_prefix *cidrs = from_node ? node->pod_cidrs : dp->config->pod_cidrs;
+
+    facts->n_cidrs = MIN(from_node ? node->n_pod_cidrs : dp->config->n_pod_cidrs, KUBE_MAX_CIDRS);
+    for (size_t i = 0; i < facts->n_cidrs; i++) {
+        facts->cidrs[i] = cidrs[i];
+        ipam_gateway(&cidrs[i], &facts->gateways[i]);
+    }
+    if (!facts->n_cidrs) {
+        set_problem(dp, "node %s has no spec.podCIDRs %s, and the configuration has no pod-cidrs", dp->config->node,
+                    node ? "in its Node object" : "because there is no Node object of that name");
+    }
+    return facts->n_cidrs > 0;
+}
+
+/* What "auto" means here, and why. */
+static bool
+choose_datapath(struct dataplane *dp, struct node_facts *facts)
+{
+    facts->datapath = dp->config->datapath;
+    if (facts->datapath != DATAPATH_AUTO) {
+        return true;
+    }
+    if (!ovsdb_is_connected(dp->ovsdb)) {
+        set_problem(dp, "datapath auto: waiting for the database of Open vSwitch at %s", dp->config->ovsdb);
+        return false;
+    }
+    const char *why;
+    if (!access("/sys/module/openvswitch", F_OK) && ovsdb_has_datapath_type(dp->ovsdb, "system")) {
+        facts->datapath = DATAPATH_KERNEL;
+        why = "the kernel has the module openvswitch";
+    } else if (ovsdb_has_iface_type(dp->ovsdb, "afxdp-nonpmd")) {
+        facts->datapath = DATAPATH_AFXDP;
+        why = "the kernel has no module openvswitch";
+    } else {
+        facts->datapath = DATAPATH_USERSPACE;
+        why = "the kernel has no module openvswitch, and this Open vSwitch is built without AF_XDP";
+    }
+    free(dp->datapath_why);
+    dp->datapath_why = xstrdup(why);
+    return true;
+}
+
+static uint16_t
+encap_overhead(const struct node_facts *facts)
+{
+    if (facts->encap == ENCAP_NONE) {
+        return 0;
+    }
+    /* Outer IP, UDP, Geneve without options or VXLAN, inner Ethernet (RFC 8926, RFC 7348). */
+    return (facts->underlay_v4 ? 20 : 40) + 8 + 8 + 14;
+}
+
+static bool
+find_mtu(struct dataplane *dp, struct node_facts *facts)
+{
+    uint16_t overhead = encap_overhead(facts);
+    if (facts->uplink_mtu <= overhead + 576) {
+        set_problem(dp, "uplink %s has an MTU of %u: too small for %s", facts->uplink, facts->uplink_mtu,
+                    encap_name(facts->encap));
+        return false;
+    }
+    facts->mtu = facts->uplink_mtu - overhead;
+    if (dp->config->mtu > facts->mtu) {
+        set_problem(dp, "mtu: %u is configured, but uplink %s has %u and %s needs %u of them", dp->config->mtu, facts->uplink,
+                    facts->uplink_mtu, encap_name(facts->encap), overhead);
+        return false;
+    }
+    facts->mtu = dp->config->mtu ? dp->config->mtu : facts->mtu;
+    return true;
+}
+
+static bool
+find_uplink(struct dataplane *dp, struct node_facts *facts)
+{
+    const struct hostnet_uplink *uplink = hostnet_uplink(dp->hostnet);
+    if (!uplink) {
+        const char *problem = hostnet_problem(dp->hostnet);
+        set_problem(dp, "uplink: %s", problem ? problem : "not found yet");
+        return false;
+    }
+    ovs_strlcpy(facts->uplink, uplink->name, sizeof facts->uplink);
+    facts->uplink_mac = uplink->mac;
+    facts->uplink_mtu = uplink->mtu;
+    for (size_t i = 0; i < uplink->n_addrs; i++) {
+        if (inet_is_v4(&uplink->addrs[i].addr)) {
+            facts->underlay_v4 = true;
+        } else {
+            facts->underlay_v6 = true;
+        }
+    }
+    return true;
+}
+
+static void
+find_facts(struct dataplane *dp, struct node_facts *facts)
+{
+    memset(facts, 0, sizeof *facts);    /* With its padding: it is compared by memcmp(). */
+    facts->encap = dp->config->encapsulation;
+    facts->known = (find_cidrs(dp, facts) && choose_datapath(dp, facts) && find_uplink(dp, facts) && find_mtu(dp, facts));
+    facts->nd_by_controller = facts->datapath == DATAPATH_KERNEL;
+    facts->take_over = facts->datapath != DATAPATH_KERNEL && facts->encap != ENCAP_NONE;
+}
+
+void
+dataplane_fill_local_(const struct dataplane *dp, struct flow_local *local)
+{
+    const struct node_facts *facts = &dp->facts;
+    *local = (struct flow_local) {
+        .name = dp->config->node, .router_mac = router_mac, .gateway_mac = gateway_mac,
+        .gateway_port = u16_to_ofp(OFPORT_GATEWAY),
+        .tunnel_port = facts->encap == ENCAP_NONE ? OFPP_NONE : u16_to_ofp(OFPORT_TUNNEL),
+        .mtu = facts->mtu, .nd_by_controller = facts->nd_by_controller, .pod_cidrs = facts->cidrs,
+        .n_pod_cidrs = facts->n_cidrs, .gateway_addrs = facts->gateways, .n_gateway_addrs = facts->n_cidrs,
+    };
+}
+
+/* Peers. --------------------------------------------------------------------------------------------------------- */
+
+struct peers {
+    struct dataplane *dp;
+    struct sset declared;
+    struct hostnet_route *routes;
+    size_t n_routes, allocated_routes;
+    struct inet_prefix *cidrs;          /* Of the whole cluster. */
+    size_t n_cidrs, allocated_cidrs;
+    struct in6_addr *tunnels;           /* Destinations. */
+    size_t n_tunnels, allocated_tunnels;
+};
+
+static void
+add_route(struct peers *peers, const struct inet_prefix *dst, const struct in6_addr *via)
+{
+    if (peers->n_routes >= peers->allocated_routes) {
+        peers->routes = x2nrealloc(peers->routes, &peers->allocated_routes, sizeof *peers->routes);
+    }
+    struct hostnet_route *route = &peers->routes[peers->n_routes++];
+    memset(route, 0, sizeof *route);
+    route->dst = *dst;
+    if (via) {
+        route->has_via = true;
+        route->via = *via;
+    }
+}
+
+static void
+add_cidr(struct peers *peers, const struct inet_prefix *cidr)
+{
+    if (peers->n_cidrs >= peers->allocated_cidrs) {
+        peers->cidrs = x2nrealloc(peers->cidrs, &peers->allocated_cidrs, sizeof *peers->cidrs);
+    }
+    peers->cidrs[peers->n_cidrs++] = *cidr;
+}
+
+static void
+add_tunnel(struct peers *peers, const struct in6_addr *dst)
+{
+    if (peers->n_tunnels >= peers->allocated_tunnels) {
+        peers->tunnels = x2nrealloc(peers->tunnels, &peers->allocated_tunnels, sizeof *peers->tunnels);
+    }
+    peers->tunnels[peers->n_tunnels++] = *dst;
+}
+
+/* The peer's address of a family that we have too; IPv4 first, because its headers are smaller. */
+static const struct in6_addr *
+tunnel_address(const struct node_facts *facts, const struct kube_node *node)
+{
+    for (int pass = 0; pass < 2; pass++) {
+        for (size_t i = 0; i < node->n_addrs; i++) {
+            bool v4 = inet_is_v4(&node->addrs[i]);
+            if (v4 == !pass && (v4 ? facts->underlay_v4 : facts->underlay_v6)) {
+                return &node->addrs[i];
+            }
+        }
+    }
+    return NULL;
+}
+
+/* A peer whose packets can be routed: its address is in one of the uplink's own subnets. */
+static bool
+is_neighbour(const struct dataplane *dp, const struct in6_addr *addr)
+{
+    const struct hostnet_uplink *uplink = hostnet_uplink(dp->hostnet);
+    for (size_t i = 0; uplink && i < uplink->n_addrs; i++) {
+        if (inet_prefix_contains(&uplink->addrs[i], addr)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* For routes: the peer's address of the family of 'cidr'. */
+static const struct in6_addr *
+route_address(const struct kube_node *node, const struct inet_prefix *cidr)
+{
+    for (size_t i = 0; i < node->n_addrs; i++) {
+        if (inet_is_v4(&node->addrs[i]) == inet_is_v4(&cidr->addr)) {
+            return &node->addrs[i];
+        }
+    }
+    return NULL;
+}
+
+static void
+peer_problem(struct dataplane *dp, const char *name, const char *why)
+{
+    if (!shash_find(&dp->peer_problems, name)) {
+        VLOG_WARN("node %s: %s", name, why);
+        shash_add(&dp->peer_problems, name, xstrdup(why));
+    }
+}
+
+static void
+add_peer(const struct kube_object *object, void *peers_)
+{
+    struct peers *peers = peers_;
+    struct dataplane *dp = peers->dp;
+    const struct node_facts *facts = &dp->facts;
+    const struct kube_node *node = kube_node_cast(object);
+
+    for (size_t i = 0; i < node->n_pod_cidrs; i++) {
+        add_cidr(peers, &node->pod_cidrs[i]);
+    }
+    if (!strcmp(object->name, dp->config->node) || !node->n_pod_cidrs) {
+        return;
+    }
+    const struct in6_addr *dst = tunnel_address(facts, node);
+    if (!dst) {
+        peer_problem(dp, object->name, "has no InternalIP of a family that this node's uplink has: its pods cannot be reached");
+        return;
+    }
+    bool routed = facts->encap == ENCAP_NONE || (facts->encap == ENCAP_HYBRID && is_neighbour(dp, dst));
+    char *owner = xasprintf("Node/%s", object->name);
+    struct flow_peer peer = { .owner = owner, .reach = routed ? FLOW_REACH_GATEWAY : FLOW_REACH_TUNNEL, .tunnel_dst = *dst,
+                              .pod_cidrs = node->pod_cidrs, .n_pod_cidrs = node->n_pod_cidrs };
+    struct flow_set set = FLOW_SET_INIT;
+    struct flow_local local;
+
+    dataplane_fill_local_(dp, &local);
+    compile_peer(&local, &peer, &set);
+    of_state_set(ofctrl_state(dp->ofctrl), owner, &set);
+    flow_set_destroy(&set);
+    sset_add_and_free(&peers->declared, owner);
+    if (!routed) {
+        add_tunnel(peers, dst);
+    }
+    for (size_t i = 0; i < node->n_pod_cidrs; i++) {
+        const struct in6_addr *via = routed ? route_address(node, &node->pod_cidrs[i]) : NULL;
+        if (routed && !via) {
+            peer_problem(dp, object->name, "has pods of a family in which it has no InternalIP: they cannot be routed to");
+        } else {
+            add_route(peers, &node->pod_cidrs[i], via);
+        }
+    }
+}
+
+/* Flows of peers that are no more. */
+static void
+remove_peers(struct dataplane *dp, const struct sset *declared)
+{
+    const char *owner, *next;
+    SSET_FOR_EACH_SAFE (owner, next, &dp->peers) {
+        if (!sset_contains(declared, owner)) {
+            of_state_remove(ofctrl_state(dp->ofctrl), owner);
+            sset_delete(&dp->peers, SSET_NODE_FROM_NAME(owner));
+        }
+    }
+    SSET_FOR_EACH (owner, declared) {
+        sset_add(&dp->peers, owner);
+    }
+}
+
+static void
+set_hostnet(struct dataplane *dp, const struct peers *peers)
+{
+    const struct node_facts *facts = &dp->facts;
+    struct inet_prefix addrs[KUBE_MAX_CIDRS];
+
+    for (size_t i = 0; i < facts->n_cidrs; i++) {
+        addrs[i] = (struct inet_prefix) { facts->gateways[i], facts->cidrs[i].plen };
+    }
+    struct hostnet_config config = {
+        .gateway = GATEWAY, .gateway_mac = gateway_mac, .gateway_addrs = addrs, .n_gateway_addrs = facts->n_cidrs,
+        .mtu = facts->mtu, .routes = peers->routes, .n_routes = peers->n_routes, .cluster_cidrs = peers->cidrs,
+        .n_cluster_cidrs = peers->n_cidrs, .masquerade = dp->config->masquerade,
+        .uplink_bridge = facts->take_over ? DATAPLANE_UPLINK_BRIDGE : NULL,
+        .uplink_bridge_pending = !dp->base_seen, .guard_af_packet = facts->datapath == DATAPATH_USERSPACE,
+    };
+    hostnet_set(dp->hostnet, &config);
+}
+
+static void
+realize_peers(struct dataplane *dp)
+{
+    struct peers peers = { .dp = dp, .declared = SSET_INITIALIZER(&peers.declared) };
+
+    shash_clear_free_data(&dp->peer_problems);
+    for (size_t i = 0; i < dp->facts.n_cidrs && !dataplane_own_node_(dp); i++) {
+        add_cidr(&peers, &dp->facts.cidrs[i]);
+    }
+    store_for_each(dp->store, KUBE_NODE, add_peer, &peers);
+    remove_peers(dp, &peers.declared);
+    set_hostnet(dp, &peers);
+    tnl_neigh_declare(dp->tnl_neigh, dp->facts.take_over ? DATAPLANE_UPLINK_BRIDGE : NULL, peers.tunnels, peers.n_tunnels);
+    sset_destroy(&peers.declared);
+    free(peers.routes);
+    free(peers.cidrs);
+    free(peers.tunnels);
+}
+
+/* The node. ------------------------------------------------------------------------------------------------------ */
+
+static void
+set_base(struct dataplane *dp)
+{
+    const struct node_facts *facts = &dp->facts;
+    struct ovsdb_base base = {
+        .bridge = BRIDGE, .datapath = facts->datapath, .gateway = GATEWAY, .gateway_mac = gateway_mac,
+        .gateway_mtu = facts->mtu, .tunnel = facts->encap == ENCAP_HYBRID ? ENCAP_GENEVE : facts->encap,
+        .tunnel_name = TUNNEL, .uplink_bridge = facts->take_over ? DATAPLANE_UPLINK_BRIDGE : NULL,
+        .uplink = facts->take_over ? facts->uplink : NULL, .uplink_mac = facts->uplink_mac,
+    };
+    ovsdb_set_base(dp->ovsdb, &base);
+}
+
+static void
+set_base_flows(struct dataplane *dp)
+{
+    struct flow_local local;
+    struct flow_set set = FLOW_SET_INIT;
+
+    dataplane_fill_local_(dp, &local);
+    compile_base(&local, &set);
+    dp->base_version = MAX(1, of_state_set(ofctrl_state(dp->ofctrl), OWNER_BASE, &set));
+    flow_set_destroy(&set);
+}
+
+/* Carries out facts that have changed. */
+static void
+realize(struct dataplane *dp)
+{
+    ERROR_AUTO struct error error = ERROR_INIT;
+    const struct node_facts *facts = &dp->facts;
+    long long int now = time_wall_msec();
+
+    VLOG_INFO("node %s: datapath %s, encapsulation %s, uplink %s, MTU of pods %u", dp->config->node,
+              datapath_name(facts->datapath), encap_name(facts->encap), facts->uplink, facts->mtu);
+    if (attachments_set_pools(dp->attachments, facts->cidrs, facts->n_cidrs, now, &error)) {
+        set_problem(dp, "%s", error_message(&error));
+        dp->facts.known = false;
+        return;
+    }
+    set_base(dp);
+    set_base_flows(dp);
+    realize_peers(dp);
+    dataplane_pods_compile_(dp);
+    attachments_set_mtu(dp->attachments, facts->mtu, now);
+    if (!dp->started) {
+        dp->started = true;
+        of_state_start(ofctrl_state(dp->ofctrl));
+        ovsdb_start(dp->ovsdb);
+    }
+}
+
+/* The host's network looks for the uplink only once it knows the node's addresses. */
+static bool
+run_hostnet(struct dataplane *dp)
+{
+    uint64_t nodes = store_seqno(dp->store, KUBE_NODE);
+    bool changed = nodes != dp->nodes_seen;
+
+    if (!dp->sources_synced) {
+        return false;
+    }
+    if (changed) {
+        const struct kube_node *node = dataplane_own_node_(dp);
+        hostnet_set_node_addrs(dp->hostnet, node ? node->addrs : NULL, node ? node->n_addrs : 0);
+        dp->nodes_seen = nodes;
+    }
+    hostnet_run(dp->hostnet);
+    return changed;
+}
+
+/* Looks at what has changed; costs nothing when nothing has. */
+void
+dataplane_node_run_(struct dataplane *dp)
+{
+    bool nodes_changed = run_hostnet(dp);
+    unsigned int hostnet = hostnet_seqno(dp->hostnet);
+
+    /* The uplink's addresses may move once the bridge holds it. */
+    bool base_changed = dp->facts.known && !dp->base_seen && ovsdb_base_ready(dp->ovsdb);
+    bool waits_for_ovsdb = !dp->facts.known && dp->config->datapath == DATAPATH_AUTO;
+    dp->base_seen = dp->base_seen || base_changed;
+    if (!dp->sources_synced
+        || (dp->facts_seen && !nodes_changed && !base_changed && hostnet == dp->hostnet_seen && !waits_for_ovsdb)) {
+        return;
+    }
+    dp->hostnet_seen = hostnet;
+    dp->facts_seen = true;
+
+    struct node_facts facts;
+    find_facts(dp, &facts);
+    if (!facts.known) {
+        return;                         /* What was realised stays: a source that loses its Node must not tear anything down. */
+    }
+    if (memcmp(&facts, &dp->facts, sizeof facts)) {
+        dp->base_seen = dp->base_seen && !facts.take_over == !dp->facts.take_over;
+        dp->facts = facts;
+        free(dp->facts_problem);
+        dp->facts_problem = NULL;
+        realize(dp);
+    } else if (nodes_changed || base_changed) {
+        realize_peers(dp);
+    }
+}

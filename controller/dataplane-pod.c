@@ -1,0 +1,354 @@
+#include <config.h>
+
+#include "controller/dataplane-private.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+#include "compile.h"
+#include "fault.h"
+#include "hash.h"
+#include "openvswitch/dynamic-string.h"
+#include "openvswitch/poll-loop.h"
+#include "openvswitch/vlog.h"
+#include "timeval.h"
+#include "util.h"
+
+VLOG_DEFINE_THIS_MODULE(dataplane_pod);
+
+/* A journal is rewritten when it is this much larger than what it must hold. */
+#define COMPACT_SLACK (256 * 1024)
+
+/* Flows and ports. ----------------------------------------------------------------------------------------------- */
+
+static struct watch *
+watch_find(struct dataplane *dp, uint64_t id)
+{
+    struct watch *w;
+    HMAP_FOR_EACH_WITH_HASH (w, node, hash_uint64(id), &dp->watches) {
+        if (w->id == id) {
+            return w;
+        }
+    }
+    return NULL;
+}
+
+static struct watch *
+watch_get(struct dataplane *dp, const struct attachment *a)
+{
+    struct watch *w = watch_find(dp, a->id);
+    if (!w) {
+        w = xzalloc(sizeof *w);
+        w->id = a->id;
+        w->owner = xstrdup(a->owner);
+        ovs_strlcpy(w->host_name, a->host_name, sizeof w->host_name);
+        hmap_insert(&dp->watches, &w->node, hash_uint64(a->id));
+    }
+    dp->watches_changed = true;
+    return w;
+}
+
+static uint64_t
+compile_attachment(struct dataplane *dp, const struct flow_local *local, const struct attachment *a)
+{
+    struct in6_addr addrs[CNI_WIRE_MAX_IPS];
+    struct flow_pod pod = { .owner = a->owner, .network = FLOW_NETWORK_DEFAULT, .ofport = a->ofport, .mac = a->mac,
+                            .addrs = addrs };
+    struct flow_set set = FLOW_SET_INIT;
+
+    for (size_t i = 0; i < a->n_ips && i < ARRAY_SIZE(addrs); i++) {
+        addrs[pod.n_addrs++] = a->ips[i].prefix.addr;
+    }
+    compile_pod(local, &pod, &set);
+    uint64_t version = of_state_set(ofctrl_state(dp->ofctrl), a->owner, &set);
+    flow_set_destroy(&set);
+    return version;
+}
+
+static void
+set_flows(struct dataplane *dp, const struct attachment *a)
+{
+    struct watch *w = watch_get(dp, a);
+    w->flows = true;
+    w->flows_going = false;
+    w->version = 0;
+    if (dp->facts.known) {
+        struct flow_local local;
+        dataplane_fill_local_(dp, &local);
+        w->version = compile_attachment(dp, &local, a);
+    }
+}
+
+struct compile_all {
+    struct dataplane *dp;
+    struct flow_local local;
+};
+
+static void
+compile_one(const struct attachment *a, void *all_)
+{
+    struct compile_all *all = all_;
+    if (a->flows == STEP_DOING || a->flows == STEP_DONE) {
+        uint64_t version = compile_attachment(all->dp, &all->local, a);
+        struct watch *w = watch_find(all->dp, a->id);
+        if (w && w->flows && !w->flows_going) {
+            w->version = version;
+        }
+    }
+}
+
+void
+dataplane_pods_compile_(struct dataplane *dp)
+{
+    struct compile_all all = { .dp = dp };
+    dataplane_fill_local_(dp, &all.local);
+    attachments_for_each(dp->attachments, compile_one, &all);
+    dp->watches_changed = true;
+}
+
+static void
+set_port(struct dataplane *dp, const struct attachment *a)
+{
+    struct ds addresses = DS_EMPTY_INITIALIZER;
+    for (size_t i = 0; i < a->n_ips; i++) {
+        ds_put_cstr(&addresses, i ? " " : "");
+        inet_addr_put(&addresses, &a->ips[i].prefix.addr);
+    }
+    struct ovsdb_port port = {
+        .name = a->host_name, .ofport = a->ofport, .container_id = a->container_id, .ifname = a->ifname,
+        .network = a->network, .pod_namespace = a->pod_namespace, .pod_name = a->pod_name, .pod_uid = a->pod_uid,
+        .addresses = ds_cstr(&addresses),
+    };
+    ovsdb_port_set(dp->ovsdb, &port);
+    ds_destroy(&addresses);
+
+    struct watch *w = watch_get(dp, a);
+    w->port = true;
+    w->port_going = false;
+}
+
+/* Tells the core what has come or gone. */
+static void
+look(struct dataplane *dp, struct watch *w, uint64_t acked)
+{
+    const struct of_state *of = ofctrl_state(dp->ofctrl);
+    long long int now = time_wall_msec();
+
+    if (w->flows) {
+        const char *why = w->flows_going ? NULL : of_state_owner_failed(of, w->owner);
+        if (why || (w->version && acked >= w->version)) {
+            w->flows = false;
+            attachments_flows_done(dp->attachments, w->id, why, now);
+        }
+    }
+    if (w->port) {
+        enum ovsdb_port_state state = ovsdb_port_get_state(dp->ovsdb, w->host_name);
+        if (w->port_going ? state == OVSDB_PORT_GONE : state == OVSDB_PORT_UP || state == OVSDB_PORT_FAILED) {
+            const char *why = state != OVSDB_PORT_FAILED ? NULL : ovsdb_port_error(dp->ovsdb, w->host_name);
+            w->port = false;
+            attachments_port_done(dp->attachments, w->id, state == OVSDB_PORT_FAILED && !why ? "no reason given" : why, now);
+        }
+    }
+}
+
+static void
+look_at_watches(struct dataplane *dp)
+{
+    uint64_t acked = of_state_acked(ofctrl_state(dp->ofctrl));
+    unsigned int seqno = ovsdb_seqno(dp->ovsdb);
+    struct watch *w;
+
+    if (!dp->watches_changed && acked == dp->acked_seen && seqno == dp->ovsdb_seen) {
+        return;
+    }
+    dp->watches_changed = false;
+    dp->acked_seen = acked;
+    dp->ovsdb_seen = seqno;
+    HMAP_FOR_EACH_SAFE (w, node, &dp->watches) {
+        look(dp, w, acked);
+        if (!w->flows && !w->port) {
+            hmap_remove(&dp->watches, &w->node);
+            free(w->owner);
+            free(w);
+        }
+    }
+}
+
+/* Journal. ------------------------------------------------------------------------------------------------------- */
+
+static void
+set_journal_problem(struct dataplane *dp, const char *why)
+{
+    if (why && !dp->journal_problem) {
+        VLOG_ERR("the journal cannot be written: %s", why);
+    }
+    free(dp->journal_problem);
+    dp->journal_problem = nullable_xstrdup(why);
+}
+
+/* Names for SLUICE_FAULT: "journal-add", "journal-up", "journal-del". */
+static int
+journal_fault(const struct attachment_effect *effect)
+{
+    return fault_point(strstr(effect->record, "\"op\":\"add\"") ? "journal-add"
+                       : strstr(effect->record, "\"op\":\"up\"") ? "journal-up" : "journal-del");
+}
+
+static void
+append(struct dataplane *dp, const struct attachment_effect *effect)
+{
+    ERROR_AUTO struct error error = ERROR_INIT;
+    uint64_t seqno = 0;
+    int code = journal_fault(effect);
+
+    code = code ? error_set_errno(&error, code, "journal")
+           : journal_append(dp->journal, effect->record, effect->record_size, &seqno, &error);
+    set_journal_problem(dp, code ? error_message(&error) : NULL);
+    attachments_journaled(dp->attachments, effect->ticket, seqno, code ? error_message(&error) : NULL, time_wall_msec());
+}
+
+void
+dataplane_compact_(struct dataplane *dp)
+{
+    ERROR_AUTO struct error error = ERROR_INIT;
+    struct journal_record *records;
+    size_t n;
+
+    attachments_snapshot(dp->attachments, time_wall_msec(), &records, &n);
+    int code = journal_rewrite(dp->journal, records, n, &error);
+    attachments_free_snapshot(records, n);
+    set_journal_problem(dp, code ? error_message(&error) : NULL);
+    if (!code) {
+        attachments_rewritten(dp->attachments, time_wall_msec());
+    }
+    dp->compact_at = 2 * journal_size(dp->journal) + COMPACT_SLACK;
+}
+
+static void
+run_journal(struct dataplane *dp)
+{
+    uint64_t synced = journal_synced(dp->journal);
+    if (synced != dp->journal_seen) {
+        dp->journal_seen = synced;
+        attachments_journal_synced(dp->attachments, synced, time_wall_msec());
+    }
+    if (journal_size(dp->journal) >= dp->compact_at) {
+        dataplane_compact_(dp);
+    }
+}
+
+/* Effects. ------------------------------------------------------------------------------------------------------- */
+
+static int
+netns_fd_of(struct dataplane *dp, uint64_t number)
+{
+    const struct request *rq = number ? dataplane_request_find_(dp, number) : NULL;
+    return rq ? rq->netns_fd : -1;
+}
+
+/* CHECK: what the switch says, then (in a worker) what the kernel says. */
+static void
+check(struct dataplane *dp, const struct attachment_effect *effect)
+{
+    const struct attachment *a = effect->attachment;
+    const char *why = of_state_owner_failed(ofctrl_state(dp->ofctrl), a->owner);
+    enum ovsdb_port_state state = ovsdb_port_get_state(dp->ovsdb, a->host_name);
+    bool limited;
+
+    if (why) {
+        attachments_checked(dp->attachments, effect->request, CNI_E_BROKEN, why);
+    } else if (dataplane_not_ready(dp, &limited) && limited) {
+        attachments_checked(dp->attachments, effect->request, CNI_E_AGAIN, dataplane_not_ready(dp, NULL));
+    } else if (state == OVSDB_PORT_FAILED) {
+        why = ovsdb_port_error(dp->ovsdb, a->host_name);
+        attachments_checked(dp->attachments, effect->request, CNI_E_BROKEN, why ? why : "the port failed");
+    } else if (state != OVSDB_PORT_UP) {
+        attachments_checked(dp->attachments, effect->request, CNI_E_BROKEN, "the port is not in Open vSwitch");
+    } else {
+        dataplane_link_effect_(dp, effect, netns_fd_of(dp, effect->request));
+    }
+}
+
+static void
+carry_out(struct dataplane *dp, const struct attachment_effect *effect)
+{
+    const struct attachment *a = effect->attachment;
+    struct watch *w;
+
+    switch (effect->type) {
+    case ATTACHMENT_JOURNAL:
+        append(dp, effect);
+        break;
+    case ATTACHMENT_LINK_CREATE: case ATTACHMENT_LINK_CONFIGURE: case ATTACHMENT_LINK_MTU:
+    case ATTACHMENT_LINK_DELETE: case ATTACHMENT_LINK_TRASH:
+        dataplane_link_effect_(dp, effect, netns_fd_of(dp, a->add_request));
+        break;
+    case ATTACHMENT_PORT_SET:
+        ignore(fault_point("port-set"));
+        set_port(dp, a);
+        break;
+    case ATTACHMENT_PORT_REMOVE:
+        ignore(fault_point("port-remove"));
+        ovsdb_port_remove(dp->ovsdb, a->host_name);
+        w = watch_get(dp, a);
+        w->port = w->port_going = true;
+        break;
+    case ATTACHMENT_FLOWS_SET:
+        ignore(fault_point("flows-set"));
+        set_flows(dp, a);
+        break;
+    case ATTACHMENT_FLOWS_REMOVE:
+        ignore(fault_point("flows-remove"));
+        w = watch_get(dp, a);
+        w->version = MAX(1, of_state_remove(ofctrl_state(dp->ofctrl), a->owner));     /* 0: nothing was ever declared. */
+        w->flows = w->flows_going = true;
+        break;
+    case ATTACHMENT_CHECK:
+        check(dp, effect);
+        break;
+    case ATTACHMENT_REPLY:
+        ignore(fault_point("reply"));
+        dataplane_reply_(dp, effect->request, &effect->reply);
+        break;
+    }
+}
+
+bool
+dataplane_pod_effects_(struct dataplane *dp)
+{
+    struct attachment_effect *effect;
+    bool any = false;
+    while ((effect = attachments_pop(dp->attachments))) {
+        carry_out(dp, effect);
+        attachment_effect_destroy(effect);
+        any = true;
+    }
+    return any;
+}
+
+void
+dataplane_pod_run_(struct dataplane *dp)
+{
+    long long int now = time_wall_msec();
+
+    run_journal(dp);
+    look_at_watches(dp);
+    if (now >= attachments_next_timeout(dp->attachments)) {
+        attachments_run(dp->attachments, now);
+    }
+}
+
+void
+dataplane_pod_wait_(struct dataplane *dp)
+{
+    long long int next = attachments_next_timeout(dp->attachments);
+
+    journal_wait(dp->journal, dp->journal_seen);
+    if (next != LLONG_MAX) {
+        poll_timer_wait(MAX(0, next - time_wall_msec()));
+    }
+    if (dp->watches_changed) {
+        poll_immediate_wake();
+    }
+}

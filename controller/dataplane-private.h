@@ -1,0 +1,152 @@
+#ifndef SLUICE_DATAPLANE_PRIVATE_H
+#define SLUICE_DATAPLANE_PRIVATE_H 1
+
+/* Shared by dataplane*.c, status.c and ctl.c; for nobody else.
+ *
+ *   dataplane.c         life, main loop, readiness
+ *   dataplane-node.c    facts of the node -> bridges, host network, base and peer flows
+ *   dataplane-pod.c     effects of the attachments
+ *   dataplane-link.c    jobs of the worker threads
+ *   dataplane-cni.c     requests of ovs-cni, spool of DELs */
+
+#include "controller/attachment.h"
+#include "controller/cni-server.h"
+#include "controller/config.h"
+#include "controller/dataplane.h"
+#include "controller/hostnet.h"
+#include "controller/ipam.h"
+#include "controller/ofctrl.h"
+#include "controller/ovsdb.h"
+#include "controller/store.h"
+#include "controller/tnl-neigh.h"
+#include "controller/worker.h"
+#include "flow-input.h"
+#include "journal.h"
+#include "openvswitch/hmap.h"
+#include "openvswitch/list.h"
+#include "openvswitch/shash.h"
+#include "sset.h"
+
+#define DATAPLANE_UPLINK_BRIDGE "br-uplink"
+
+/* All that base, peers and pods depend on, in one comparable struct without pointers (set to zero before it is filled). */
+struct node_facts {
+    bool known;                         /* Everything below could be found out. */
+    struct inet_prefix cidrs[KUBE_MAX_CIDRS];
+    size_t n_cidrs;
+    struct in6_addr gateways[KUBE_MAX_CIDRS];
+    enum datapath datapath;
+    enum encap encap;
+    char uplink[16];
+    struct eth_addr uplink_mac;
+    uint16_t uplink_mtu;
+    bool underlay_v4, underlay_v6;      /* Families of the uplink's addresses. */
+    uint16_t mtu;                       /* Of the pods. */
+    bool nd_by_controller;
+    bool take_over;                     /* The uplink goes into br-uplink. */
+};
+
+/* What an attachment waits for in Open vSwitch. */
+struct watch {
+    struct hmap_node node;              /* In 'watches', by 'id'. */
+    uint64_t id;
+    char *owner;
+    char host_name[16];
+    bool port, flows;                   /* Waits for these ... */
+    bool port_going, flows_going;       /* ... to go, rather than to come. */
+    uint64_t version;                   /* Of the flows; 0: not compiled yet. */
+};
+
+/* A request of ovs-cni, or a DEL of the spool. */
+struct request {
+    struct hmap_node node;              /* In 'requests', by 'number'. */
+    uint64_t number;
+    int netns_fd;                       /* -1: none. */
+    char *spooled;                      /* Its file in the spool, or NULL. */
+};
+
+struct trash {
+    struct ovs_list node;
+    uint64_t id;
+    char host_name[16];
+    bool again;                         /* It could not be put into the group yet. */
+};
+
+struct dataplane {
+    const struct config *config;
+    struct store *store;
+
+    struct ipam *ipam;
+    struct attachments *attachments;
+    struct journal *journal;
+    uint64_t journal_seen;
+    char *journal_problem;              /* NULL: appending works. */
+    size_t compact_at;                  /* Size of the journal. */
+    struct workers *workers;
+    struct cni_server *cni;
+    struct hmap requests, watches;
+
+    struct ovsdb *ovsdb;
+    struct ofctrl *ofctrl;
+    struct hostnet *hostnet;
+    struct tnl_neigh *tnl_neigh;
+    unsigned int ovsdb_seen, hostnet_seen;
+    uint64_t acked_seen, nodes_seen;
+    bool watches_changed;
+
+    struct node_facts facts;
+    char *facts_problem;                /* Why they are not known. */
+    char *datapath_why;                 /* Why "auto" took this one. */
+    struct sset peers;                  /* Owners whose flows are declared. */
+    struct shash peer_problems;         /* Node -> text. */
+    uint64_t base_version;
+    bool base_seen;                     /* ovsdb_base_ready() when the host's network was declared. */
+    bool started;                       /* of_state_start() and ovsdb_start() were called. */
+    bool clean;                         /* attachments_dataplane_clean() was called. */
+    bool sources_synced;
+    bool facts_seen;                    /* They have been looked at since the sources are synced. */
+
+    struct ovs_list trash;              /* Links in the trash group ... */
+    size_t n_trash;
+    long long int empty_at;             /* ... which is emptied then (time_msec()); LLONG_MAX: it is empty. */
+    bool emptying;
+
+    char *spool_dir;
+    int spool_inotify;
+    uint64_t next_spool_number;
+    bool spool_changed;
+    long long int spool_retry_at;
+
+    char *not_ready;                    /* NULL: ready. */
+    bool limited;
+};
+
+#define SPOOL_NUMBER (UINT64_C(1) << 63)        /* Request numbers of the spool. */
+
+/* dataplane-node.c */
+void dataplane_node_run_(struct dataplane *);
+void dataplane_fill_local_(const struct dataplane *, struct flow_local *);
+const struct kube_node *dataplane_own_node_(const struct dataplane *);
+
+/* dataplane-pod.c */
+void dataplane_pod_run_(struct dataplane *);
+void dataplane_pod_wait_(struct dataplane *);
+bool dataplane_pod_effects_(struct dataplane *);        /* Carries out all that is queued; true if there was any. */
+void dataplane_pods_compile_(struct dataplane *);       /* All of them again. */
+void dataplane_compact_(struct dataplane *);
+
+/* dataplane-link.c */
+void dataplane_link_effect_(struct dataplane *, const struct attachment_effect *, int netns_fd);
+void dataplane_link_run_(struct dataplane *);
+void dataplane_link_wait_(struct dataplane *);
+int dataplane_clear_links_(struct dataplane *, struct error *);
+
+/* dataplane-cni.c */
+int dataplane_listen_(struct dataplane *, struct error *);
+void dataplane_cni_run_(struct dataplane *);
+void dataplane_cni_wait_(struct dataplane *);
+struct request *dataplane_request_find_(struct dataplane *, uint64_t number);
+void dataplane_reply_(struct dataplane *, uint64_t number, const struct cni_reply *);
+void dataplane_unlisten_(struct dataplane *);
+
+#endif /* controller/dataplane-private.h */

@@ -1,0 +1,46 @@
+#ifndef SLUICE_DATAPLANE_H
+#define SLUICE_DATAPLANE_H 1
+
+/* The node at work: the shell of I/O around the cores.
+ *
+ * It carries out the effects of attachment.h with the journal, worker threads, OVSDB and OpenFlow; makes the compiler's input of
+ * the store, the attachments and the host's network; and answers ovs-cni.  Everything is declared before anything is sent: the
+ * journal and the sources are read first, so that a restart changes nothing in a switch that has everything already.
+ *
+ *     store (Nodes) ----\                              /--> ovsdb_set_base, hostnet_set
+ *     hostnet (uplink) --+--> struct node_facts ------+---> compile_base, compile_peer --\
+ *     configuration ----/                              \--> pools, MTU --> attachments    +--> of_state
+ *                                      attachments --> ports in OVSDB, compile_pod ------/
+ *
+ * Follows the run / wait pattern.  Nothing here polls: what waits for Open vSwitch is looked at when ovsdb_seqno() or
+ * of_state_acked() changes. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "error.h"
+
+struct config;
+struct dataplane;
+struct store;
+
+/* Opens the journal, clears links that a dead daemon left, and listens.  'config' and 'store' stay the caller's. */
+int dataplane_create(const struct config *, struct store *, struct dataplane **, struct error *);
+/* Leaves everything in the kernel and in Open vSwitch as it is. */
+void dataplane_destroy(struct dataplane *);
+/* 'sources_synced': the store holds what the source has. */
+void dataplane_run(struct dataplane *, bool sources_synced);
+void dataplane_wait(struct dataplane *);
+/* The configuration has changed (SIGHUP); what cannot change in a running daemon is ignored. */
+void dataplane_reconfigure(struct dataplane *, const struct config *);
+
+/* NULL, or why no pod can be added now.  '*limited' (may be NULL): pods that run may be affected too. */
+const char *dataplane_not_ready(const struct dataplane *, bool *limited);
+/* Ready, and everything that is known has been carried out and acknowledged. */
+bool dataplane_realized(const struct dataplane *);
+
+/* "sluiced --cleanup": takes ports, bridges, rules and links away and gives the uplink back.  No daemon may run. */
+int dataplane_cleanup(const struct config *, struct error *);
+
+#endif /* controller/dataplane.h */

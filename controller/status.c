@@ -1,0 +1,403 @@
+#include <config.h>
+
+#include "controller/status.h"
+
+#include <string.h>
+
+#include "controller/dataplane-private.h"
+#include "controller/pod-link.h"
+#include "controller/source-dir.h"
+#include "openvswitch/dynamic-string.h"
+#include "timeval.h"
+#include "util.h"
+
+static json_t *
+address_to_json(const struct in6_addr *addr)
+{
+    char s[INET_ADDR_STRLEN];
+    return json_string(inet_addr_format(addr, s));
+}
+
+static json_t *
+prefix_to_json(const struct inet_prefix *prefix)
+{
+    char s[INET_PREFIX_STRLEN];
+    return json_string(inet_prefix_format(prefix, s));
+}
+
+static json_t *
+addresses_to_json(const struct in6_addr *addrs, size_t n)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < n; i++) {
+        json_array_append_new(array, address_to_json(&addrs[i]));
+    }
+    return array;
+}
+
+/* Pods. ---------------------------------------------------------------------------------------------------------- */
+
+struct pods {
+    const struct dataplane *dp;
+    json_t *array;
+    struct sset attached;               /* "NAMESPACE/NAME". */
+};
+
+static const char *
+state_name(enum attachment_state state)
+{
+    switch (state) {
+    case ATTACHMENT_WAITING: return "waiting";
+    case ATTACHMENT_ADDING: return "adding";
+    case ATTACHMENT_UP: return "up";
+    case ATTACHMENT_REMOVING: return "removing";
+    default: OVS_NOT_REACHED();
+    }
+}
+
+static void
+put_attached(const struct attachment *a, void *pods_)
+{
+    struct pods *pods = pods_;
+    json_t *ips = json_array();
+
+    if (!a->keyed) {
+        return;                         /* Deleted; only its last traces are being removed. */
+    }
+    for (size_t i = 0; i < a->n_ips; i++) {
+        json_array_append_new(ips, address_to_json(&a->ips[i].prefix.addr));
+    }
+    const char *why = a->owner ? of_state_owner_failed(ofctrl_state(pods->dp->ofctrl), a->owner) : NULL;
+    why = why ? why : a->ofport ? ovsdb_port_error(pods->dp->ovsdb, a->host_name) : NULL;
+    json_array_append_new(pods->array, json_pack("{s:s, s:s, s:s, s:o, s:s, s:s, s:s, s:s, s:i, s:i, s:s*}",
+                                                 "namespace", a->pod_namespace ? a->pod_namespace : "", "name",
+                                                 a->pod_name ? a->pod_name : a->container_id, "node",
+                                                 pods->dp->config->node, "ips", ips, "state", state_name(a->state),
+                                                 "container", a->container_id, "ifname", a->ifname, "port", a->host_name,
+                                                 "ofport", (int) a->ofport, "mtu", (int) a->mtu, "problem", why));
+    if (a->pod_name) {
+        sset_add_and_free(&pods->attached, xasprintf("%s/%s", a->pod_namespace ? a->pod_namespace : "", a->pod_name));
+    }
+}
+
+static void
+put_pod(const struct kube_object *object, void *pods_)
+{
+    struct pods *pods = pods_;
+    const struct kube_pod *pod = kube_pod_cast(object);
+    char *key = xasprintf("%s/%s", object->namespace_, object->name);
+
+    if (!sset_contains(&pods->attached, key)) {
+        const char *state = strcmp(pod->node, pods->dp->config->node) ? "remote" : pod->host_network ? "host" : "not attached";
+        json_array_append_new(pods->array, json_pack("{s:s, s:s, s:s, s:o, s:s}", "namespace", object->namespace_, "name",
+                                                     object->name, "node", pod->node, "ips",
+                                                     addresses_to_json(pod->addrs, pod->n_addrs), "state", state));
+    }
+    free(key);
+}
+
+static int
+compare_pods(const void *a_, const void *b_)
+{
+    json_t *a = *(json_t *const *) a_, *b = *(json_t *const *) b_;
+    int cmp = strcmp(json_string_value(json_object_get(a, "namespace")), json_string_value(json_object_get(b, "namespace")));
+    return cmp ? cmp : strcmp(json_string_value(json_object_get(a, "name")), json_string_value(json_object_get(b, "name")));
+}
+
+/* The same elements in order of namespace (if they have one) and name. */
+static json_t *
+sort_steal(json_t *array, int (*compare)(const void *, const void *))
+{
+    size_t n = json_array_size(array);
+    json_t **elements = xcalloc(n, sizeof *elements), *sorted = json_array();
+
+    for (size_t i = 0; i < n; i++) {
+        elements[i] = json_array_get(array, i);
+    }
+    qsort(elements, n, sizeof *elements, compare);
+    for (size_t i = 0; i < n; i++) {
+        json_array_append(sorted, elements[i]);
+    }
+    free(elements);
+    json_decref(array);
+    return sorted;
+}
+
+json_t *
+status_pods(const struct dataplane *dp)
+{
+    struct pods pods = { dp, json_array(), SSET_INITIALIZER(&pods.attached) };
+    attachments_for_each(dp->attachments, put_attached, &pods);
+    store_for_each(dp->store, KUBE_POD, put_pod, &pods);
+    sset_destroy(&pods.attached);
+    return sort_steal(pods.array, compare_pods);
+}
+
+/* Nodes. --------------------------------------------------------------------------------------------------------- */
+
+static void
+put_node(const struct kube_object *object, void *pods_)
+{
+    struct pods *pods = pods_;
+    const struct dataplane *dp = pods->dp;
+    const struct kube_node *node = kube_node_cast(object);
+    json_t *cidrs = json_array();
+    char *owner = xasprintf("Node/%s", object->name);
+    const char *why = shash_find_data(&dp->peer_problems, object->name);
+    bool self = !strcmp(object->name, dp->config->node);
+
+    for (size_t i = 0; i < node->n_pod_cidrs; i++) {
+        json_array_append_new(cidrs, prefix_to_json(&node->pod_cidrs[i]));
+    }
+    why = why ? why : of_state_owner_failed(ofctrl_state(dp->ofctrl), owner);
+    json_array_append_new(pods->array, json_pack("{s:s, s:o, s:o, s:b, s:b, s:s*}", "name", object->name, "ips",
+                                                 addresses_to_json(node->addrs, node->n_addrs), "podCIDRs", cidrs, "self",
+                                                 (int) self, "realized",
+                                                 (int) (!why && (self || sset_contains(&dp->peers, owner))), "problem", why));
+    free(owner);
+}
+
+static int
+compare_nodes(const void *a_, const void *b_)
+{
+    json_t *a = *(json_t *const *) a_, *b = *(json_t *const *) b_;
+    return strcmp(json_string_value(json_object_get(a, "name")), json_string_value(json_object_get(b, "name")));
+}
+
+json_t *
+status_nodes(const struct dataplane *dp)
+{
+    struct pods nodes = { .dp = dp, .array = json_array() };
+    store_for_each(dp->store, KUBE_NODE, put_node, &nodes);
+    return sort_steal(nodes.array, compare_nodes);
+}
+
+/* Status. -------------------------------------------------------------------------------------------------------- */
+
+static void
+put_problem(const char *file, const char *problem, void *array)
+{
+    json_array_append_new(array, json_sprintf("%s: %s", file, problem));
+}
+
+static void
+put_failed(const char *owner, const char *why, void *array)
+{
+    json_array_append_new(array, json_sprintf("%s: %s", owner, why));
+}
+
+static json_t *
+get_problems(const struct dataplane *dp, const struct source_dir *source)
+{
+    json_t *problems = json_array();
+    struct shash_node *node;
+
+    if (source) {
+        source_dir_for_each_problem(source, put_problem, problems);
+    }
+    SHASH_FOR_EACH (node, &dp->peer_problems) {
+        json_array_append_new(problems, json_sprintf("Node/%s: %s", node->name, (const char *) node->data));
+    }
+    of_state_for_each_failed(ofctrl_state(dp->ofctrl), put_failed, problems);
+    if (hostnet_problem(dp->hostnet)) {
+        put_problem("host network", hostnet_problem(dp->hostnet), problems);
+    }
+    if (ovsdb_problem(dp->ovsdb)) {
+        put_problem("Open vSwitch", ovsdb_problem(dp->ovsdb), problems);
+    }
+    if (tnl_neigh_problem(dp->tnl_neigh)) {
+        put_problem("tunnels", tnl_neigh_problem(dp->tnl_neigh), problems);
+    }
+    return problems;
+}
+
+static json_t *
+get_openflow(const struct dataplane *dp)
+{
+    struct of_state_stats s;
+    of_state_get_stats(ofctrl_state(dp->ofctrl), &s);
+    return json_pack("{s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "connected", (int) ofctrl_is_connected(dp->ofctrl),
+                     "synced", (int) s.synced, "owners", (json_int_t) s.n_owners, "desired", (json_int_t) s.n_desired,
+                     "installed", (json_int_t) s.n_installed, "refused", (json_int_t) s.n_quarantined, "bundles",
+                     (json_int_t) s.n_bundles, "modifications", (json_int_t) s.n_flow_mods, "dumps",
+                     (json_int_t) s.n_dumps);
+}
+
+static json_t *
+get_counts(const struct dataplane *dp)
+{
+    json_t *counts = json_object();
+    for (enum attachment_state state = ATTACHMENT_WAITING; state <= ATTACHMENT_REMOVING; state++) {
+        json_object_set_new(counts, state_name(state), json_integer(attachments_count(dp->attachments, state)));
+    }
+    json_object_set_new(counts, "nodes", json_integer(store_count(dp->store, KUBE_NODE)));
+    json_object_set_new(counts, "pods", json_integer(store_count(dp->store, KUBE_POD)));
+    return counts;
+}
+
+json_t *
+status_get(const struct dataplane *dp, const struct source_dir *source)
+{
+    const struct node_facts *facts = &dp->facts;
+    bool limited;
+    const char *why = dataplane_not_ready(dp, &limited);
+    json_t *status = json_pack("{s:s, s:s, s:b, s:b, s:s*, s:b, s:s*}", "node", dp->config->node, "version", SLUICE_VERSION,
+                               "ready", (int) !why, "realized", (int) dataplane_realized(dp), "reason", why, "limited",
+                               (int) (why && limited), "ovs", ovsdb_ovs_version(dp->ovsdb));
+    if (facts->known) {
+        json_object_update_new(status, json_pack("{s:s, s:s*, s:s, s:s, s:i, s:i}", "datapath", datapath_name(facts->datapath),
+                                                 "datapathReason", dp->datapath_why, "encapsulation",
+                                                 encap_name(facts->encap), "uplink", facts->uplink, "uplinkMTU",
+                                                 (int) facts->uplink_mtu, "mtu", (int) facts->mtu));
+    }
+    json_object_set_new(status, "tunnelsUnresolved", json_integer(tnl_neigh_n_unresolved(dp->tnl_neigh)));
+    json_object_set_new(status, "counts", get_counts(dp));
+    json_object_set_new(status, "openflow", get_openflow(dp));
+    json_object_set_new(status, "problems", get_problems(dp, source));
+    json_object_set_new(status, "ipam", status_ipam(dp));
+    json_object_set_new(status, "nodes", status_nodes(dp));
+    json_object_set_new(status, "pods", status_pods(dp));
+    return status;
+}
+
+/* IPAM. ---------------------------------------------------------------------------------------------------------- */
+
+json_t *
+status_ipam(const struct dataplane *dp)
+{
+    struct ipam_stats stats[IPAM_MAX_ADDRS];
+    long long int now = time_wall_msec();
+    json_t *array = json_array();
+
+    ipam_run(dp->ipam, now);
+    size_t n = ipam_get_stats(dp->ipam, stats);
+    for (size_t i = 0; i < n; i++) {
+        const struct ipam_stats *s = &stats[i];
+        json_t *pool = json_pack("{s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "pool", prefix_to_json(&s->pool), "size",
+                                 (json_int_t) MIN(s->size, INT64_MAX), "used", (json_int_t) s->used, "quarantined",
+                                 (json_int_t) s->quarantined, "unacknowledged", (json_int_t) s->unacknowledged, "reserved",
+                                 (json_int_t) s->reserved, "free", (json_int_t) MIN(s->free, INT64_MAX), "takenEarly",
+                                 (json_int_t) s->taken_early);
+        if (s->next_free != LLONG_MAX) {
+            json_object_set_new(pool, "nextFreeMs", json_integer(MAX(0, s->next_free - now)));
+        }
+        json_array_append_new(array, pool);
+    }
+    return array;
+}
+
+struct audit {
+    const struct dataplane *dp;
+    json_t *findings;
+    struct shash known;                 /* Host names of attachments that are up; data: the attachment. */
+    struct sset ports, links;           /* Seen in OVSDB and on the host. */
+};
+
+static void OVS_PRINTF_FORMAT(2, 3)
+find(struct audit *audit, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    char *text = xvasprintf(format, args);
+    va_end(args);
+    json_array_append_new(audit->findings, json_string(text));
+    free(text);
+}
+
+static void
+audit_port(const struct ovsdb_port *port, void *audit_)
+{
+    struct audit *audit = audit_;
+    const struct attachment *a = shash_find_data(&audit->known, port->name);
+
+    sset_add(&audit->ports, port->name);
+    if (!a) {
+        find(audit, "OVSDB: port %s (container %s) belongs to no attachment", port->name,
+             port->container_id ? port->container_id : "unknown");
+    } else if (port->container_id && strcmp(port->container_id, a->container_id)) {
+        find(audit, "OVSDB: port %s says container %s, the journal %s", port->name, port->container_id, a->container_id);
+    }
+}
+
+static void
+audit_link(const char *name, void *audit_)
+{
+    struct audit *audit = audit_;
+    sset_add(&audit->links, name);
+    if (!shash_find(&audit->known, name)) {
+        find(audit, "host: interface %s belongs to no attachment", name);
+    }
+}
+
+static void
+audit_known(const struct attachment *a, void *audit_)
+{
+    struct audit *audit = audit_;
+    if (a->ofport) {
+        shash_add_once(&audit->known, a->host_name, a);
+    }
+}
+
+static void
+audit_source(struct audit *audit, const struct attachment *a)
+{
+    const struct kube_object *object = a->pod_name ? store_get(audit->dp->store, KUBE_POD, a->pod_namespace, a->pod_name)
+                                                   : NULL;
+    const struct kube_pod *pod = object ? kube_pod_cast(object) : NULL;
+
+    for (size_t i = 0; pod && !pod->finished && i < pod->n_addrs; i++) {
+        bool ours = false;
+        for (size_t j = 0; j < a->n_ips; j++) {
+            ours = ours || !memcmp(&a->ips[j].prefix.addr, &pod->addrs[i], sizeof pod->addrs[i]);
+        }
+        if (!ours) {
+            char s[INET_ADDR_STRLEN];
+            find(audit, "source: pod %s/%s has %s in its status, which %s has not", object->namespace_, object->name,
+                 inet_addr_format(&pod->addrs[i], s), a->ifname);
+        }
+    }
+}
+
+static void
+audit_attachment(const struct attachment *a, void *audit_)
+{
+    struct audit *audit = audit_;
+    if (a->state != ATTACHMENT_UP) {
+        return;
+    }
+    if (!sset_contains(&audit->ports, a->host_name)) {
+        find(audit, "OVSDB: port %s of container %s is missing", a->host_name, a->container_id);
+    }
+    if (!sset_contains(&audit->links, a->host_name)) {
+        find(audit, "host: interface %s of container %s is missing: was its namespace deleted without a CNI DEL?", a->host_name,
+             a->container_id);
+    }
+    for (size_t i = 0; i < a->n_ips; i++) {
+        uint64_t generation = 0;
+        enum ipam_address_state state = ipam_lookup(audit->dp->ipam, &a->ips[i].prefix.addr, &generation);
+        if (a->ips[i].generation && (generation != a->ips[i].generation || (state != IPAM_USED && state != IPAM_FOREIGN))) {
+            find(audit, "IPAM: an address of container %s is not held by it", a->container_id);
+        }
+    }
+    audit_source(audit, a);
+}
+
+json_t *
+status_ipam_check(const struct dataplane *dp)
+{
+    struct audit audit = { .dp = dp, .findings = json_array(), .known = SHASH_INITIALIZER(&audit.known),
+                           .ports = SSET_INITIALIZER(&audit.ports), .links = SSET_INITIALIZER(&audit.links) };
+    ERROR_AUTO struct error error = ERROR_INIT;
+
+    attachments_for_each(dp->attachments, audit_known, &audit);
+    ovsdb_for_each_port(dp->ovsdb, audit_port, &audit);
+    if (pod_link_for_each(audit_link, &audit, &error)) {
+        find(&audit, "host: %s", error_message(&error));
+    }
+    attachments_for_each(dp->attachments, audit_attachment, &audit);
+    shash_destroy(&audit.known);
+    sset_destroy(&audit.ports);
+    sset_destroy(&audit.links);
+    return json_pack("{s:b, s:o, s:o}", "ok", !json_array_size(audit.findings), "findings", audit.findings, "pools",
+                     status_ipam(dp));
+}
