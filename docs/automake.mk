@@ -3,3 +3,4 @@ dist_doc_DATA += docs/architecture.md docs/debugging.md docs/install.md
 dist_doc_DATA += docs/cni.md
 EXTRA_DIST += deploy/sluiced.service
 dist_doc_DATA += docs/mtu.md
+dist_doc_DATA += docs/datapaths.md
