@@ -76,6 +76,7 @@ void attachment_set_state_(struct attachment *, enum attachment_state);
 struct attachment *attachment_find_(const struct attachments *, const char *network, const char *container_id,
                                     const char *ifname);
 void attachment_take_numbers_(struct attachment *);                     /* Claims those that it has. */
+void attachment_drop_owner_(struct attachment *);                       /* The name of its flows may be used again. */
 struct attachment_effect *attachment_emit_(struct attachments *, struct attachment *, enum attachment_effect_type);
 void attachment_reply_(struct attachments *, uint64_t request, enum cni_code, const char *message);
 void tombstone_add_(struct attachments *, const char *network, const char *container_id, const char *ifname,

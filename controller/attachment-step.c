@@ -293,6 +293,9 @@ advance_removal(struct attachment *a, long long int now)
     if (a->recorded && !a->unrecorded && !a->unrecording && !a->recording && !a->stuck) {
         attachment_record_(a, RECORD_DEL, now);
     }
+    if (a->flows == STEP_NONE) {
+        attachment_drop_owner_(a);
+    }
     if (is_out_of_journal(a)) {
         release(a, now);
         if (a->flows == STEP_NONE && a->port == STEP_NONE) {

@@ -315,7 +315,7 @@ attachment_forget_(struct attachment *a)
     t->counts[a->state]--;
     if (a->ofport) {
         shash_find_and_delete(&t->host_names, a->host_name);
-        shash_find_and_delete(&t->owners, a->owner);
+        attachment_drop_owner_(a);
         bitmap_set0(t->ofports, ofp_to_u16(a->ofport));
     }
     attachment_unref(a);
@@ -383,8 +383,18 @@ attachment_take_numbers_(struct attachment *a)
     struct attachments *t = a->table;
     shash_add(&t->host_names, a->host_name, a);
     shash_add(&t->owners, a->owner, a);
+    a->owner_taken = true;
     bitmap_set1(t->ofports, ofp_to_u16(a->ofport));
     t->next_ofport = ofp_to_u16(a->ofport) + 1;
+}
+
+void
+attachment_drop_owner_(struct attachment *a)
+{
+    if (a->owner_taken) {
+        shash_find_and_delete(&a->table->owners, a->owner);
+        a->owner_taken = false;
+    }
 }
 
 /* The next number behind the one that was given last, so that each is given again as late as possible.  0: none. */

@@ -98,6 +98,7 @@ struct attachment {
     struct hmap_node id_node;
     struct ovs_list busy_node;          /* In 'busy' unless it is up. */
     bool keyed;
+    bool owner_taken;                   /* 'owner' is in 'owners': until its flows are gone. */
     uint16_t mtu_wish;                  /* 0: the node's. */
     bool mac_wished;
     struct in6_addr *wishes;            /* Fixed addresses. */

@@ -159,11 +159,8 @@ format_status(const json_t *status, struct ds *s)
                   : json_is_true(json_object_get(status, "realized")) ? ", everything is realized" : ", changes under way");
     ds_put_format(s, "sluiced %s, Open vSwitch %s\n", text_of(status, "version"), text_of(status, "ovs"));
     if (json_object_get(status, "datapath")) {
-        ds_put_format(s, "datapath %s", text_of(status, "datapath"));
-        if (json_object_get(status, "datapathReason")) {
-            ds_put_format(s, " (auto: %s)", text_of(status, "datapathReason"));
-        }
-        ds_put_format(s, ", encapsulation %s\nuplink %s, MTU %lld; MTU of pods %lld\n", text_of(status, "encapsulation"),
+        ds_put_format(s, "datapath %s: %s\n", text_of(status, "datapath"), text_of(status, "datapathReason"));
+        ds_put_format(s, "encapsulation %s\nuplink %s, MTU %lld; MTU of pods %lld\n", text_of(status, "encapsulation"),
                       text_of(status, "uplink"), number_of(status, "uplinkMTU"), number_of(status, "mtu"));
     }
     ds_put_format(s, "attachments: %lld up, %lld being added, %lld waiting, %lld being removed\n", number_of(counts, "up"),

@@ -4,9 +4,10 @@
 
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "compile.h"
+#include "controller/datapath.h"
+#include "controller/mtu.h"
 #include "cookie.h"
 #include "flow.h"
 #include "openvswitch/vlog.h"
@@ -61,60 +62,74 @@ find_cidrs(struct dataplane *dp, struct node_facts *facts)
     return facts->n_cidrs > 0;
 }
 
-/* What "auto" means here, and why. */
+/* Which datapath.  Open vSwitch must have told what it can do. */
 static bool
 choose_datapath(struct dataplane *dp, struct node_facts *facts)
 {
-    facts->datapath = dp->config->datapath;
-    if (facts->datapath != DATAPATH_AUTO) {
-        return true;
+    if (!dp->datapath_chosen) {
+        ERROR_AUTO struct error error = ERROR_INIT;
+        struct datapath_facts can;
+        char *why = NULL;
+        int code = datapath_probe(dp->ovsdb, &can, &error);
+
+        code = code ? code : datapath_choose(dp->config->datapath, &can, &dp->datapath, &why, &error);
+        if (code == EAGAIN) {
+            set_problem(dp, "waiting for Open vSwitch at %s", dp->config->ovsdb);
+        } else if (code) {
+            set_problem(dp, "%s", error_message(&error));
+        }
+        if (code) {
+            return false;
+        }
+        dp->datapath_chosen = true;
+        free(dp->datapath_why);
+        dp->datapath_why = why;
     }
-    if (!ovsdb_is_connected(dp->ovsdb)) {
-        set_problem(dp, "datapath auto: waiting for the database of Open vSwitch at %s", dp->config->ovsdb);
-        return false;
-    }
-    const char *why;
-    if (!access("/sys/module/openvswitch", F_OK) && ovsdb_has_datapath_type(dp->ovsdb, "system")) {
-        facts->datapath = DATAPATH_KERNEL;
-        why = "the kernel has the module openvswitch";
-    } else if (ovsdb_has_iface_type(dp->ovsdb, "afxdp-nonpmd")) {
-        facts->datapath = DATAPATH_AFXDP;
-        why = "the kernel has no module openvswitch";
-    } else {
-        facts->datapath = DATAPATH_USERSPACE;
-        why = "the kernel has no module openvswitch, and this Open vSwitch is built without AF_XDP";
-    }
-    free(dp->datapath_why);
-    dp->datapath_why = xstrdup(why);
+    facts->datapath = dp->datapath;
     return true;
 }
 
-static uint16_t
-encap_overhead(const struct node_facts *facts)
+/* The peer's address of a family that we have too; IPv4 first, because its headers are smaller. */
+static const struct in6_addr *
+tunnel_address(const struct node_facts *facts, const struct kube_node *node)
 {
-    if (facts->encap == ENCAP_NONE) {
-        return 0;
+    for (int pass = 0; pass < 2; pass++) {
+        for (size_t i = 0; i < node->n_addrs; i++) {
+            bool v4 = inet_is_v4(&node->addrs[i]);
+            if (v4 == !pass && (v4 ? facts->underlay_v4 : facts->underlay_v6)) {
+                return &node->addrs[i];
+            }
+        }
     }
-    /* Outer IP, UDP, Geneve without options or VXLAN, inner Ethernet (RFC 8926, RFC 7348). */
-    return (facts->underlay_v4 ? 20 : 40) + 8 + 8 + 14;
+    return NULL;
+}
+
+/* Whether an IPv6 tunnel, whose headers are larger, leads to one peer at least. */
+static void
+note_family(const struct kube_object *object, void *facts_)
+{
+    struct node_facts *facts = facts_;
+    const struct in6_addr *dst = tunnel_address(facts, kube_node_cast(object));
+    facts->tunnels_v6 = facts->tunnels_v6 || (dst && !inet_is_v4(dst));
 }
 
 static bool
 find_mtu(struct dataplane *dp, struct node_facts *facts)
 {
-    uint16_t overhead = encap_overhead(facts);
-    if (facts->uplink_mtu <= overhead + 576) {
-        set_problem(dp, "uplink %s has an MTU of %u: too small for %s", facts->uplink, facts->uplink_mtu,
-                    encap_name(facts->encap));
+    ERROR_AUTO struct error error = ERROR_INIT;
+    struct mtu_input input = { .wish = dp->config->mtu, .encap = facts->encap, .uplink = facts->uplink,
+                               .uplink_mtu = facts->uplink_mtu };
+
+    facts->tunnels_v6 = !facts->underlay_v4;
+    store_for_each(dp->store, KUBE_NODE, note_family, facts);
+    input.underlay_ipv6 = facts->tunnels_v6;
+    for (size_t i = 0; i < facts->n_cidrs; i++) {
+        input.pods_ipv6 = input.pods_ipv6 || !inet_is_v4(&facts->cidrs[i].addr);
+    }
+    if (mtu_choose(&input, &facts->mtu, &error)) {
+        set_problem(dp, "%s", error_message(&error));
         return false;
     }
-    facts->mtu = facts->uplink_mtu - overhead;
-    if (dp->config->mtu > facts->mtu) {
-        set_problem(dp, "mtu: %u is configured, but uplink %s has %u and %s needs %u of them", dp->config->mtu, facts->uplink,
-                    facts->uplink_mtu, encap_name(facts->encap), overhead);
-        return false;
-    }
-    facts->mtu = dp->config->mtu ? dp->config->mtu : facts->mtu;
     return true;
 }
 
@@ -207,21 +222,6 @@ add_tunnel(struct peers *peers, const struct in6_addr *dst)
         peers->tunnels = x2nrealloc(peers->tunnels, &peers->allocated_tunnels, sizeof *peers->tunnels);
     }
     peers->tunnels[peers->n_tunnels++] = *dst;
-}
-
-/* The peer's address of a family that we have too; IPv4 first, because its headers are smaller. */
-static const struct in6_addr *
-tunnel_address(const struct node_facts *facts, const struct kube_node *node)
-{
-    for (int pass = 0; pass < 2; pass++) {
-        for (size_t i = 0; i < node->n_addrs; i++) {
-            bool v4 = inet_is_v4(&node->addrs[i]);
-            if (v4 == !pass && (v4 ? facts->underlay_v4 : facts->underlay_v6)) {
-                return &node->addrs[i];
-            }
-        }
-    }
-    return NULL;
 }
 
 /* A peer whose packets can be routed: its address is in one of the uplink's own subnets. */
@@ -378,6 +378,7 @@ set_base_flows(struct dataplane *dp)
     struct flow_set set = FLOW_SET_INIT;
 
     dataplane_fill_local_(dp, &local);
+    pinctrl_set_local(dp->pinctrl, &local);
     compile_base(&local, &set);
     dp->base_version = MAX(1, of_state_set(ofctrl_state(dp->ofctrl), OWNER_BASE, &set));
     flow_set_destroy(&set);
@@ -438,7 +439,9 @@ dataplane_node_run_(struct dataplane *dp)
 
     /* The uplink's addresses may move once the bridge holds it. */
     bool base_changed = dp->facts.known && !dp->base_seen && ovsdb_base_ready(dp->ovsdb);
-    bool waits_for_ovsdb = !dp->facts.known && dp->config->datapath == DATAPATH_AUTO;
+    unsigned int ovsdb = ovsdb_seqno(dp->ovsdb);
+    bool waits_for_ovsdb = !dp->datapath_chosen && ovsdb != dp->facts_ovsdb_seen;
+    dp->facts_ovsdb_seen = ovsdb;
     dp->base_seen = dp->base_seen || base_changed;
     if (!dp->sources_synced
         || (dp->facts_seen && !nodes_changed && !base_changed && hostnet == dp->hostnet_seen && !waits_for_ovsdb)) {

@@ -17,6 +17,7 @@
 #include "controller/ipam.h"
 #include "controller/ofctrl.h"
 #include "controller/ovsdb.h"
+#include "controller/pinctrl.h"
 #include "controller/store.h"
 #include "controller/tnl-neigh.h"
 #include "controller/worker.h"
@@ -41,6 +42,7 @@ struct node_facts {
     struct eth_addr uplink_mac;
     uint16_t uplink_mtu;
     bool underlay_v4, underlay_v6;      /* Families of the uplink's addresses. */
+    bool tunnels_v6;                    /* A peer is reached through an IPv6 tunnel. */
     uint16_t mtu;                       /* Of the pods. */
     bool nd_by_controller;
     bool take_over;                     /* The uplink goes into br-uplink. */
@@ -90,13 +92,17 @@ struct dataplane {
     struct ofctrl *ofctrl;
     struct hostnet *hostnet;
     struct tnl_neigh *tnl_neigh;
+    struct pinctrl *pinctrl;
     unsigned int ovsdb_seen, hostnet_seen;
     uint64_t acked_seen, nodes_seen;
     bool watches_changed;
 
     struct node_facts facts;
     char *facts_problem;                /* Why they are not known. */
-    char *datapath_why;                 /* Why "auto" took this one. */
+    bool datapath_chosen;               /* Once for the life of the process: */
+    enum datapath datapath;
+    char *datapath_why;                 /* Which, and why not another. */
+    unsigned int facts_ovsdb_seen;
     struct sset peers;                  /* Owners whose flows are declared. */
     struct shash peer_problems;         /* Node -> text. */
     uint64_t base_version;

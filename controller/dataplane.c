@@ -80,6 +80,7 @@ connect_ovs(struct dataplane *dp)
     char *target = xasprintf("unix:%s/br-int.mgmt", dp->config->ovs_rundir);
     dp->ovsdb = ovsdb_create(dp->config->ovsdb);
     dp->ofctrl = ofctrl_create(target);
+    dp->pinctrl = pinctrl_create(dp->ofctrl);
     dp->hostnet = hostnet_create(dp->config->state_dir, dp->config->uplink);
     dp->tnl_neigh = tnl_neigh_create(dp->config->ovs_rundir);
     free(target);
@@ -160,6 +161,7 @@ dataplane_destroy(struct dataplane *dp)
     workers_destroy(dp->workers);
     if (dp->ovsdb) {
         ovsdb_destroy(dp->ovsdb);
+        pinctrl_destroy(dp->pinctrl);
         ofctrl_destroy(dp->ofctrl);
         hostnet_destroy(dp->hostnet);
         tnl_neigh_destroy(dp->tnl_neigh);

@@ -399,6 +399,7 @@ START_TEST(test_same_name_after_del)    /* FACTS.md: "an ADD of the same name in
     attachments_link_gone(s->t, old, s->now);
     expect(s, "create port flows configure record-up reply3=0");
     ck_assert_str_ne(s->replies[3].result.host_ifname, s->replies[1].result.host_ifname);
+    ck_assert_str_eq(find(s, "a")->owner, "Pod/default/a/eth0");
     add(s, 4, "other", 8);              /* Another namespace waits for nobody. */
     expect(s, ADD_LOG " reply4=0");
     shell_destroy(s);
