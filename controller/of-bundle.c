@@ -184,7 +184,7 @@ of_state_next(struct of_state *s)
         return NULL;
     }
     s->bundle.changes = s->changes;
-    s->bundle_version = queues_empty(s) ? s->version : s->acked;
+    s->bundle_version = queues_empty(s) || OF_BUG("ack-partial") ? s->version : s->acked;
     s->n_bundles++;
     s->n_flow_mods += s->bundle.n;
     if (OF_BUG("ack-early")) {
@@ -216,7 +216,9 @@ release_bundle(struct of_state *s)
 
         change_uninit(&s->changes[n]);
         slot->in_flight = false;
-        slot_refresh__(s, slot, true);
+        if (!OF_BUG("forget-change-under-way") || !slot->has_installed) {
+            slot_refresh__(s, slot, true);
+        }
     }
 }
 

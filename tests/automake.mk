@@ -14,6 +14,13 @@ SIMS += tests/sim/sim-ipam
 tests_sim_sim_ipam_SOURCES = tests/sim/sim-ipam.c
 tests_sim_sim_ipam_LDADD = tests/sim/libsim.la controller/libcontroller.la lib/libsluice.la lib/libsluice-base.la $(OVS_LIBS)
 
+# Compiles the core a second time, with the bugs that the simulator plants.
+check_PROGRAMS += tests/sim/sim-of
+TESTS += tests/sim/sim-of
+tests_sim_sim_of_SOURCES = tests/sim/sim-of.c controller/of-bundle.c controller/of-item.c controller/of-state.c
+tests_sim_sim_of_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/controller -DOF_STATE_BUGS
+tests_sim_sim_of_LDADD = tests/sim/libsim.la flows/libflows.la $(UNIT_LDADD)
+
 UNIT_TESTS =
 noinst_HEADERS += tests/unit/unit.h
 

@@ -1,0 +1,739 @@
+/* The book-keeping of OpenFlow (controller/of-state.h) against a model of a switch.
+ *
+ * Seeded histories of owners that set and remove their flows, of bundles that are taken, refused or lost, of
+ * connections that break at any moment (also after a bundle was applied and before that was told), of switches
+ * that come back empty, of meddlers, of partial dumps and of restarts of the daemon.  What must always hold:
+ *
+ * - a bundle has only differences, each key once, additions before deletions, what is wanted at that moment,
+ * meters alone;
+ *     and none is made before the start, before the dump is complete, or while another one is under way
+ *
+ * - what of_state_acked() confirms is in the switch: exactly the wanted content of every key that did not change
+ * since - nobody is blamed for what another did; who asked for what the switch refuses is told so - at rest the
+ * switch has what is wanted and nothing else, of-state believes exactly that, and a restart of the daemon
+ *     or a repetition of a wish makes no bundle
+ *
+ *
+ * The planted bugs are in the core itself (OF_BUG() in controller/of-*.c), which is compiled a second time for
+ * this program. */
+
+#include <config.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cookie.h"
+#include "flow.h"
+#include "of-state-private.h"
+#include "openvswitch/ofp-actions.h"
+#include "sim.h"
+#include "util.h"
+
+#define N_OWNERS 6
+#define N_FLOWS 12                      /* Keys of flows; each is one value of in_port. */
+#define N_METERS 2
+#define N_GROUPS 2
+#define N_STEPS 120
+
+/* What stands under a key, in the switch or in a wish.  0 is nothing. */
+enum content {
+    NOTHING,
+    GOOD_1, GOOD_2,
+    METERED,                            /* Uses meter 0, which its owner wants too. */
+    BAD,                                /* The switch refuses it. */
+};
+
+struct place {
+    enum content content;
+    int owner;                          /* The cookie; N_OWNERS: a meddler's. */
+};
+
+struct model {
+    struct place flows[N_FLOWS];
+    enum content meters[N_METERS];
+    bool groups[N_GROUPS];
+};
+
+struct wish {
+    bool exists;
+    uint64_t version;
+    enum content flows[N_FLOWS];
+    enum content meters[N_METERS];
+};
+
+/* What happens to the bundle under way. */
+enum wire { WIRE_NONE, WIRE_SENT, WIRE_TAKEN, WIRE_REFUSED };
+
+struct world {
+    struct sim_history *h;
+    struct of_state *state;
+    struct wish wishes[N_OWNERS];
+    int by_cookie[N_OWNERS];            /* Owners by ascending cookie. */
+    uint64_t flow_versions[N_FLOWS], meter_versions[N_METERS];   /* Of the last change that may concern it. */
+    struct model model;
+    bool started, connected, dumped;
+    enum wire wire;
+    const struct of_bundle *bundle;
+    size_t culprit;                     /* If WIRE_REFUSED. */
+};
+
+const char *of_state_bug;
+
+static const char *const owners[N_OWNERS] = {
+    OWNER_BASE, "Node/a", "Pod/default/a/eth0", "Pod/default/b/eth0", "Pod/default/c/eth0", "Node/b",
+};
+
+/* Names and values. ---------------------------------------------------------------------------------------------- */
+
+static uint64_t
+cookie_of(int owner)
+{
+    return owner < N_OWNERS ? cookie_from_owner(owners[owner]) : 0x99;
+}
+
+static int
+owner_of(uint64_t cookie)
+{
+    int owner = 0;
+
+    while (owner < N_OWNERS && cookie_of(owner) != cookie) {
+        owner++;
+    }
+    return owner;
+}
+
+static struct flow_entry *
+make_flow(int key, struct place place)
+{
+    struct match match;
+    uint64_t stub[64 / 8];
+    struct ofpbuf actions;
+
+    match_init_catchall(&match);
+    match_set_in_port(&match, u16_to_ofp(1 + key));
+    ofpbuf_use_stub(&actions, stub, sizeof stub);
+    ofpact_put_OUTPUT(&actions)->port = u16_to_ofp(100 + place.content);
+    return flow_entry_create(0, 1, cookie_of(place.owner), &match, actions.data, actions.size);
+}
+
+static int
+flow_key(const struct flow_entry *flow)
+{
+    struct match match;
+
+    minimatch_expand(&flow->match, &match);
+    return ofp_to_u16(match.flow.in_port.ofp_port) - 1;
+}
+
+static struct place
+flow_place(const struct flow_entry *flow)
+{
+    return (struct place) {
+        .content = ofp_to_u16(ofpact_get_OUTPUT(flow->ofpacts)->port) - 100, .owner = owner_of(flow->cookie),
+    };
+}
+
+static struct flow_meter
+make_meter(int id, enum content content)
+{
+    return (struct flow_meter) { 1 + id, content, content };
+}
+
+/* What should be in the switch once everything is settled: the wish of the smallest cookie that the switch can take. */
+static struct place
+wanted_flow(const struct world *w, int key)
+{
+    for (int i = 0; i < N_OWNERS; i++) {
+        const struct wish *wish = &w->wishes[w->by_cookie[i]];
+        enum content content = wish->exists ? wish->flows[key] : NOTHING;
+        if (content != NOTHING && content != BAD) {
+            return (struct place) { content, w->by_cookie[i] };
+        }
+    }
+    return (struct place) { NOTHING, 0 };
+}
+
+/* BAD: only refused wishes, so that whatever is there may stay. */
+static enum content
+wanted_meter(const struct world *w, int id)
+{
+    enum content bad = NOTHING;
+
+    for (int i = 0; i < N_OWNERS; i++) {
+        const struct wish *wish = &w->wishes[w->by_cookie[i]];
+        enum content content = wish->exists ? wish->meters[id] : NOTHING;
+        if (content == BAD) {
+            bad = BAD;
+        } else if (content != NOTHING) {
+            return content;
+        }
+    }
+    return bad;
+}
+
+static bool
+same_place(struct place a, struct place b)
+{
+    return a.content == b.content && (a.content == NOTHING || a.owner == b.owner);
+}
+
+/* Invariants. ---------------------------------------------------------------------------------------------------- */
+
+static void
+check_confirmed(struct world *w)
+{
+    uint64_t acked = of_state_acked(w->state);
+
+    SIM_CHECK(w->h, acked <= of_state_version(w->state), "confirms a version that does not exist yet");
+    SIM_CHECK(w->h, !acked || (w->dumped && w->started), "confirms without knowing the switch");
+    if (!acked) {
+        return;
+    }
+    for (int key = 0; key < N_FLOWS; key++) {
+        struct place is = w->model.flows[key], wanted = wanted_flow(w, key);
+        SIM_CHECK(w->h, w->flow_versions[key] > acked || same_place(is, wanted),
+                  "flow %d: version %llu is confirmed, but content is %d of owner %d instead of %d of %d", key,
+                  (unsigned long long) acked, is.content, is.owner, wanted.content, wanted.owner);
+    }
+    for (int id = 0; id < N_METERS; id++) {
+        enum content wanted = wanted_meter(w, id);
+        SIM_CHECK(w->h, w->meter_versions[id] > acked || wanted == BAD || w->model.meters[id] == wanted,
+                  "meter %d: confirmed, but is %d instead of %d", id, w->model.meters[id], wanted);
+    }
+}
+
+/* Whether an owner has a wish that the switch refuses, and whether one of these is the first for its key. */
+static void
+bad_wishes(const struct world *w, int owner, bool *any, bool *first)
+{
+    const struct wish *wish = &w->wishes[owner];
+
+    *any = *first = false;
+    for (int key = 0; wish->exists && key < N_FLOWS; key++) {
+        if (wish->flows[key] == BAD) {
+            struct place wanted = wanted_flow(w, key);
+            *any = true;
+            *first |= wanted.content == NOTHING || cookie_of(wanted.owner) > cookie_of(owner);
+        }
+    }
+    for (int id = 0; wish->exists && id < N_METERS; id++) {
+        *any |= wish->meters[id] == BAD;
+        *first |= wish->meters[id] == BAD && wanted_meter(w, id) == BAD;
+    }
+}
+
+static void
+check_blame(struct world *w)
+{
+    uint64_t acked = of_state_acked(w->state);
+
+    for (int owner = 0; owner < N_OWNERS; owner++) {
+        bool failed = of_state_owner_failed(w->state, owners[owner]) != NULL, any, first;
+
+        bad_wishes(w, owner, &any, &first);
+        SIM_CHECK(w->h, !failed || any, "%s is blamed for nothing", owners[owner]);
+        SIM_CHECK(w->h, failed || !first || acked < of_state_version(w->state), "%s was refused and is not told",
+                  owners[owner]);
+    }
+}
+
+static bool
+is_addition(const struct of_change *change)
+{
+    return change->type == OF_FLOW_ADD || change->type == OF_METER_ADD || change->type == OF_METER_MODIFY;
+}
+
+static void
+check_flow_change(struct world *w, const struct of_change *change, bool seen[N_FLOWS])
+{
+    int key = flow_key(change->flow);
+    struct place is = w->model.flows[key], place = flow_place(change->flow), wanted = wanted_flow(w, key);
+
+    SIM_CHECK(w->h, !seen[key], "flow %d is twice in one bundle", key);
+    seen[key] = true;
+    if (change->type == OF_FLOW_ADD) {
+        SIM_CHECK(w->h, !same_place(is, place), "flow %d is sent though it is there", key);
+        SIM_CHECK(w->h, place.content == BAD || same_place(place, wanted), "flow %d is sent for owner %d, not %d", key,
+                  place.owner, wanted.owner);
+    } else {
+        SIM_CHECK(w->h, is.content != NOTHING, "flow %d is deleted though it is not there", key);
+        SIM_CHECK(w->h, wanted.content == NOTHING, "flow %d is deleted though it is wanted", key);
+    }
+}
+
+static void
+check_bundle(struct world *w, const struct of_bundle *bundle)
+{
+    bool seen[N_FLOWS] = { false }, deleting = false;
+
+    SIM_CHECK(w->h, w->started && w->dumped && w->wire == WIRE_NONE, "a bundle at the wrong time");
+    for (size_t i = 0; i < bundle->n; i++) {
+        const struct of_change *change = &bundle->changes[i];
+        bool is_flow = change->type == OF_FLOW_ADD || change->type == OF_FLOW_DELETE;
+
+        SIM_CHECK(w->h, !deleting || !is_addition(change), "an addition behind a deletion");
+        deleting |= !is_addition(change);
+        SIM_CHECK(w->h, is_flow || change->type == OF_GROUP_DELETE || bundle->n == 1, "a meter in a bundle");
+        if (is_flow) {
+            check_flow_change(w, change, seen);
+        }
+    }
+}
+
+struct belief {
+    struct world *w;
+    size_t n;
+};
+
+static void
+check_belief(const struct flow_entry *flow, const char *owner OVS_UNUSED, void *belief_)
+{
+    struct belief *belief = belief_;
+    int key = flow_key(flow);
+
+    SIM_CHECK(belief->w->h, same_place(belief->w->model.flows[key], flow_place(flow)), "flow %d: belief is wrong", key);
+    belief->n++;
+}
+
+static void
+check_rest(struct world *w)
+{
+    struct belief belief = { w, 0 };
+    struct of_state_stats stats;
+    size_t n = 0;
+
+    for (int key = 0; key < N_FLOWS; key++) {
+        SIM_CHECK(w->h, same_place(w->model.flows[key], wanted_flow(w, key)), "at rest flow %d is wrong", key);
+        n += w->model.flows[key].content != NOTHING;
+    }
+    for (int id = 0; id < N_METERS; id++) {
+        enum content wanted = wanted_meter(w, id);
+        SIM_CHECK(w->h, wanted == BAD || w->model.meters[id] == wanted, "at rest meter %d is wrong", id);
+    }
+    for (int id = 0; id < N_GROUPS; id++) {
+        SIM_CHECK(w->h, !w->model.groups[id], "at rest group %d is still there", id);
+    }
+    of_state_for_each_installed(w->state, check_belief, &belief);
+    of_state_get_stats(w->state, &stats);
+    SIM_CHECK(w->h, belief.n == n && stats.n_installed == n, "believes %zu flows, the switch has %zu", belief.n, n);
+    SIM_CHECK(w->h, stats.synced, "at rest but not synced");
+    SIM_CHECK(w->h, of_state_acked(w->state) == of_state_version(w->state), "at rest but not all is confirmed");
+}
+
+/* The switch. ---------------------------------------------------------------------------------------------------- */
+
+static bool
+refuses(const struct model *model, const struct of_change *change)
+{
+    switch (change->type) {
+    case OF_FLOW_ADD:
+        return flow_place(change->flow).content == BAD
+               || (flow_place(change->flow).content == METERED && model->meters[0] == NOTHING);
+    case OF_METER_ADD:
+        return change->meter.rate == BAD || model->meters[change->meter.meter_id - 1] != NOTHING;
+    case OF_METER_MODIFY:
+        return change->meter.rate == BAD || model->meters[change->meter.meter_id - 1] == NOTHING;
+    case OF_FLOW_DELETE: case OF_METER_DELETE: case OF_GROUP_DELETE:
+    default:
+        return false;
+    }
+}
+
+/* As OVS does, flows go with the meter that they use. */
+static void
+delete_meter(struct model *model, int id)
+{
+    model->meters[id] = NOTHING;
+    for (int key = 0; id == 0 && key < N_FLOWS; key++) {
+        if (model->flows[key].content == METERED) {
+            model->flows[key].content = NOTHING;
+        }
+    }
+}
+
+static void
+apply(struct model *model, const struct of_change *change)
+{
+    switch (change->type) {
+    case OF_FLOW_ADD:
+        model->flows[flow_key(change->flow)] = flow_place(change->flow);
+        break;
+    case OF_FLOW_DELETE:
+        model->flows[flow_key(change->flow)].content = NOTHING;
+        break;
+    case OF_METER_ADD: case OF_METER_MODIFY:
+        model->meters[change->meter.meter_id - 1] = change->meter.rate;
+        break;
+    case OF_METER_DELETE:
+        delete_meter(model, change->meter.meter_id - 1);
+        break;
+    case OF_GROUP_DELETE:
+        model->groups[change->group_id - 1] = false;
+        break;
+    }
+}
+
+/* The switch works on the bundle that was sent: all of it or nothing. */
+static void
+switch_works(struct world *w)
+{
+    if (w->wire != WIRE_SENT) {
+        return;
+    }
+    for (size_t i = 0; i < w->bundle->n; i++) {
+        if (refuses(&w->model, &w->bundle->changes[i])) {
+            w->wire = WIRE_REFUSED;
+            w->culprit = i;
+            sim_log(w->h, "  the switch refuses change %zu of %zu", i, w->bundle->n);
+            return;
+        }
+    }
+    for (size_t i = 0; i < w->bundle->n; i++) {
+        apply(&w->model, &w->bundle->changes[i]);
+    }
+    w->wire = WIRE_TAKEN;
+    sim_log(w->h, "  the switch takes %zu changes", w->bundle->n);
+}
+
+static void
+answer_arrives(struct world *w)
+{
+    if (w->wire == WIRE_TAKEN) {
+        sim_log(w->h, "  acknowledged");
+        w->wire = WIRE_NONE;
+        of_state_bundle_acked(w->state);
+    } else if (w->wire == WIRE_REFUSED) {
+        bool named = sim_chance(w->h, 60);
+        sim_log(w->h, "  refused, %s", named ? "by name" : "without a name");
+        w->wire = WIRE_NONE;
+        of_state_bundle_failed(w->state, named ? w->culprit : SIZE_MAX, OFPERR_OFPBAC_BAD_OUT_GROUP);
+    }
+}
+
+static void
+send_next(struct world *w)
+{
+    const struct of_bundle *bundle = of_state_next(w->state);
+
+    if (bundle) {
+        sim_log(w->h, "  bundle of %zu", bundle->n);
+        check_bundle(w, bundle);
+        w->bundle = bundle;
+        w->wire = WIRE_SENT;
+    }
+}
+
+/* Events. -------------------------------------------------------------------------------------------------------- */
+
+static void
+touch_versions(struct world *w, const struct wish *wish, uint64_t version)
+{
+    for (int key = 0; key < N_FLOWS; key++) {
+        w->flow_versions[key] = wish->flows[key] != NOTHING ? version : w->flow_versions[key];
+    }
+    for (int id = 0; id < N_METERS; id++) {
+        w->meter_versions[id] = wish->meters[id] != NOTHING ? version : w->meter_versions[id];
+    }
+}
+
+/* Declares the wish of 'owner' as it stands in 'w'. */
+static uint64_t
+declare(struct world *w, int owner)
+{
+    struct wish *wish = &w->wishes[owner];
+    struct flow_set set = FLOW_SET_INIT;
+
+    for (int key = 0; key < N_FLOWS; key++) {
+        if (wish->flows[key] != NOTHING) {
+            flow_set_add_nocopy(&set, make_flow(key, (struct place) { wish->flows[key], owner }));
+        }
+    }
+    for (int id = 0; id < N_METERS; id++) {
+        if (wish->meters[id] != NOTHING) {
+            struct flow_meter meter = make_meter(id, wish->meters[id]);
+            flow_set_add_meter(&set, &meter);
+        }
+    }
+    uint64_t version = of_state_set(w->state, owners[owner], &set);
+    flow_set_destroy(&set);
+    return version;
+}
+
+static void
+set_owner(struct world *w)
+{
+    int owner = sim_below(w->h, N_OWNERS);
+    struct wish *wish = &w->wishes[owner], before = *wish;
+    uint64_t last = of_state_version(w->state);
+
+    /* Mostly a change of what there was, sometimes something else altogether. */
+    if (!wish->exists || sim_chance(w->h, 20)) {
+        *wish = (struct wish) { .exists = true, .version = before.exists ? before.version : last };
+    }
+    for (int n = sim_below(w->h, 5); n > 0; n--) {
+        enum content content = sim_chance(w->h, 7) ? BAD : sim_below(w->h, BAD);
+        wish->flows[sim_below(w->h, N_FLOWS)] = content;
+    }
+    if (sim_chance(w->h, 20)) {
+        wish->meters[1] = sim_chance(w->h, 20) ? BAD : sim_below(w->h, METERED);
+    }
+    wish->meters[0] = NOTHING;
+    for (int key = 0; key < N_FLOWS; key++) {
+        wish->meters[0] = wish->flows[key] == METERED ? 1 + owner % 2 : wish->meters[0];
+    }
+
+    bool same = before.exists && !memcmp(before.flows, wish->flows, sizeof wish->flows)
+                && !memcmp(before.meters, wish->meters, sizeof wish->meters);
+    bool failed = of_state_owner_failed(w->state, owners[owner]) != NULL;
+    wish->version = declare(w, owner);
+    sim_log(w->h, "%s is set: version %llu", owners[owner], (unsigned long long) wish->version);
+    SIM_CHECK(w->h, wish->version <= of_state_version(w->state), "a version from the future");
+    if (same && !failed) {
+        SIM_CHECK(w->h, wish->version == before.version && of_state_version(w->state) == last,
+                  "%s: the same wish again is a new version", owners[owner]);
+    } else {
+        touch_versions(w, &before, wish->version);
+        touch_versions(w, wish, wish->version);
+    }
+}
+
+static void
+remove_owner(struct world *w)
+{
+    int owner = sim_below(w->h, N_OWNERS);
+    uint64_t version = of_state_remove(w->state, owners[owner]);
+
+    sim_log(w->h, "%s is removed: version %llu", owners[owner], (unsigned long long) version);
+    touch_versions(w, &w->wishes[owner], version);
+    w->wishes[owner] = (struct wish) { .exists = false };
+}
+
+/* While nobody is connected another process changes something. */
+static void
+meddle(struct world *w)
+{
+    struct model *model = &w->model;
+
+    switch (sim_below(w->h, 4)) {
+    case 0:
+        model->flows[sim_below(w->h, N_FLOWS)].content = NOTHING;
+        break;
+    case 1:
+        model->flows[sim_below(w->h, N_FLOWS)] = (struct place) { GOOD_1, sim_below(w->h, N_OWNERS + 1) };
+        break;
+    case 2:
+        if (sim_chance(w->h, 50)) {
+            delete_meter(model, sim_below(w->h, N_METERS));
+        } else {
+            model->meters[sim_below(w->h, N_METERS)] = GOOD_1 + sim_below(w->h, 2);
+        }
+        break;
+    case 3:
+        model->groups[sim_below(w->h, N_GROUPS)] = true;
+        break;
+    }
+}
+
+static void
+lose_connection(struct world *w)
+{
+    if (!w->connected) {
+        return;
+    }
+    sim_log(w->h, "the connection is lost");
+    if (sim_chance(w->h, 50)) {
+        switch_works(w);                /* It had received the bundle, and nobody will hear what came of it. */
+    }
+    w->connected = w->dumped = false;
+    w->wire = WIRE_NONE;
+    of_state_disconnected(w->state);
+    if (sim_chance(w->h, 30)) {
+        sim_log(w->h, "the switch restarts");
+        memset(&w->model, 0, sizeof w->model);
+    }
+    for (int n = sim_below(w->h, 3); n > 0; n--) {
+        meddle(w);
+    }
+}
+
+/* Connects and dumps; 'part' in percent, less than 100 means that the connection breaks in between. */
+static void
+connect_and_dump(struct world *w, uint32_t part)
+{
+    if (w->connected) {
+        return;
+    }
+    sim_log(w->h, "connected; %u %% of the dump arrives", (unsigned int) part);
+    w->connected = true;
+    of_state_connected(w->state);
+    for (int key = 0; key < N_FLOWS; key++) {
+        if (w->model.flows[key].content != NOTHING && sim_below(w->h, 100) < part) {
+            of_state_dumped_flow(w->state, make_flow(key, w->model.flows[key]));
+        }
+    }
+    for (int id = 0; id < N_METERS; id++) {
+        if (w->model.meters[id] != NOTHING && sim_below(w->h, 100) < part) {
+            struct flow_meter meter = make_meter(id, w->model.meters[id]);
+            of_state_dumped_meter(w->state, &meter);
+        }
+    }
+    for (int id = 0; id < N_GROUPS; id++) {
+        if (w->model.groups[id] && sim_below(w->h, 100) < part) {
+            of_state_dumped_group(w->state, 1 + id);
+        }
+    }
+    if (part < 100) {
+        SIM_CHECK(w->h, !of_state_next(w->state), "a bundle before the dump is complete");
+        w->connected = false;
+        of_state_disconnected(w->state);
+    } else {
+        w->dumped = true;
+        of_state_dump_done(w->state);
+    }
+}
+
+static void
+start(struct world *w)
+{
+    w->started = true;
+    of_state_start(w->state);
+}
+
+/* The daemon is killed and started again: it declares all that it wants and finds what the switch has. */
+static void
+restart_daemon(struct world *w)
+{
+    sim_log(w->h, "the daemon restarts");
+    if (w->wire == WIRE_SENT && sim_chance(w->h, 50)) {
+        switch_works(w);
+    }
+    of_state_destroy(w->state);
+    w->state = of_state_create();
+    w->started = w->connected = w->dumped = false;
+    w->wire = WIRE_NONE;
+    memset(w->flow_versions, 0, sizeof w->flow_versions);
+    memset(w->meter_versions, 0, sizeof w->meter_versions);
+    for (int owner = 0; owner < N_OWNERS; owner++) {
+        if (w->wishes[owner].exists) {
+            w->wishes[owner].version = declare(w, owner);
+            touch_versions(w, &w->wishes[owner], w->wishes[owner].version);
+        }
+    }
+}
+
+static void
+come_to_rest(struct world *w)
+{
+    start(w);
+    connect_and_dump(w, 100);
+    for (int i = 0; !sim_failed(w->h); i++) {
+        switch_works(w);
+        answer_arrives(w);
+        send_next(w);
+        check_confirmed(w);
+        check_blame(w);
+        if (w->wire == WIRE_NONE) {
+            break;
+        }
+        SIM_CHECK(w->h, i < 500, "does not come to rest");
+    }
+    check_rest(w);
+}
+
+/* At rest nothing is sent because somebody repeats a wish, or because the daemon restarts. */
+static void
+rest_is_quiet(struct world *w)
+{
+    bool refused = false;
+
+    for (int owner = 0; owner < N_OWNERS; owner++) {
+        bool any, first;
+        bad_wishes(w, owner, &any, &first);
+        refused |= any;
+        if (w->wishes[owner].exists && !any) {
+            declare(w, owner);
+        }
+    }
+    SIM_CHECK(w->h, !of_state_next(w->state), "a repeated wish makes a bundle");
+    if (!refused && sim_chance(w->h, 30)) {
+        restart_daemon(w);
+        start(w);
+        connect_and_dump(w, 100);
+        SIM_CHECK(w->h, !of_state_next(w->state), "a restart of the daemon makes a bundle");
+        check_rest(w);
+    }
+}
+
+static void
+step(struct world *w)
+{
+    uint32_t dice = sim_below(w->h, 100);
+
+    if (dice < 25) {
+        set_owner(w);
+    } else if (dice < 32) {
+        remove_owner(w);
+    } else if (dice < 52) {
+        if (w->wire == WIRE_NONE) {
+            send_next(w);
+        } else {
+            SIM_CHECK(w->h, !of_state_next(w->state), "two bundles under way");
+        }
+    } else if (dice < 67) {
+        switch_works(w);
+    } else if (dice < 82) {
+        answer_arrives(w);
+    } else if (dice < 86) {
+        lose_connection(w);
+    } else if (dice < 92) {
+        connect_and_dump(w, sim_chance(w->h, 80) ? 100 : sim_below(w->h, 100));
+    } else if (dice < 97) {
+        start(w);
+    } else if (dice < 98) {
+        restart_daemon(w);
+    } else {
+        come_to_rest(w);
+        rest_is_quiet(w);
+    }
+}
+
+static int
+compare_cookies(const void *a, const void *b)
+{
+    uint64_t x = cookie_of(*(const int *) a), y = cookie_of(*(const int *) b);
+
+    return x < y ? -1 : x > y;
+}
+
+static void
+history(struct sim_history *h)
+{
+    struct world w = { .h = h, .state = of_state_create() };
+
+    of_state_bug = h->bug;
+    for (int i = 0; i < N_OWNERS; i++) {
+        w.by_cookie[i] = i;
+    }
+    qsort(w.by_cookie, N_OWNERS, sizeof *w.by_cookie, compare_cookies);
+
+    for (int i = 0; i < N_STEPS && !sim_failed(h); i++) {
+        step(&w);
+        check_confirmed(&w);
+        check_blame(&w);
+    }
+    if (!sim_failed(h)) {
+        come_to_rest(&w);
+    }
+    of_state_destroy(w.state);
+}
+
+int
+main(int argc, char *argv[])
+{
+    static const char *const bugs[] = {
+        "ack-early", "ack-partial", "blame-neighbour", "deletes-first", "forget-change-under-way",
+        "forget-delete", "lose-on-disconnect", "order-of-events", NULL,
+    };
+    return sim_main(argc, argv, &(struct sim) { "of", history, bugs });
+}
