@@ -26,14 +26,27 @@
 
 /* Text. ---------------------------------------------------------------------------------------------------------- */
 
-/* "{ A, B }" of the networks of one family; false if there are none. */
+/* Does another prefix cover this one?  Of equal ones the first stays. */
+static bool
+is_covered(const struct inet_prefix *prefixes, size_t n, size_t i)
+{
+    for (size_t j = 0; j < n; j++) {
+        if (j != i && inet_prefix_contains(&prefixes[j], &prefixes[i].addr)
+            && (prefixes[j].plen < prefixes[i].plen || (prefixes[j].plen == prefixes[i].plen && j < i))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* "{ A, B }" of the networks of one family; false if there are none.  nft refuses sets with overlaps. */
 static bool
 put_set(struct ds *ds, const struct inet_prefix *prefixes, size_t n, int family)
 {
     bool any = false;
 
     for (size_t i = 0; i < n; i++) {
-        if (inet_family(&prefixes[i].addr) == family) {
+        if (inet_family(&prefixes[i].addr) == family && !is_covered(prefixes, n, i)) {
             struct inet_prefix network = inet_prefix_network(&prefixes[i]);
             ds_put_cstr(ds, any ? ", " : "{ ");
             inet_prefix_put(ds, &network);

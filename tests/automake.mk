@@ -107,6 +107,11 @@ tests_unit_test_punt_reply_SOURCES = tests/unit/test-punt-reply.c
 tests_unit_test_punt_reply_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/controller
 tests_unit_test_punt_reply_LDADD = controller/libcontroller.la flows/libflows.la $(UNIT_LDADD)
 
+UNIT_TESTS += tests/unit/test-hostnet-record
+tests_unit_test_hostnet_record_SOURCES = tests/unit/test-hostnet-record.c
+tests_unit_test_hostnet_record_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_hostnet_record_LDADD = controller/libcontroller.la $(UNIT_LDADD) $(NFTABLES_LIBS)
+
 UNIT_TESTS += tests/unit/test-mtu
 tests_unit_test_mtu_SOURCES = tests/unit/test-mtu.c
 tests_unit_test_mtu_CPPFLAGS = $(UNIT_CPPFLAGS)
@@ -121,7 +126,7 @@ TESTS += $(UNIT_TESTS) $(SIMS)
 SYSTEM_LDADD = controller/libcontroller.la flows/libflows.la lib/libsluice.la lib/libsluice-base.la $(CHECK_LIBS) $(OVS_LIBS) $(JANSSON_LIBS) \
 	$(YAML_LIBS) $(NFTABLES_LIBS)
 SYSTEM_TESTS =
-noinst_HEADERS += tests/system/netns-test.h
+noinst_HEADERS += tests/system/netns-test.h tests/system/hostnet-test.h
 
 SYSTEM_TESTS += tests/system/test-pod-link
 tests_system_test_pod_link_SOURCES = tests/system/test-pod-link.c
@@ -139,6 +144,11 @@ SYSTEM_TESTS += tests/system/test-hostnet
 tests_system_test_hostnet_SOURCES = tests/system/test-hostnet.c
 tests_system_test_hostnet_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/tests/unit
 tests_system_test_hostnet_LDADD = $(SYSTEM_LDADD)
+
+SYSTEM_TESTS += tests/system/test-hostnet-ovs
+tests_system_test_hostnet_ovs_SOURCES = tests/system/test-hostnet-ovs.c tests/unit/ovs-sandbox.c tests/unit/ovs-sandbox.h
+tests_system_test_hostnet_ovs_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/tests/unit
+tests_system_test_hostnet_ovs_LDADD = $(SYSTEM_LDADD)
 
 check_PROGRAMS += $(SYSTEM_TESTS)
 
