@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "packets.h"
 #include "util.h"
 
 static int
@@ -31,12 +32,31 @@ reconcile_link(struct rtnl *rtnl, const struct hostnet_config *config, struct rt
     return retval;
 }
 
-static bool
-addr_is_wanted(const struct hostnet_config *config, const struct inet_prefix *prefix)
+/* The node's address in each pod CIDR and, for IPv6, a link-local one: what the kernel solicits a pod's neighbour from when it
+ * forwards to it (without one such packets are lost).  It is made here so that it needs no duplicate detection.  Returns how many;
+ * 'wanted' has room for one more than there are gateway addresses. */
+static size_t
+wanted_addrs(const struct hostnet_config *config, struct inet_prefix *wanted)
 {
+    size_t n = 0;
+    bool v6 = false;
+
     for (size_t i = 0; i < config->n_gateway_addrs; i++) {
-        struct inet_prefix host = inet_prefix_host(&config->gateway_addrs[i].addr);
-        if (inet_prefix_equals(&host, prefix)) {
+        wanted[n++] = inet_prefix_host(&config->gateway_addrs[i].addr);
+        v6 = v6 || !inet_is_v4(&config->gateway_addrs[i].addr);
+    }
+    if (v6) {
+        wanted[n].plen = 64;
+        in6_generate_lla(config->gateway_mac, &wanted[n++].addr);
+    }
+    return n;
+}
+
+static bool
+addr_is_wanted(const struct inet_prefix *wanted, size_t n, const struct inet_prefix *prefix)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (inet_prefix_equals(&wanted[i], prefix)) {
             return true;
         }
     }
@@ -76,18 +96,21 @@ reconcile_addrs(struct rtnl *rtnl, const struct hostnet_config *config, const st
     if (retval) {
         return retval;
     }
-    for (size_t i = 0; i < config->n_gateway_addrs && !retval; i++) {
-        struct inet_prefix host = inet_prefix_host(&config->gateway_addrs[i].addr);
-        if (!addr_is_there(addrs, n, &host)) {
-            retval = add_addr(rtnl, link, &host, error);
+
+    struct inet_prefix *wanted = xmalloc((config->n_gateway_addrs + 1) * sizeof *wanted);
+    size_t n_wanted = wanted_addrs(config, wanted);
+    for (size_t i = 0; i < n_wanted && !retval; i++) {
+        if (!addr_is_there(addrs, n, &wanted[i])) {
+            retval = add_addr(rtnl, link, &wanted[i], error);
         }
     }
     for (size_t i = 0; i < n && !retval; i++) {
-        if (!addr_is_wanted(config, &addrs[i].prefix) && addrs[i].scope == RT_SCOPE_UNIVERSE) {
+        if (!addr_is_wanted(wanted, n_wanted, &addrs[i].prefix) && addrs[i].scope == RT_SCOPE_UNIVERSE) {
             retval = rtnl_addr_delete(rtnl, &addrs[i], error);
             retval = retval == EADDRNOTAVAIL ? 0 : retval;
         }
     }
+    free(wanted);
     free(addrs);
     return retval;
 }
