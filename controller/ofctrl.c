@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "of-msg.h"
+#include "openvswitch/dynamic-string.h"
 #include "openvswitch/ofp-bundle.h"
 #include "openvswitch/ofp-errors.h"
 #include "openvswitch/ofp-msgs.h"
@@ -273,6 +274,16 @@ give_up(struct ofctrl *ctrl, const char *why)
 /* Receiving. ----------------------------------------------------------------------------------------------------- */
 
 static void
+log_dump(const struct ofctrl *ctrl)
+{
+    struct of_state_stats stats;
+
+    of_state_get_stats(ctrl->state, &stats);
+    VLOG_INFO("%s: %"PRIuSIZE" flows are installed, %"PRIuSIZE" are wanted%s", ctrl->target, stats.n_installed,
+              stats.n_desired, stats.synced ? ": no difference" : "");
+}
+
+static void
 dump_reply(struct ofctrl *ctrl, const struct ofp_header *oh, enum dump_part part,
            int (*decode)(const struct ofp_header *, struct of_state *))
 {
@@ -286,6 +297,7 @@ dump_reply(struct ofctrl *ctrl, const struct ofp_header *oh, enum dump_part part
         ctrl->dump_missing &= ~part;
         if (!ctrl->dump_missing) {
             of_state_dump_done(ctrl->state);
+            log_dump(ctrl);
         }
     }
 }
@@ -327,14 +339,31 @@ bundle_close(struct ofctrl *ctrl, uint16_t type, enum bundle_phase phase)
 }
 
 static void
+log_refusal(const struct ofctrl *ctrl)
+{
+    const char *error = ofperr_get_name(ctrl->error);
+    const struct of_change *change = ctrl->bad_index < ctrl->bundle->n ? &ctrl->bundle->changes[ctrl->bad_index] : NULL;
+
+    if (change && (change->type == OF_FLOW_ADD || change->type == OF_FLOW_DELETE)) {
+        struct ds s = DS_EMPTY_INITIALIZER;
+        flow_entry_format(change->flow, true, &s);
+        VLOG_WARN_RL(&rl, "%s: refused %s of \"%s\": %s", ctrl->target,
+                     change->type == OF_FLOW_ADD ? "addition" : "deletion", ds_cstr(&s), error);
+        ds_destroy(&s);
+    } else {
+        VLOG_WARN_RL(&rl, "%s: refused %s (%"PRIuSIZE" changes): %s", ctrl->target,
+                     change ? "a meter or group" : "a bundle", ctrl->bundle->n, error);
+    }
+}
+
+static void
 bundle_finished(struct ofctrl *ctrl)
 {
     ctrl->phase = BUNDLE_NONE;
     if (!ctrl->error) {
         of_state_bundle_acked(ctrl->state);
     } else if (ctrl->bad_index != SIZE_MAX || ctrl->error == OFPERR_OFPBFC_MSG_FAILED) {
-        VLOG_WARN_RL(&rl, "%s: change %"PRIuSIZE" of %"PRIuSIZE" refused: %s", ctrl->target, ctrl->bad_index,
-                     ctrl->bundle->n, ofperr_get_name(ctrl->error));
+        log_refusal(ctrl);
         of_state_bundle_failed(ctrl->state, ctrl->bad_index, ctrl->error);
     } else {
         give_up(ctrl, ofperr_get_name(ctrl->error));

@@ -186,3 +186,13 @@ BENCHES = tests/bench/bench-ipam
 tests_bench_bench_ipam_SOURCES = tests/bench/bench-ipam.c
 tests_bench_bench_ipam_LDADD = controller/libcontroller.la lib/libsluice.la lib/libsluice-base.la $(OVS_LIBS)
 check_PROGRAMS += $(BENCHES)
+
+# Fuzz targets (libFuzzer): tests/fuzz/fuzz-NAME.c, its corpus in tests/fuzz/corpus/NAME.
+if FUZZERS
+check_PROGRAMS += tests/fuzz/fuzz-punt-reply
+endif
+tests_fuzz_fuzz_punt_reply_SOURCES = tests/fuzz/fuzz-punt-reply.c
+tests_fuzz_fuzz_punt_reply_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/controller
+tests_fuzz_fuzz_punt_reply_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_punt_reply_LDADD = controller/libcontroller.la flows/libflows.la $(UNIT_LDADD)
+EXTRA_DIST += tests/fuzz/corpus/punt-reply
