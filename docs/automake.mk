@@ -1,5 +1,5 @@
 # Topics for operators and developers.
-dist_doc_DATA += docs/architecture.md docs/debugging.md docs/install.md
+dist_doc_DATA += docs/architecture.md docs/debugging.md docs/decisions.md docs/install.md
 dist_doc_DATA += docs/cni.md
 EXTRA_DIST += deploy/sluiced.service
 dist_doc_DATA += docs/mtu.md
