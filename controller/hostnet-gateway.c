@@ -181,6 +181,37 @@ route_matches(const struct rtnl_route *have, const struct rtnl_route *want)
             && (!want->has_src || (have->has_src && IN6_ARE_ADDR_EQUAL(&have->src, &want->src))));
 }
 
+static int
+compare_dst(const void *a_, const void *b_)
+{
+    const struct rtnl_route *a = a_, *b = b_;
+    return inet_prefix_compare(&a->dst, &b->dst);
+}
+
+/* The first route of the sorted ones that 'match' pairs with 'route', or NULL. */
+static const struct rtnl_route *
+find(const struct rtnl_route *sorted, size_t n, const struct rtnl_route *route,
+     bool (*match)(const struct rtnl_route *sorted, const struct rtnl_route *route))
+{
+    const struct rtnl_route *r = n ? bsearch(route, sorted, n, sizeof *sorted, compare_dst) : NULL;
+
+    while (r && r > sorted && !compare_dst(r - 1, route)) {
+        r--;
+    }
+    for (; r && r < sorted + n && !compare_dst(r, route); r++) {
+        if (match(r, route)) {
+            return r;
+        }
+    }
+    return NULL;
+}
+
+static bool
+want_matches_have(const struct rtnl_route *want, const struct rtnl_route *have)
+{
+    return route_matches(have, want);
+}
+
 /* One route that cannot be added (its gateway is not reachable now) does not keep the others from being added. */
 static int
 add_routes(struct rtnl *rtnl, const struct rtnl_route *have, size_t n_have, const struct rtnl_route *want, size_t n_want,
@@ -189,13 +220,28 @@ add_routes(struct rtnl *rtnl, const struct rtnl_route *have, size_t n_have, cons
     int retval = 0;
 
     for (size_t i = 0; i < n_want; i++) {
-        bool found = false;
-        for (size_t j = 0; j < n_have && !found; j++) {
-            found = route_matches(&have[j], &want[i]);
-        }
-        if (!found) {
+        if (!find(have, n_have, &want[i], route_matches)) {
             int e = rtnl_route_replace(rtnl, &want[i], retval ? NULL : error);
             retval = retval ? retval : e;
+        }
+    }
+    return retval;
+}
+
+/* What was replaced in place is not there any more: ESRCH. */
+static int
+remove_routes(struct rtnl *rtnl, const struct rtnl_route *have, size_t n_have, const struct rtnl_route *want, size_t n_want,
+              struct error *error)
+{
+    int retval = 0;
+
+    for (size_t i = 0; i < n_have; i++) {
+        if (!find(want, n_want, &have[i], want_matches_have)) {
+            ERROR_AUTO struct error e = ERROR_INIT;
+            if (rtnl_route_delete(rtnl, &have[i], &e) && e.code != ESRCH && !retval) {
+                retval = e.code;
+                error_move(error, &e);
+            }
         }
     }
     return retval;
@@ -214,23 +260,13 @@ hostnet_reconcile_routes(struct rtnl *rtnl, const struct hostnet_config *config,
         return retval;
     }
     size_t n_want = wanted_routes(config, oif, &want);
-    retval = add_routes(rtnl, have, n_have, want, n_want, error);
-
-    /* What was replaced in place is not there any more: ESRCH. */
-    for (size_t i = 0; i < n_have; i++) {
-        bool keep = false;
-        for (size_t j = 0; j < n_want && !keep; j++) {
-            keep = route_matches(&have[i], &want[j]);
-        }
-        if (!keep) {
-            int e = rtnl_route_delete(rtnl, &have[i], NULL);
-            if (e && e != ESRCH && !retval) {
-                char buf[INET_PREFIX_STRLEN];
-                retval = error_set_errno(error, e, "cannot delete the route to %s", inet_prefix_format(&have[i].dst, buf));
-            }
-        }
+    qsort(want, n_want, sizeof *want, compare_dst);
+    if (n_have) {
+        qsort(have, n_have, sizeof *have, compare_dst);
     }
+    retval = add_routes(rtnl, have, n_have, want, n_want, error);
+    int retval2 = remove_routes(rtnl, have, n_have, want, n_want, retval ? NULL : error);
     free(want);
     free(have);
-    return retval;
+    return retval ? retval : retval2;
 }

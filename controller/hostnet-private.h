@@ -19,6 +19,7 @@ struct hostnet_record {
     char uplink[IFNAMSIZ];              /* "": there is no record. */
     char bridge[IFNAMSIZ];              /* Whose port took over. */
     int accept_ra;                      /* Of the uplink, -1: no IPv6. */
+    int gro;                            /* Of the uplink, -1: not touched. */
     struct rtnl_addr *addrs;
     size_t n_addrs;
     struct rtnl_route *routes;
@@ -44,9 +45,10 @@ int hostnet_record_parse(const char *, size_t, struct hostnet_record *, struct e
  * NULL) are links that cannot be the uplink: the gateway port and the bridge.  ENODEV: not found. */
 int hostnet_find_uplink(struct rtnl *, const char *name, const struct in6_addr *node_addrs, size_t n,
                         const char *const ignore[], struct rtnl_link *, struct error *);
-/* Moves everything from the uplink to the bridge's port, or what came back without it.  'record' may be empty (uplink[0] is 0). */
-int hostnet_take_over(struct rtnl *, const char *state_dir, const char *uplink, const char *bridge, struct hostnet_record *record,
-                      struct error *);
+/* Moves everything from the uplink to the bridge's port, or what came back without it.  'record' may be empty (uplink[0] is 0).
+ * 'af_packet': the switch reads the uplink by AF_PACKET, so its frames must not be merged (GRO) before. */
+int hostnet_take_over(struct rtnl *, const char *state_dir, const char *uplink, const char *bridge, bool af_packet,
+                      struct hostnet_record *record, struct error *);
 /* The way back; the bridge's port need not exist any more.  Empties 'record'. */
 int hostnet_give_back(struct rtnl *, const char *state_dir, const char *bridge, struct hostnet_record *record, struct error *);
 

@@ -146,8 +146,8 @@ hostnet_record_format(const struct hostnet_record *record)
     for (size_t i = 0; i < record->n_routes; i++) {
         json_array_append_new(routes, route_to_json(&record->routes[i]));
     }
-    json_t *json = json_pack("{si ss ss si so so}", "version", RECORD_VERSION, "uplink", record->uplink,
-                             "bridge", record->bridge, "accept_ra", record->accept_ra, "addresses", addrs, "routes", routes);
+    json_t *json = json_pack("{si ss ss si si so so}", "version", RECORD_VERSION, "uplink", record->uplink,
+                             "bridge", record->bridge, "accept_ra", record->accept_ra, "gro", record->gro, "addresses", addrs, "routes", routes);
     char *text = json_dumps(json, JSON_INDENT(1));
     json_decref(json);
     return text;
@@ -261,8 +261,9 @@ hostnet_record_parse(const char *text, size_t size, struct hostnet_record *recor
 
     memset(record, 0, sizeof *record);
     json_t *json = json_loadb(text, size, JSON_REJECT_DUPLICATES, &je);
-    if (!json || json_unpack_ex(json, &je, 0, "{si ss ss si so so}", "version", &version, "uplink", &uplink,
-                                "bridge", &bridge, "accept_ra", &record->accept_ra, "addresses", &addrs, "routes", &routes)) {
+    if (!json || json_unpack_ex(json, &je, 0, "{si ss ss si si so so}", "version", &version, "uplink", &uplink,
+                                "bridge", &bridge, "accept_ra", &record->accept_ra, "gro", &record->gro, "addresses", &addrs,
+                                "routes", &routes)) {
         retval = error_set(error, EINVAL, "%s", je.text);
     } else if (version != RECORD_VERSION) {
         retval = error_set(error, EINVAL, "version %d is not known", version);

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/ethtool.h"
 #include "lib/fault.h"
 #include "openvswitch/dynamic-string.h"
 #include "util.h"
@@ -355,9 +356,61 @@ move_accept_ra(const struct hostnet_record *record, const char *uplink, const ch
     }
 }
 
+/* The switch drops frames that are longer than the MTU, and GRO makes such of a TCP stream before AF_PACKET sees them. */
+static void
+gro_off(const char *uplink)
+{
+    uint32_t gro;
+
+    if (!ethtool_get(-1, uplink, ETHTOOL_GGRO, &gro, NULL) && gro) {
+        ethtool_set(-1, uplink, ETHTOOL_SGRO, 0, NULL);
+    }
+}
+
+static void
+begin_record(struct hostnet_record *record, const char *uplink, const char *bridge, bool af_packet)
+{
+    uint32_t gro;
+
+    ovs_strzcpy(record->uplink, uplink, sizeof record->uplink);
+    ovs_strzcpy(record->bridge, bridge, sizeof record->bridge);
+    if (hostnet_sysctl_get("ipv6", uplink, "accept_ra", &record->accept_ra, NULL)) {
+        record->accept_ra = -1;
+    }
+    record->gro = af_packet && !ethtool_get(-1, uplink, ETHTOOL_GGRO, &gro, NULL) ? gro : -1;
+}
+
+/* Records what the uplink has, if it is not recorded yet. */
+static int
+update_record(struct hostnet_record *record, const char *state_dir, const char *uplink, const char *bridge, bool af_packet,
+              const struct belongings *b, struct error *error)
+{
+    bool first = !record->uplink[0];
+
+    if (first) {
+        begin_record(record, uplink, bridge, af_packet);
+    }
+    if (!remember(record, b) && !first) {
+        return 0;
+    }
+    int retval = hostnet_record_save(state_dir, record, error);
+    if (retval && first) {
+        hostnet_record_destroy(record);
+    }
+    return retval ? retval : step("hostnet-recorded", error);
+}
+
+/* What the host sends by the bridge's port leaves by the uplink, so the port must not take longer packets. */
+static int
+follow_mtu(struct rtnl *rtnl, const struct rtnl_link *from, const struct rtnl_link *to, struct error *error)
+{
+    const struct rtnl_link_change change = { .mtu = from->mtu };
+    return from->mtu == to->mtu ? 0 : rtnl_link_set(rtnl, to->name, &change, error);
+}
+
 int
-hostnet_take_over(struct rtnl *rtnl, const char *state_dir, const char *uplink, const char *bridge, struct hostnet_record *record,
-                  struct error *error)
+hostnet_take_over(struct rtnl *rtnl, const char *state_dir, const char *uplink, const char *bridge, bool af_packet,
+                  struct hostnet_record *record, struct error *error)
 {
     struct rtnl_link from, to;
     struct belongings b;
@@ -367,30 +420,20 @@ hostnet_take_over(struct rtnl *rtnl, const char *state_dir, const char *uplink, 
         retval = rtnl_link_get(rtnl, uplink, &from, error);
     }
     if (!retval) {
+        retval = follow_mtu(rtnl, &from, &to, error);
+    }
+    if (!retval) {
         retval = collect(rtnl, from.ifindex, &b, error);
     }
     if (retval) {
-        return retval;
+        return error_wrap(error, "moving the uplink %s to %s", uplink, bridge);
     }
 
-    bool first = !record->uplink[0];
-    if (first) {
-        ovs_strzcpy(record->uplink, uplink, sizeof record->uplink);
-        ovs_strzcpy(record->bridge, bridge, sizeof record->bridge);
-        if (hostnet_sysctl_get("ipv6", uplink, "accept_ra", &record->accept_ra, NULL)) {
-            record->accept_ra = -1;
-        }
-    }
-    if (remember(record, &b) || first) {
-        retval = hostnet_record_save(state_dir, record, error);
-        if (retval && first) {
-            hostnet_record_destroy(record);
-        }
-        if (!retval) {
-            retval = step("hostnet-recorded", error);
-        }
-    }
+    retval = update_record(record, state_dir, uplink, bridge, af_packet, &b, error);
     if (!retval) {
+        if (af_packet) {
+            gro_off(uplink);
+        }
         move_accept_ra(record, uplink, bridge);
         retval = move(rtnl, &from, &b, &to, record, error);
     }
@@ -422,6 +465,9 @@ hostnet_give_back(struct rtnl *rtnl, const char *state_dir, const char *bridge, 
     if (!retval) {
         if (record->accept_ra >= 0) {
             hostnet_sysctl_set("ipv6", record->uplink, "accept_ra", record->accept_ra, NULL);
+        }
+        if (record->gro > 0) {
+            ethtool_set(-1, record->uplink, ETHTOOL_SGRO, 1, NULL);
         }
         retval = step("hostnet-restored", error);
     }

@@ -295,7 +295,8 @@ reconcile_uplink(struct hostnet *h, const char *uplink, struct pass *pass)
     if (!h->record.uplink[0]) {
         VLOG_INFO("%s takes over the addresses and routes of %s", bridge, uplink);
     }
-    note(pass, hostnet_take_over(h->rtnl, h->state_dir, uplink, bridge, &h->record, &error), false, &error);
+    note(pass, hostnet_take_over(h->rtnl, h->state_dir, uplink, bridge, h->config->guard_af_packet, &h->record, &error), false,
+         &error);
 }
 
 static void

@@ -4,16 +4,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/ethtool.h>
 #include <linux/if_addr.h>
-#include <linux/sockios.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
+#include "lib/ethtool.h"
 #include "lib/fault.h"
 #include "lib/netns.h"
 #include "lib/rtnl.h"
@@ -186,20 +183,8 @@ add_addrs(const struct pod_link *pod, struct rtnl *rtnl, int ifindex, struct err
 static int
 tx_checksum_off(const struct pod_link *pod, struct error *error)
 {
-    struct ethtool_value value = { .cmd = ETHTOOL_STXCSUM, .data = 0 };
-    struct ifreq ifr = { .ifr_data = (void *) &value };
-    int sock;
-
-    int retval = netns_socket(pod->netns_fd, AF_INET, SOCK_DGRAM, 0, &sock, error);
-    if (retval) {
-        return retval;
-    }
-    ovs_strzcpy(ifr.ifr_name, pod->ifname, sizeof ifr.ifr_name);
-    if (ioctl(sock, SIOCETHTOOL, &ifr)) {
-        retval = error_set_errno(error, errno, "cannot switch off TX checksum offload on %s in the pod", pod->ifname);
-    }
-    close(sock);
-    return retval;
+    int retval = ethtool_set(pod->netns_fd, pod->ifname, ETHTOOL_STXCSUM, 0, error);
+    return retval ? error_wrap(error, "cannot switch off TX checksum offload in the pod") : 0;
 }
 
 static int

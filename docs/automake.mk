@@ -4,3 +4,4 @@ dist_doc_DATA += docs/cni.md
 EXTRA_DIST += deploy/sluiced.service
 dist_doc_DATA += docs/mtu.md
 dist_doc_DATA += docs/datapaths.md
+dist_doc_DATA += docs/uplink.md

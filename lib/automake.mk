@@ -17,6 +17,7 @@ lib_libsluice_la_SOURCES = \
 	lib/yaml-json.c lib/yaml-json.h \
 	lib/ovs-json.h
 lib_libsluice_la_SOURCES += \
+	lib/ethtool.c lib/ethtool.h \
 	lib/netns.c lib/netns.h \
 	lib/rtnl-events.c lib/rtnl-events.h \
 	lib/rtnl.c lib/rtnl-ip.c lib/rtnl-private.h lib/rtnl.h

@@ -73,6 +73,23 @@ START_TEST(test_real)
     assert_moved(before, "eth0", "br-uplink", "taken over");
     assert_talks(h, "taken over");
 
+    /* The uplink's MTU. */
+    ck_assert(!test_sh(f.outside, "ip link set far0 mtu 9000") && !test_sh(-1, "ip link set eth0 mtu 9000"));
+    run(h, false, 200);
+    ck_assert(!test_sh(-1, "ip -o link show br-uplink | grep -q 'mtu 9000'"));
+    ck_assert(!test_sh(-1, "ip link set eth0 mtu 1400"));
+    run(h, false, 200);
+    ck_assert(!test_sh(-1, "ip -o link show br-uplink | grep -q 'mtu 1400'"));
+    ck_assert(!test_sh(-1, "ip link set eth0 mtu 1500") && !test_sh(f.outside, "ip link set far0 mtu 1500"));
+
+    /* Without the guard the kernel takes each packet twice. */
+    ck_assert(!test_sh(f.outside, "ping -c5 -i0.1 192.0.2.5 | grep -q '5 received, 0%%'"));
+    ck_assert(!test_sh(f.outside, "ping -6 -c5 -i0.1 2001:db8::5 | grep -q '5 received, 0%%'"));
+    ck_assert(!test_sh(-1, "nft flush ruleset"));
+    ck_assert_msg(!test_sh(f.outside, "ping -c5 -i0.1 192.0.2.5 | grep -q 'duplicates'"), "the test itself does not work");
+    run(h, false, 200);
+    ck_assert(test_sh(f.outside, "ping -c5 -i0.1 192.0.2.5 | grep -q 'duplicates'"));
+
     /* Killed (or just told to exit) it leaves the port behind; with a clean-up it takes the port along, and a bare one comes back. */
     for (int i = 0; i < 3; i++) {
         bool in_order = i == 1;

@@ -366,6 +366,7 @@ START_TEST(test_takeover_back)
     struct fixture f;
 
     takeover_init(&f);
+    ck_assert(!test_sh(-1, "ethtool -K eth0 gro on"));
     char *before = belongings("eth0");
     struct hostnet *h = start(&f);
     ASSERT_READY(h);
@@ -374,12 +375,14 @@ START_TEST(test_takeover_back)
     ASSERT_READY(h);
     ck_assert_str_eq(hostnet_uplink(h)->name, "eth0");
     assert_moved(before, "eth0", "br-uplink", "daemon restarted");
+    ck_assert(!test_sh(-1, "ethtool -k eth0 | grep -q 'generic-receive-offload: off'"));
 
     /* Another datapath does not want the bridge. */
     f.config.uplink_bridge = NULL;
     hostnet_set(h, &f.config);
     ASSERT_READY(h);
     assert_moved(before, "br-uplink", "eth0", "given back");
+    ck_assert(!test_sh(-1, "ethtool -k eth0 | grep -q 'generic-receive-offload: on'"));
     ck_assert(test_sh(-1, "test -e %s/uplink.json", f.state));
     ck_assert(test_sh(-1, "nft list ruleset | grep -q eth0"));
 

@@ -26,7 +26,7 @@ sample(struct hostnet_record *record)
     struct rtnl_addr c = { .prefix = prefix("10.0.0.1/32"), .has_peer = true, .peer = prefix("10.0.0.2/32").addr, .scope = 253 };
     struct rtnl_route route;
 
-    *record = (struct hostnet_record) { .uplink = "eth0", .bridge = "br-uplink", .accept_ra = 1 };
+    *record = (struct hostnet_record) { .uplink = "eth0", .bridge = "br-uplink", .accept_ra = 1, .gro = -1 };
     ck_assert(hostnet_record_merge_addr(record, &a));
     ck_assert(hostnet_record_merge_addr(record, &b));
     ck_assert(hostnet_record_merge_addr(record, &c));
@@ -97,7 +97,7 @@ START_TEST(test_merge)
 }
 END_TEST
 
-#define HEAD "{\"version\": 1, \"uplink\": \"eth0\", \"bridge\": \"br\", \"accept_ra\": 1, "
+#define HEAD "{\"version\": 1, \"uplink\": \"eth0\", \"bridge\": \"br\", \"accept_ra\": 1, \"gro\": 1, "
 #define ADDR(A) HEAD "\"addresses\": [" A "], \"routes\": []}"
 #define ROUTE(R) HEAD "\"addresses\": [], \"routes\": [" R "]}"
 
@@ -105,12 +105,12 @@ static const struct {
     const char *text, *message;
 } bad[] = {
     { "", "" }, { "{", "" }, { "[]", "" }, { "null", "" }, { "{}", "version" },
-    { "{\"version\": 2, \"uplink\": \"eth0\", \"bridge\": \"br\", \"accept_ra\": 1, \"addresses\": [], \"routes\": []}",
+    { "{\"version\": 2, \"uplink\": \"eth0\", \"bridge\": \"br\", \"accept_ra\": 1, \"gro\": 1, \"addresses\": [], \"routes\": []}",
       "version 2" },
-    { "{\"version\": 1, \"uplink\": \"\", \"bridge\": \"br\", \"accept_ra\": 1, \"addresses\": [], \"routes\": []}", "no name" },
-    { "{\"version\": 1, \"uplink\": \"../etc\", \"bridge\": \"br\", \"accept_ra\": 1, \"addresses\": [], \"routes\": []}",
+    { "{\"version\": 1, \"uplink\": \"\", \"bridge\": \"br\", \"accept_ra\": 1, \"gro\": 1, \"addresses\": [], \"routes\": []}", "no name" },
+    { "{\"version\": 1, \"uplink\": \"../etc\", \"bridge\": \"br\", \"accept_ra\": 1, \"gro\": 1, \"addresses\": [], \"routes\": []}",
       "no name" },
-    { "{\"version\": 1, \"uplink\": \"sixteen-bytes-xx\", \"bridge\": \"br\", \"accept_ra\": 1, \"addresses\": [], \"routes\": []}",
+    { "{\"version\": 1, \"uplink\": \"sixteen-bytes-xx\", \"bridge\": \"br\", \"accept_ra\": 1, \"gro\": 1, \"addresses\": [], \"routes\": []}",
       "no name" },
     { HEAD "\"addresses\": 1, \"routes\": \"x\", \"routes\": 1}", "" },
     { ADDR("1"), "address" }, { ADDR("{}"), "address" },
