@@ -92,5 +92,8 @@ void attachment_follow_mtu_(struct attachment *);
 
 /* attachment-record.c */
 void attachment_record_(struct attachment *, enum record_op, long long int now);
+/* A DEL that leaves no other record: an ADD that comes too late may find another daemon. */
+void attachments_record_tombstone_(struct attachments *, const char *network, const char *container_id, const char *ifname,
+                                   long long int time);
 
 #endif /* controller/attachment-private.h */

@@ -109,6 +109,23 @@ attachment_record_(struct attachment *a, enum record_op op, long long int now)
     }
 }
 
+static json_t *
+tombstone_to_json(const char *network, const char *container_id, const char *ifname, long long int time)
+{
+    json_t *json = key_to_json("tomb", network, container_id, ifname);
+    json_object_set_new(json, "time", json_integer(time));
+    return json;
+}
+
+void
+attachments_record_tombstone_(struct attachments *t, const char *network, const char *container_id, const char *ifname,
+                              long long int time)
+{
+    struct attachment_effect *effect = attachment_emit_(t, NULL, ATTACHMENT_JOURNAL);
+    effect->record = dump(tombstone_to_json(network, container_id, ifname, time));
+    effect->record_size = strlen(effect->record);
+}
+
 /* A compacted journal. ------------------------------------------------------------------------------------------- */
 
 struct snapshot {
@@ -144,13 +161,9 @@ attachments_snapshot(const struct attachments *t, long long int now, struct jour
     const struct attachment *a;
     const struct tombstone *ts;
 
-    put(&s, json_pack("{s:s, s:I, s:i}", "op", "meta", "gen", (json_int_t) ipam_get_generation(t->ipam), "port",
-                      (int) t->next_ofport));
     LIST_FOR_EACH (ts, list_node, &t->tombstone_order) {
         if (now - ts->time < ATTACHMENT_TOMBSTONE_MS) {
-            json_t *json = key_to_json("tomb", ts->network, ts->container_id, ts->ifname);
-            json_object_set_new(json, "time", json_integer(ts->time));
-            put(&s, json);
+            put(&s, tombstone_to_json(ts->network, ts->container_id, ts->ifname, ts->time));
         }
     }
     ipam_for_each(t->ipam, put_address, &s);
@@ -162,6 +175,9 @@ attachments_snapshot(const struct attachments *t, long long int now, struct jour
             }
         }
     }
+    /* Last, because each "add" sets the next port number. */
+    put(&s, json_pack("{s:s, s:I, s:i}", "op", "meta", "gen", (json_int_t) ipam_get_generation(t->ipam), "port",
+                      (int) t->next_ofport));
     *records = s.records;
     *n = s.n;
 }

@@ -319,14 +319,21 @@ find_id(const struct attachments *t, uint64_t id)
 }
 
 static void
+retry(struct attachment *a, long long int now)
+{
+    a->stuck = false;
+    a->table->n_stuck--;
+    a->deadline = now + ATTACHMENT_DEL_TIMEOUT_MS;
+    attachment_advance_(a, now);
+}
+
+static void
 retry_stuck(struct attachments *t, long long int now)
 {
     struct attachment *a;
     LIST_FOR_EACH_SAFE (a, busy_node, &t->busy) {
         if (a->stuck) {
-            a->stuck = false;
-            t->n_stuck--;
-            attachment_advance_(a, now);
+            retry(a, now);
         }
     }
 }
@@ -364,6 +371,7 @@ del_journaled(struct attachment *a, const char *why, long long int now)
     if (why) {
         char *message = xasprintf("cannot record the removal: %s", why);
         a->stuck = true;
+        a->deadline = now + ATTACHMENT_RETRY_MS;
         a->table->n_stuck++;
         reply_removed(a, CNI_E_IO, message);
         free(message);
@@ -558,6 +566,8 @@ expire(struct attachment *a, long long int now)
         attachment_fail_(a, now, CNI_E_AGAIN, "not done in %d s, still waiting for %s", ATTACHMENT_ADD_TIMEOUT_MS / 1000,
                          what);
         free(what);
+    } else if (a->stuck) {
+        retry(a, now);
     } else if (is_out_of_journal(a)) {
         /* Recorded as removed: whatever is left goes as soon as it can be reached. */
         reply_removed(a, CNI_OK, NULL);

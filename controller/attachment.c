@@ -737,6 +737,9 @@ attachments_del(struct attachments *t, uint64_t request, const struct cni_reques
 {
     struct attachment *a = attachment_find_(t, rq->network, rq->container_id, rq->ifname);
     tombstone_add_(t, rq->network, rq->container_id, rq->ifname, when);
+    if (!a || a->state == ATTACHMENT_WAITING) {
+        attachments_record_tombstone_(t, rq->network, rq->container_id, rq->ifname, when);
+    }
     if (a && a->created <= when) {
         remove_for(a, request, false, now);
     } else {

@@ -25,7 +25,8 @@
  *
  * Journal: each record is one JSON object with "op":
  *   add   everything that a restart needs; "up": its ADD was answered; "mtu": it was changed; "del": it is gone
- *   meta, tomb, free   only in a compacted journal: counters, tombstones, addresses in quarantine
+ *   tomb  a DEL that left no other record
+ *   meta, free   only in a compacted journal: counters, addresses in quarantine
  * After a restart what was not "up" is undone, and after a reboot (another boot id) everything is, because no network
  * namespace outlives one. */
 
@@ -48,6 +49,7 @@ struct journal_record;
 
 #define ATTACHMENT_ADD_TIMEOUT_MS 30000
 #define ATTACHMENT_DEL_TIMEOUT_MS 8000          /* Also of an undo. */
+#define ATTACHMENT_RETRY_MS 5000                /* A removal that could not be recorded. */
 #define ATTACHMENT_GC_MIN_AGE_MS 1000
 #define ATTACHMENT_TOMBSTONE_MS 600000
 #define ATTACHMENT_MAX_TOMBSTONES 4096
@@ -108,7 +110,7 @@ struct attachment {
     bool recorded;                      /* "add" is in the journal. */
     bool recording, unrecording;        /* A record is on its way. */
     bool unrecorded;                    /* "del" is in the journal. */
-    bool stuck;                         /* "del" could not be written: tried again with the next record that can. */
+    bool stuck;                         /* "del" could not be written: tried again with the next record that can, or later. */
     bool up_recorded;
     uint64_t seqno;                     /* Of the "add" in the journal. */
     bool synced;
@@ -144,7 +146,7 @@ enum attachment_effect_type {
 struct attachment_effect {
     enum attachment_effect_type type;
     uint64_t request;                   /* CHECK, REPLY. */
-    struct attachment *attachment;      /* A reference; NULL for some REPLYs. */
+    struct attachment *attachment;      /* A reference; NULL for some JOURNALs and REPLYs. */
     uint64_t ticket;                    /* JOURNAL. */
     char *record;                       /* JOURNAL: text, without its end. */
     size_t record_size;

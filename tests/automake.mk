@@ -10,6 +10,10 @@ check_LTLIBRARIES += tests/sim/libsim.la
 tests_sim_libsim_la_SOURCES = tests/sim/sim.c tests/sim/sim.h
 SIMS =
 
+SIMS += tests/sim/sim-attachment
+tests_sim_sim_attachment_SOURCES = tests/sim/sim-attachment.c
+tests_sim_sim_attachment_LDADD = tests/sim/libsim.la controller/libcontroller.la lib/libsluice.la lib/libsluice-base.la $(OVS_LIBS) \
+	$(JANSSON_LIBS)
 SIMS += tests/sim/sim-ipam
 tests_sim_sim_ipam_SOURCES = tests/sim/sim-ipam.c
 tests_sim_sim_ipam_LDADD = tests/sim/libsim.la controller/libcontroller.la lib/libsluice.la lib/libsluice-base.la $(OVS_LIBS)
