@@ -68,3 +68,4 @@ sbin_PROGRAMS += controller/sluiced
 controller_sluiced_SOURCES = controller/sluiced.c
 controller_sluiced_LDADD = controller/libcontroller.la flows/libflows.la lib/libsluice.la lib/libsluice-base.la \
 	$(OVS_LIBS) $(JANSSON_LIBS) $(YAML_LIBS) $(NFTABLES_LIBS)
+dist_man_MANS += controller/sluiced.8

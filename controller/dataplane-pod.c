@@ -275,6 +275,7 @@ carry_out(struct dataplane *dp, const struct attachment_effect *effect)
 {
     const struct attachment *a = effect->attachment;
     struct watch *w;
+    int code;
 
     switch (effect->type) {
     case ATTACHMENT_JOURNAL:
@@ -285,8 +286,12 @@ carry_out(struct dataplane *dp, const struct attachment_effect *effect)
         dataplane_link_effect_(dp, effect, netns_fd_of(dp, a->add_request));
         break;
     case ATTACHMENT_PORT_SET:
-        ignore(fault_point("port-set"));
-        set_port(dp, a);
+        code = fault_point("port-set");
+        if (code) {
+            attachments_port_done(dp->attachments, a->id, ovs_strerror(code), time_wall_msec());
+        } else {
+            set_port(dp, a);
+        }
         break;
     case ATTACHMENT_PORT_REMOVE:
         ignore(fault_point("port-remove"));
@@ -295,8 +300,12 @@ carry_out(struct dataplane *dp, const struct attachment_effect *effect)
         w->port = w->port_going = true;
         break;
     case ATTACHMENT_FLOWS_SET:
-        ignore(fault_point("flows-set"));
-        set_flows(dp, a);
+        code = fault_point("flows-set");
+        if (code) {
+            attachments_flows_done(dp->attachments, a->id, ovs_strerror(code), time_wall_msec());
+        } else {
+            set_flows(dp, a);
+        }
         break;
     case ATTACHMENT_FLOWS_REMOVE:
         ignore(fault_point("flows-remove"));

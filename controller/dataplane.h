@@ -12,6 +12,9 @@
  *     configuration ----/                              \--> pools, MTU --> attachments    +--> of_state
  *                                      attachments --> ports in OVSDB, compile_pod ------/
  *
+ * Fault points (lib/fault.h), one before each effect: "journal-add", "journal-up", "journal-del", "link-create", "link-configure",
+ * "link-delete", "link-trash", "port-set", "port-remove", "flows-set", "flows-remove", "reply".
+ *
  * Follows the run / wait pattern.  Nothing here polls: what waits for Open vSwitch is looked at when ovsdb_seqno() or
  * of_state_acked() changes. */
 

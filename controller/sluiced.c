@@ -74,6 +74,7 @@ print_help(void)
          "The node daemon of Sluice; see sluiced(8).\n\n"
          "  -c, --config FILE     default: " SLUICE_SYSCONFDIR "/sluiced.yaml, if it is there\n"
          "  --cleanup             take away all that Sluice made on this node (not its state files), give the uplink back, and exit\n"
+         "  -v, --verbose[=SPEC]  log more, as for ovs-vswitchd: \"dbg\", \"dataplane:dbg\", ...\n"
          "  -h, --help    -V, --version\n\n"
          "Each key of the file is also an option, and wins over it:\n");
     config_for_each_key(print_key, NULL);
@@ -84,7 +85,7 @@ init_options(struct options *options)
 {
     static const struct option fixed[] = {
         { "config", required_argument, NULL, 'c' }, { "cleanup", no_argument, NULL, OPT_CLEANUP },
-        { "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'V' },
+        { "verbose", optional_argument, NULL, 'v' }, { "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'V' },
     };
     memset(options, 0, sizeof *options);
     memcpy(options->longs, fixed, sizeof fixed);
@@ -100,7 +101,7 @@ load_file(struct sluiced *d, const struct options *options, struct config *confi
     int c;
 
     optind = 0;
-    while ((c = getopt_long(d->argc, d->argv, "c:hV", options->longs, NULL)) != -1) {
+    while ((c = getopt_long(d->argc, d->argv, "c:hv::V", options->longs, NULL)) != -1) {
         if (c == 'c') {
             path = optarg;
         } else if (c == 'h') {
@@ -133,8 +134,10 @@ load_config(struct sluiced *d, struct config *config, struct error *error)
     init_options(&options);
     code = load_file(d, &options, config, error);
     optind = 0;
-    while (!code && (c = getopt_long(d->argc, d->argv, "c:hV", options.longs, &index)) != -1) {
-        if (c == OPT_KEY) {
+    while (!code && (c = getopt_long(d->argc, d->argv, "c:hv::V", options.longs, &index)) != -1) {
+        if (c == 'v') {
+            vlog_set_verbosity(optarg);
+        } else if (c == OPT_KEY) {
             code = config_set(config, options.longs[index].name, optarg, error);
         }
     }
@@ -185,7 +188,6 @@ write_pid(struct sluiced *d, struct error *error)
 static int
 init_log(const struct config *config, struct error *error)
 {
-    vlog_set_levels(NULL, VLF_SYSLOG, VLL_OFF);
     if (config->log_file) {
         int code = vlog_set_log_file(config->log_file);
         vlog_set_levels(NULL, VLF_CONSOLE, VLL_OFF);
@@ -258,6 +260,36 @@ stop(struct sluiced *d)
 /* The main loop. ------------------------------------------------------------------------------------------------- */
 
 static void
+keep_text(const char *key, char **new, char **old)
+{
+    if (!nullable_string_is_equal(*new, *old)) {
+        VLOG_WARN("%s: takes effect at the next start", key);
+        char *text = *new;
+        *new = *old;
+        *old = text;
+    }
+}
+
+/* What a running daemon cannot change. */
+static void
+keep_fixed(struct config *new, struct config *old)
+{
+    keep_text("node", &new->node, &old->node);
+    keep_text("source", &new->source, &old->source);
+    keep_text("kubeconfig", &new->kubeconfig, &old->kubeconfig);
+    keep_text("uplink", &new->uplink, &old->uplink);
+    keep_text("run-dir", &new->run_dir, &old->run_dir);
+    keep_text("state-dir", &new->state_dir, &old->state_dir);
+    keep_text("ovsdb", &new->ovsdb, &old->ovsdb);
+    keep_text("ovs-rundir", &new->ovs_rundir, &old->ovs_rundir);
+    keep_text("log-file", &new->log_file, &old->log_file);
+    if (new->datapath != old->datapath) {
+        VLOG_WARN("datapath: takes effect at the next start");
+        new->datapath = old->datapath;
+    }
+}
+
+static void
 reload(struct sluiced *d)
 {
     ERROR_AUTO struct error error = ERROR_INIT;
@@ -267,6 +299,7 @@ reload(struct sluiced *d)
     if (load_config(d, &config, &error)) {
         VLOG_ERR("the configuration stays as it was: %s", error_message(&error));
     } else {
+        keep_fixed(&config, &d->config);
         struct config old = d->config;
         d->config = config;
         dataplane_reconfigure(d->dataplane, &d->config);
@@ -336,6 +369,7 @@ main(int argc, char *argv[])
     struct sluiced d = { .argc = argc, .argv = argv };
 
     set_program_name(argv[0]);
+    vlog_set_levels(NULL, VLF_SYSLOG, VLL_OFF);
     mallopt(M_ARENA_MAX, 2);            /* Threads that rarely allocate need no memory of their own. */
     init_signals(&d);
     int code = load_config(&d, &d.config, &error);
