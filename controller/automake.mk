@@ -9,6 +9,7 @@ controller_libcontroller_la_SOURCES = \
 	controller/kube-pod.c \
 	controller/kube-types.c controller/kube-types.h \
 	controller/manifests.c controller/manifests.h \
+	controller/node-input.c controller/node-input.h \
 	controller/source-dir.c controller/source-dir.h \
 	controller/store.c controller/store.h
 

@@ -8,6 +8,7 @@
 #include "compile.h"
 #include "controller/datapath.h"
 #include "controller/mtu.h"
+#include "controller/node-input.h"
 #include "cookie.h"
 #include "flow.h"
 #include "openvswitch/vlog.h"
@@ -20,10 +21,6 @@ VLOG_DEFINE_THIS_MODULE(dataplane_node);
 #define BRIDGE "br-int"
 #define GATEWAY "sluice0"
 #define TUNNEL "sluice-tun"
-
-/* Fixed, the same on every node: neither is ever seen outside of a node's br-int. */
-static const struct eth_addr router_mac = ETH_ADDR_C(0a,53,4c,00,00,01);
-static const struct eth_addr gateway_mac = ETH_ADDR_C(0a,53,4c,00,00,02);
 
 /* Facts. --------------------------------------------------------------------------------------------------------- */
 
@@ -89,27 +86,13 @@ choose_datapath(struct dataplane *dp, struct node_facts *facts)
     return true;
 }
 
-/* The peer's address of a family that we have too; IPv4 first, because its headers are smaller. */
-static const struct in6_addr *
-tunnel_address(const struct node_facts *facts, const struct kube_node *node)
-{
-    for (int pass = 0; pass < 2; pass++) {
-        for (size_t i = 0; i < node->n_addrs; i++) {
-            bool v4 = inet_is_v4(&node->addrs[i]);
-            if (v4 == !pass && (v4 ? facts->underlay_v4 : facts->underlay_v6)) {
-                return &node->addrs[i];
-            }
-        }
-    }
-    return NULL;
-}
-
 /* Whether an IPv6 tunnel, whose headers are larger, leads to one peer at least. */
 static void
 note_family(const struct kube_object *object, void *facts_)
 {
     struct node_facts *facts = facts_;
-    const struct in6_addr *dst = tunnel_address(facts, kube_node_cast(object));
+    struct node_underlay underlay = { .v4 = facts->underlay_v4, .v6 = facts->underlay_v6 };
+    const struct in6_addr *dst = node_tunnel_address(&underlay, kube_node_cast(object));
     facts->tunnels_v6 = facts->tunnels_v6 || (dst && !inet_is_v4(dst));
 }
 
@@ -169,12 +152,17 @@ void
 dataplane_fill_local_(const struct dataplane *dp, struct flow_local *local)
 {
     const struct node_facts *facts = &dp->facts;
-    *local = (struct flow_local) {
-        .name = dp->config->node, .router_mac = router_mac, .gateway_mac = gateway_mac,
-        .gateway_port = u16_to_ofp(OFPORT_GATEWAY),
-        .tunnel_port = facts->encap == ENCAP_NONE ? OFPP_NONE : u16_to_ofp(OFPORT_TUNNEL),
-        .mtu = facts->mtu, .nd_by_controller = facts->nd_by_controller, .pod_cidrs = facts->cidrs,
-        .n_pod_cidrs = facts->n_cidrs, .gateway_addrs = facts->gateways, .n_gateway_addrs = facts->n_cidrs,
+    node_fill_local(local, dp->config->node, facts->encap, facts->mtu, facts->nd_by_controller, facts->cidrs,
+                    facts->gateways, facts->n_cidrs);
+}
+
+void
+dataplane_fill_underlay_(const struct dataplane *dp, struct node_underlay *underlay)
+{
+    const struct hostnet_uplink *uplink = hostnet_uplink(dp->hostnet);
+    *underlay = (struct node_underlay) {
+        .node = dp->config->node, .encap = dp->facts.encap, .v4 = dp->facts.underlay_v4, .v6 = dp->facts.underlay_v6,
+        .addrs = uplink ? uplink->addrs : NULL, .n_addrs = uplink ? uplink->n_addrs : 0,
     };
 }
 
@@ -224,31 +212,6 @@ add_tunnel(struct peers *peers, const struct in6_addr *dst)
     peers->tunnels[peers->n_tunnels++] = *dst;
 }
 
-/* A peer whose packets can be routed: its address is in one of the uplink's own subnets. */
-static bool
-is_neighbour(const struct dataplane *dp, const struct in6_addr *addr)
-{
-    const struct hostnet_uplink *uplink = hostnet_uplink(dp->hostnet);
-    for (size_t i = 0; uplink && i < uplink->n_addrs; i++) {
-        if (inet_prefix_contains(&uplink->addrs[i], addr)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* For routes: the peer's address of the family of 'cidr'. */
-static const struct in6_addr *
-route_address(const struct kube_node *node, const struct inet_prefix *cidr)
-{
-    for (size_t i = 0; i < node->n_addrs; i++) {
-        if (inet_is_v4(&node->addrs[i]) == inet_is_v4(&cidr->addr)) {
-            return &node->addrs[i];
-        }
-    }
-    return NULL;
-}
-
 static void
 peer_problem(struct dataplane *dp, const char *name, const char *why)
 {
@@ -259,47 +222,57 @@ peer_problem(struct dataplane *dp, const char *name, const char *why)
 }
 
 static void
-add_peer(const struct kube_object *object, void *peers_)
+add_peer_flows(struct dataplane *dp, const struct flow_peer *peer)
 {
-    struct peers *peers = peers_;
-    struct dataplane *dp = peers->dp;
-    const struct node_facts *facts = &dp->facts;
-    const struct kube_node *node = kube_node_cast(object);
-
-    for (size_t i = 0; i < node->n_pod_cidrs; i++) {
-        add_cidr(peers, &node->pod_cidrs[i]);
-    }
-    if (!strcmp(object->name, dp->config->node) || !node->n_pod_cidrs) {
-        return;
-    }
-    const struct in6_addr *dst = tunnel_address(facts, node);
-    if (!dst) {
-        peer_problem(dp, object->name, "has no InternalIP of a family that this node's uplink has: its pods cannot be reached");
-        return;
-    }
-    bool routed = facts->encap == ENCAP_NONE || (facts->encap == ENCAP_HYBRID && is_neighbour(dp, dst));
-    char *owner = xasprintf("Node/%s", object->name);
-    struct flow_peer peer = { .owner = owner, .reach = routed ? FLOW_REACH_GATEWAY : FLOW_REACH_TUNNEL, .tunnel_dst = *dst,
-                              .pod_cidrs = node->pod_cidrs, .n_pod_cidrs = node->n_pod_cidrs };
     struct flow_set set = FLOW_SET_INIT;
     struct flow_local local;
 
     dataplane_fill_local_(dp, &local);
-    compile_peer(&local, &peer, &set);
-    of_state_set(ofctrl_state(dp->ofctrl), owner, &set);
+    compile_peer(&local, peer, &set);
+    of_state_set(ofctrl_state(dp->ofctrl), peer->owner, &set);
     flow_set_destroy(&set);
-    sset_add_and_free(&peers->declared, owner);
-    if (!routed) {
-        add_tunnel(peers, dst);
-    }
+}
+
+static void
+add_peer_routes(struct peers *peers, const struct kube_node *node, bool routed)
+{
     for (size_t i = 0; i < node->n_pod_cidrs; i++) {
-        const struct in6_addr *via = routed ? route_address(node, &node->pod_cidrs[i]) : NULL;
+        const struct in6_addr *via = routed ? node_route_address(node, &node->pod_cidrs[i]) : NULL;
         if (routed && !via) {
-            peer_problem(dp, object->name, "has pods of a family in which it has no InternalIP: they cannot be routed to");
+            peer_problem(peers->dp, node->object.name,
+                         "has pods of a family in which it has no InternalIP: they cannot be routed to");
         } else {
             add_route(peers, &node->pod_cidrs[i], via);
         }
     }
+}
+
+static void
+add_peer(const struct kube_object *object, void *peers_)
+{
+    struct peers *peers = peers_;
+    struct dataplane *dp = peers->dp;
+    const struct kube_node *node = kube_node_cast(object);
+    char *owner = xasprintf("Node/%s", object->name);
+    struct node_underlay underlay;
+    struct flow_peer peer;
+    const char *problem;
+
+    for (size_t i = 0; i < node->n_pod_cidrs; i++) {
+        add_cidr(peers, &node->pod_cidrs[i]);
+    }
+    dataplane_fill_underlay_(dp, &underlay);
+    if (node_fill_peer(&underlay, node, owner, &peer, &problem)) {
+        add_peer_flows(dp, &peer);
+        sset_add(&peers->declared, owner);
+        if (peer.reach == FLOW_REACH_TUNNEL) {
+            add_tunnel(peers, &peer.tunnel_dst);
+        }
+        add_peer_routes(peers, node, peer.reach == FLOW_REACH_GATEWAY);
+    } else if (problem) {
+        peer_problem(dp, object->name, problem);
+    }
+    free(owner);
 }
 
 /* Flows of peers that are no more. */
@@ -328,7 +301,7 @@ set_hostnet(struct dataplane *dp, const struct peers *peers)
         addrs[i] = (struct inet_prefix) { facts->gateways[i], facts->cidrs[i].plen };
     }
     struct hostnet_config config = {
-        .gateway = GATEWAY, .gateway_mac = gateway_mac, .gateway_addrs = addrs, .n_gateway_addrs = facts->n_cidrs,
+        .gateway = GATEWAY, .gateway_mac = node_gateway_mac, .gateway_addrs = addrs, .n_gateway_addrs = facts->n_cidrs,
         .mtu = facts->mtu, .routes = peers->routes, .n_routes = peers->n_routes, .cluster_cidrs = peers->cidrs,
         .n_cluster_cidrs = peers->n_cidrs, .masquerade = dp->config->masquerade,
         .uplink_bridge = facts->take_over ? DATAPLANE_UPLINK_BRIDGE : NULL,
@@ -363,7 +336,7 @@ set_base(struct dataplane *dp)
 {
     const struct node_facts *facts = &dp->facts;
     struct ovsdb_base base = {
-        .bridge = BRIDGE, .datapath = facts->datapath, .gateway = GATEWAY, .gateway_mac = gateway_mac,
+        .bridge = BRIDGE, .datapath = facts->datapath, .gateway = GATEWAY, .gateway_mac = node_gateway_mac,
         .gateway_mtu = facts->mtu, .tunnel = facts->encap == ENCAP_HYBRID ? ENCAP_GENEVE : facts->encap,
         .tunnel_name = TUNNEL, .uplink_bridge = facts->take_over ? DATAPLANE_UPLINK_BRIDGE : NULL,
         .uplink = facts->take_over ? facts->uplink : NULL, .uplink_mac = facts->uplink_mac,

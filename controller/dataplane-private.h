@@ -15,6 +15,7 @@
 #include "controller/dataplane.h"
 #include "controller/hostnet.h"
 #include "controller/ipam.h"
+#include "controller/node-input.h"
 #include "controller/ofctrl.h"
 #include "controller/ovsdb.h"
 #include "controller/pinctrl.h"
@@ -132,6 +133,7 @@ struct dataplane {
 /* dataplane-node.c */
 void dataplane_node_run_(struct dataplane *);
 void dataplane_fill_local_(const struct dataplane *, struct flow_local *);
+void dataplane_fill_underlay_(const struct dataplane *, struct node_underlay *);
 const struct kube_node *dataplane_own_node_(const struct dataplane *);
 
 /* dataplane-pod.c */
