@@ -172,8 +172,13 @@ GOLDENS = empty hybrid kernel networks overlay routed
 EXTRA_DIST += tests/golden/run $(GOLDENS:%=tests/golden/%.in) $(GOLDENS:%=tests/golden/%.flows)
 EXTRA_DIST += tests/golden/pipeline-doc-fresh tests/system/ofproto-trace
 TESTS += tests/golden/run tests/golden/pipeline-doc-fresh tests/system/ofproto-trace
-update-golden: tests/golden/golden
+# "sluicectl compile", and wrong use of sluicectl.
+EXTRA_DIST += tests/golden/compile-run tests/golden/cluster/nodes.yaml tests/golden/cluster/pods.yaml \
+	tests/golden/cluster-geneve.flows tests/golden/cluster-hybrid.flows tests/golden/cluster-routed.flows
+TESTS += tests/golden/compile-run
+update-golden: tests/golden/golden utilities/sluicectl
 	$(AM_TESTS_ENVIRONMENT) $(srcdir)/tests/golden/run --update
+	$(AM_TESTS_ENVIRONMENT) $(srcdir)/tests/golden/compile-run --update
 .PHONY: update-golden
 
 # tests/system/test-ovsdb-*.py with their driver.

@@ -10,6 +10,7 @@
 #include "svec.h"
 #include "unixctl.h"
 #include "util.h"
+#include "utilities/sluicectl.h"
 
 /* sluicectl asks a running sluiced over its control socket (controller/ctl.h) and prints the answer.
  * Exit status: 0; 1: the daemon refused, or what was asked for does not hold; 2: wrong use, or no daemon. */
@@ -25,6 +26,9 @@ static const char usage_text[] =
     "  trace --from A --to B [--protocol tcp|udp|icmp] [--port N]\n"
     "                                a packet's way and what decides it\n"
     "  wait --for ready|realized [--timeout SECONDS]\n"
+    "  compile --source DIR [--node NAME] [--datapath D] [--encapsulation E] [--mtu N] [--pod-cidrs C,...]\n"
+    "          [--uplink-mtu N] [--uplink-prefix ADDRESS/LENGTH]... [--stats]\n"
+    "                                the flows that a node would have with these manifests; needs no daemon\n"
     "\n"
     "  -t, --target DIR              the daemon's run directory (default: $SLUICE_RUNDIR, else " SLUICE_RUNDIR ")\n"
     "      --json                    JSON instead of text\n"
@@ -33,16 +37,64 @@ static const char usage_text[] =
 struct options {
     const char *rundir;
     bool json;
+    struct config config;               /* Keys that "compile" shares with sluiced. */
+    struct compile_options compile;
     const char *wait_for, *timeout;
     const char *from, *to, *protocol, *port, *object;
 };
 
 enum {
-    OPT_JSON = UCHAR_MAX + 1, OPT_FOR, OPT_TIMEOUT, OPT_FROM, OPT_TO, OPT_PROTOCOL, OPT_PORT, OPT_OBJECT,
+    OPT_JSON = UCHAR_MAX + 1, OPT_FOR, OPT_TIMEOUT, OPT_FROM, OPT_TO, OPT_PROTOCOL, OPT_PORT, OPT_OBJECT, OPT_STATS,
+    OPT_UPLINK_MTU, OPT_UPLINK_PREFIX, OPT_KEY,
 };
 
+static void OVS_NO_RETURN OVS_PRINTF_FORMAT(1, 2)
+die(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fputs("sluicectl: ", stderr);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputs("\nsluicectl --help tells how to use it\n", stderr);
+    exit(EXIT_USAGE);
+}
+
 static void
-parse_option(int c, struct options *o)
+add_uplink_prefix(struct compile_options *o, const char *text)
+{
+    ERROR_AUTO struct error error = ERROR_INIT;
+    struct inet_prefix prefix;
+
+    if (inet_prefix_parse(text, &prefix, &error)) {
+        die("--uplink-prefix: %s", error_message(&error));
+    }
+    o->uplink_prefixes = xrealloc(o->uplink_prefixes, (o->n_uplink_prefixes + 1) * sizeof *o->uplink_prefixes);
+    o->uplink_prefixes[o->n_uplink_prefixes++] = prefix;
+}
+
+static void
+set_uplink_mtu(struct compile_options *o, const char *text)
+{
+    int mtu;
+    if (!str_to_int(text, 10, &mtu) || mtu < 576 || mtu > UINT16_MAX) {
+        die("--uplink-mtu: \"%s\" is no number of bytes from 576 to 65535", text);
+    }
+    o->uplink_mtu = mtu;
+}
+
+/* A key of sluiced's configuration. */
+static void
+set_key(struct config *config, const char *key, const char *value)
+{
+    ERROR_AUTO struct error error = ERROR_INIT;
+    if (config_set(config, key, value, &error)) {
+        die("%s", error_message(&error));
+    }
+}
+
+static void
+parse_option(int c, const char *name, struct options *o)
 {
     switch (c) {
     case 't': o->rundir = optarg; break;
@@ -54,6 +106,10 @@ parse_option(int c, struct options *o)
     case OPT_PROTOCOL: o->protocol = optarg; break;
     case OPT_PORT: o->port = optarg; break;
     case OPT_OBJECT: o->object = optarg; break;
+    case OPT_STATS: o->compile.stats = true; break;
+    case OPT_UPLINK_MTU: set_uplink_mtu(&o->compile, optarg); break;
+    case OPT_UPLINK_PREFIX: add_uplink_prefix(&o->compile, optarg); break;
+    case OPT_KEY: set_key(&o->config, name, optarg); break;
     case 'h': fputs(usage_text, stdout); exit(EXIT_SUCCESS);
     case 'V': puts("sluicectl " SLUICE_VERSION); exit(EXIT_SUCCESS);
     default: fputs("sluicectl --help tells how to use it\n", stderr); exit(2);
@@ -68,13 +124,18 @@ parse_options(int argc, char *argv[], struct options *o)
         { "for", required_argument, NULL, OPT_FOR }, { "timeout", required_argument, NULL, OPT_TIMEOUT },
         { "from", required_argument, NULL, OPT_FROM }, { "to", required_argument, NULL, OPT_TO },
         { "protocol", required_argument, NULL, OPT_PROTOCOL }, { "port", required_argument, NULL, OPT_PORT },
-        { "object", required_argument, NULL, OPT_OBJECT },
+        { "object", required_argument, NULL, OPT_OBJECT }, { "stats", no_argument, NULL, OPT_STATS },
+        { "node", required_argument, NULL, OPT_KEY }, { "source", required_argument, NULL, OPT_KEY },
+        { "datapath", required_argument, NULL, OPT_KEY }, { "encapsulation", required_argument, NULL, OPT_KEY },
+        { "mtu", required_argument, NULL, OPT_KEY }, { "pod-cidrs", required_argument, NULL, OPT_KEY },
+        { "uplink-mtu", required_argument, NULL, OPT_UPLINK_MTU },
+        { "uplink-prefix", required_argument, NULL, OPT_UPLINK_PREFIX },
         { "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'V' }, { NULL, 0, NULL, 0 },
     };
-    int c;
+    int c, index = 0;
 
-    while ((c = getopt_long(argc, argv, "t:hV", longs, NULL)) != -1) {
-        parse_option(c, o);
+    while ((c = getopt_long(argc, argv, "t:hV", longs, &index)) != -1) {
+        parse_option(c, longs[index].name, o);
     }
 }
 
@@ -144,37 +205,65 @@ ask(const char *verb, const struct options *o, struct svec *args)
     return status;
 }
 
+static int
+run_compile(struct options *o, int n_args)
+{
+    if (n_args) {
+        return usage_error("compile takes no arguments but options");
+    }
+    if (!strcmp(o->config.source, "kubernetes")) {
+        return usage_error("compile needs --source, a directory of manifests");
+    }
+    o->compile.config = &o->config;
+    o->compile.json = o->json;
+    return compile_verb(&o->compile);
+}
+
+static int
+run_daemon_verb(const char *verb, struct options *o, int n_args, char *more[])
+{
+    struct svec args = SVEC_EMPTY_INITIALIZER;
+    if (o->json) {
+        svec_add(&args, "--json");
+    }
+    for (int i = 0; i < n_args; i++) {
+        svec_add(&args, more[i]);
+    }
+    int status = verb_args(verb, o, &args) ? ask(verb, o, &args)
+                                           : usage_error("an option of this verb is missing or wrong");
+    svec_destroy(&args);
+    return status;
+}
+
+static int
+run_verb(const char *verb, struct options *o, int n_args, char *args[])
+{
+    static const char *const verbs[] = { "status", "pods", "nodes", "flows", "ipam", "trace", "wait", NULL };
+
+    if (!strcmp(verb, "compile")) {
+        return run_compile(o, n_args);
+    }
+    for (size_t i = 0; verbs[i]; i++) {
+        if (!strcmp(verb, verbs[i])) {
+            return run_daemon_verb(verb, o, n_args, args);
+        }
+    }
+    return usage_error("no such verb");
+}
+
 int
 main(int argc, char *argv[])
 {
-    static const char *const verbs[] = { "status", "pods", "nodes", "flows", "ipam", "trace", "wait", NULL };
     const char *env = getenv("SLUICE_RUNDIR");
-    struct options o = { .rundir = env && *env ? env : SLUICE_RUNDIR };
+    struct options o = { .rundir = env && *env ? env : SLUICE_RUNDIR, .compile.uplink_mtu = 1500 };
 
     set_program_name(argv[0]);
     vlog_set_levels(NULL, VLF_ANY_DESTINATION, VLL_OFF);
+    config_init(&o.config);
     parse_options(argc, argv, &o);
-    if (optind >= argc) {
-        return usage_error("a verb is missing");
-    }
-
-    const char *verb = argv[optind++];
-    bool known = false;
-    for (size_t i = 0; verbs[i]; i++) {
-        known = known || !strcmp(verb, verbs[i]);
-    }
-    if (!known) {
-        return usage_error("no such verb");
-    }
-
-    struct svec args = SVEC_EMPTY_INITIALIZER;
-    if (o.json) {
-        svec_add(&args, "--json");
-    }
-    for (; optind < argc; optind++) {
-        svec_add(&args, argv[optind]);
-    }
-    int status = verb_args(verb, &o, &args) ? ask(verb, &o, &args) : usage_error("an option of this verb is missing or wrong");
-    svec_destroy(&args);
+    int status = (optind < argc ? run_verb(argv[optind], &o, argc - optind - 1, argv + optind + 1)
+                  : usage_error("a verb is missing"));
+    free(o.compile.uplink_prefixes);
+    config_destroy(&o.config);
     return status;
 }
