@@ -26,6 +26,8 @@ struct ovsdb_pod {
     char *refused;                      /* Why it is not written at all: bad strings, or the database said no. */
     int64_t cfg;                        /* next_cfg of the transaction that wrote it last; 0: nothing was written. */
     bool in_txn;                        /* The transaction under way writes it. */
+    struct ovs_list dirty_node;         /* In 'dirty_pods', or ovs_list_is_empty(). */
+    bool stale;                         /* The state must be computed again. */
 };
 
 struct ovsdb {
@@ -39,6 +41,8 @@ struct ovsdb {
 
     struct ovsdb_base *base;            /* Owned strings; NULL: not declared yet. */
     struct shash pods;                  /* Of struct ovsdb_pod. */
+    struct ovs_list dirty_pods;         /* Declared anew, or their rows have changed: to be compared with the database. */
+    bool scan;                          /* Bridges or ports have changed: look at all pods, and for ports that nobody declared. */
     bool started, removing, removed;
 
     struct ovsdb_idl_txn *txn;          /* Under way, or NULL. */
@@ -98,10 +102,14 @@ bool ovsdb_base_holds(const struct ovsdb_base *, const char *port_name);
 /* ovsdb-pods.c ---------------------------------------------------------------------------------------------------- */
 
 void ovsdb_pod_destroy(struct ovsdb_pod *);
+/* Takes what the IDL tracked since the last call: marks the pods whose rows have changed. */
+void ovsdb_pods_track(struct ovsdb *);
+/* Marks all. */
+void ovsdb_pods_touch_all(struct ovsdb *);
 void ovsdb_pods_write(struct ovsdb *, struct ovsdb_idl_txn *);
 /* The transaction with 'txn_pods' is over.  'error' NULL: it wrote the database, with next_cfg 'cfg'. */
 void ovsdb_pods_written(struct ovsdb *, int64_t cfg, const char *error);
-/* Recomputes all states from the snapshot. */
+/* Recomputes the states that may have changed. */
 void ovsdb_pods_refresh(struct ovsdb *);
 
 #endif /* controller/ovsdb-internal.h */

@@ -11,6 +11,7 @@
 #include "unicode.h"
 #include "util.h"
 
+static void pod_touch(struct ovsdb *, struct ovsdb_pod *);
 static void pod_refresh(struct ovsdb *, struct ovsdb_pod *);
 
 /* The declared ports. --------------------------------------------------------------------------------------------- */
@@ -69,11 +70,56 @@ void
 ovsdb_pod_destroy(struct ovsdb_pod *pod)
 {
     if (pod) {
+        ovs_list_remove(&pod->dirty_node);
         port_free(&pod->want);
         free(pod->error);
         free(pod->refused);
         free(pod);
     }
+}
+
+static void
+pod_touch(struct ovsdb *ovsdb, struct ovsdb_pod *pod)
+{
+    ovs_list_remove(&pod->dirty_node);
+    ovs_list_push_back(&ovsdb->dirty_pods, &pod->dirty_node);
+    pod->stale = true;
+}
+
+static void
+touch_name(struct ovsdb *ovsdb, const char *name)
+{
+    struct ovsdb_pod *pod = shash_find_data(&ovsdb->pods, name);
+    if (pod) {
+        pod_touch(ovsdb, pod);
+    }
+}
+
+void
+ovsdb_pods_touch_all(struct ovsdb *ovsdb)
+{
+    struct shash_node *node;
+    SHASH_FOR_EACH (node, &ovsdb->pods) {
+        pod_touch(ovsdb, node->data);
+    }
+    ovsdb->scan = true;
+}
+
+void
+ovsdb_pods_track(struct ovsdb *ovsdb)
+{
+    const struct ovsrec_interface *iface;
+    const struct ovsrec_port *port;
+
+    OVSREC_INTERFACE_FOR_EACH_TRACKED (iface, ovsdb->idl) {
+        touch_name(ovsdb, iface->name);
+    }
+    OVSREC_PORT_FOR_EACH_TRACKED (port, ovsdb->idl) {
+        touch_name(ovsdb, port->name);
+        ovsdb->scan = true;
+    }
+    ovsdb->scan |= ovsrec_bridge_track_get_first(ovsdb->idl) != NULL;
+    ovsdb_idl_track_clear(ovsdb->idl);
 }
 
 /* NULL, or what is wrong with a string that is to go into the database. */
@@ -129,6 +175,7 @@ ovsdb_port_set(struct ovsdb *ovsdb, const struct ovsdb_port *port)
     port_copy(&want, port);
     if (!pod) {
         pod = xzalloc(sizeof *pod);
+        ovs_list_init(&pod->dirty_node);
         shash_add(&ovsdb->pods, port->name, pod);
     } else {
         port_free(&pod->want);
@@ -138,6 +185,7 @@ ovsdb_port_set(struct ovsdb *ovsdb, const struct ovsdb_port *port)
     pod->in_txn = false;
     pod->refused = port_problem(ovsdb, &want);
     ovsdb->pending = true;
+    pod_touch(ovsdb, pod);
     pod_refresh(ovsdb, pod);
 }
 
@@ -147,7 +195,7 @@ ovsdb_port_remove(struct ovsdb *ovsdb, const char *name)
     struct ovsdb_pod *pod = shash_find_and_delete(&ovsdb->pods, name);
     if (pod) {
         ovsdb_pod_destroy(pod);
-        ovsdb->pending = true;
+        ovsdb->pending = ovsdb->scan = true;
         ovsdb->seqno++;
     }
 }
@@ -227,30 +275,75 @@ remove_unwanted(struct ovsdb *ovsdb, const struct ovsrec_bridge *bridge, bool ri
     return any;
 }
 
+/* Puts the pod into the transaction if it needs that and there is room. */
+static void
+consider(struct ovsdb *ovsdb, struct ovsdb_idl_txn *txn, const struct ovsrec_bridge *bridge, struct ovsdb_pod *pod, bool member)
+{
+    pod->in_txn = false;
+    if (pod->refused) {
+        ovs_list_remove(&pod->dirty_node);
+        ovs_list_init(&pod->dirty_node);
+    } else if (ovsdb->txn_pods < ovsdb->max_pods) {
+        pod->in_txn = pod_write(ovsdb, txn, bridge, pod, member);
+        ovsdb->txn_pods += pod->in_txn;
+        if (!pod->in_txn) {             /* As it must be. */
+            ovs_list_remove(&pod->dirty_node);
+            ovs_list_init(&pod->dirty_node);
+        }
+    }
+}
+
+/* All pods that are not in the bridge are dirty, whatever was tracked; ports that nobody declared go.  True if one went. */
+static bool
+scan(struct ovsdb *ovsdb, const struct ovsrec_bridge *bridge, struct sset *members)
+{
+    const struct ovsrec_bridge *other;
+    struct shash_node *node;
+    bool removed = false;
+
+    OVSREC_BRIDGE_FOR_EACH (other, ovsdb->idl) {
+        removed |= remove_unwanted(ovsdb, other, other == bridge, members);
+    }
+    SHASH_FOR_EACH (node, &ovsdb->pods) {
+        if (!sset_contains(members, node->name)) {
+            pod_touch(ovsdb, node->data);
+        }
+    }
+    ovsdb->scan = removed;
+    return removed;
+}
+
+static bool
+is_member(const struct ovsdb *ovsdb, const struct ovsrec_bridge *bridge, const char *name)
+{
+    const struct ovsrec_port *port = ovsdb_find_port(ovsdb, name);
+    for (size_t i = 0; port && i < bridge->n_ports; i++) {
+        if (bridge->ports[i] == port) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void
 ovsdb_pods_write(struct ovsdb *ovsdb, struct ovsdb_idl_txn *txn)
 {
-    const struct ovsrec_bridge *bridge = ovsdb_find_bridge(ovsdb, ovsdb->base->bridge), *other;
+    const struct ovsrec_bridge *bridge = ovsdb_find_bridge(ovsdb, ovsdb->base->bridge);
     const struct ovsrec_open_vswitch *root = ovsdb_root(ovsdb);
     struct sset members = SSET_INITIALIZER(&members);
-    bool changed = false;
 
     ovsdb->txn_pods = 0;
     if (!bridge || !root || !ovsdb_is_ours(&bridge->external_ids)) {
         return;
     }
-    OVSREC_BRIDGE_FOR_EACH (other, ovsdb->idl) {
-        changed |= remove_unwanted(ovsdb, other, other == bridge, &members);
+    bool scanned = ovsdb->scan, removed = scanned && scan(ovsdb, bridge, &members);
+    struct ovsdb_pod *pod;
+    LIST_FOR_EACH_SAFE (pod, dirty_node, &ovsdb->dirty_pods) {
+        const char *name = pod->want.name;
+        consider(ovsdb, txn, bridge, pod,
+                 scanned ? sset_contains(&members, name) : is_member(ovsdb, bridge, name));
     }
-
-    struct shash_node *node;
-    SHASH_FOR_EACH (node, &ovsdb->pods) {
-        struct ovsdb_pod *pod = node->data;
-        pod->in_txn = (!pod->refused && ovsdb->txn_pods < ovsdb->max_pods
-                       && pod_write(ovsdb, txn, bridge, pod, sset_contains(&members, pod->want.name)));
-        ovsdb->txn_pods += pod->in_txn;
-    }
-    if (changed || ovsdb->txn_pods) {
+    if (removed || ovsdb->txn_pods) {
         ovsdb_idl_txn_increment(txn, &root->header_, &ovsrec_open_vswitch_col_next_cfg, false);
     }
     sset_destroy(&members);
@@ -259,9 +352,8 @@ ovsdb_pods_write(struct ovsdb *ovsdb, struct ovsdb_idl_txn *txn)
 void
 ovsdb_pods_written(struct ovsdb *ovsdb, int64_t cfg, const char *error)
 {
-    struct shash_node *node;
-    SHASH_FOR_EACH (node, &ovsdb->pods) {
-        struct ovsdb_pod *pod = node->data;
+    struct ovsdb_pod *pod;
+    LIST_FOR_EACH (pod, dirty_node, &ovsdb->dirty_pods) {
         if (pod->in_txn) {
             if (!error) {
                 pod->cfg = cfg;
@@ -270,6 +362,7 @@ ovsdb_pods_written(struct ovsdb *ovsdb, int64_t cfg, const char *error)
                 pod->refused = xasprintf("the OVS database refused it: %s", error);
             }
             pod->in_txn = false;
+            pod->stale = true;
         }
     }
     /* One of many was refused: look for it with smaller transactions, and let them grow again behind it. */
@@ -323,6 +416,7 @@ pod_refresh(struct ovsdb *ovsdb, struct ovsdb_pod *pod)
     }
     free(pod->error);
     pod->error = error;
+    pod->stale = false;
 }
 
 void
@@ -330,7 +424,10 @@ ovsdb_pods_refresh(struct ovsdb *ovsdb)
 {
     struct shash_node *node;
     SHASH_FOR_EACH (node, &ovsdb->pods) {
-        pod_refresh(ovsdb, node->data);
+        struct ovsdb_pod *pod = node->data;
+        if (pod->stale || pod->state == OVSDB_PORT_PENDING) {
+            pod_refresh(ovsdb, pod);
+        }
     }
 }
 

@@ -45,8 +45,18 @@ add_columns(struct ovsdb_idl *idl)
         &ovsrec_interface_col_external_ids, &ovsrec_interface_col_ofport, &ovsrec_interface_col_ofport_request,
         &ovsrec_interface_col_error, &ovsrec_interface_col_mac, &ovsrec_interface_col_mtu_request,
     };
+    static const struct ovsdb_idl_column *const tracked[] = {
+        &ovsrec_bridge_col_name, &ovsrec_bridge_col_ports, &ovsrec_bridge_col_external_ids,
+        &ovsrec_port_col_name, &ovsrec_port_col_interfaces, &ovsrec_port_col_external_ids,
+        &ovsrec_interface_col_name, &ovsrec_interface_col_type, &ovsrec_interface_col_options,
+        &ovsrec_interface_col_external_ids, &ovsrec_interface_col_ofport, &ovsrec_interface_col_ofport_request,
+        &ovsrec_interface_col_error,
+    };
     for (size_t i = 0; i < ARRAY_SIZE(columns); i++) {
         ovsdb_idl_add_column(idl, columns[i]);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(tracked); i++) {
+        ovsdb_idl_track_add_column(idl, tracked[i]);
     }
     ovsdb_idl_omit_alert(idl, &ovsrec_open_vswitch_col_next_cfg);
     /* So that declaring a whole row sends only what differs. */
@@ -66,6 +76,7 @@ ovsdb_create(const char *remote)
     ovsdb->reconnect_at = LLONG_MAX;
     ovsdb->max_pods = SIZE_MAX;
     shash_init(&ovsdb->pods);
+    ovs_list_init(&ovsdb->dirty_pods);
     return ovsdb;
 }
 
@@ -104,6 +115,11 @@ ovsdb_run(struct ovsdb *ovsdb)
         ovsdb->pending = true;
         ovsdb->blocked &= seqno == ovsdb->txn_seqno;
         ovsdb->stale = true;
+        ovsdb_pods_track(ovsdb);
+    }
+    if (ovsdb->was_connected != ovsdb_idl_is_connected(ovsdb->idl)) {
+        ovsdb_pods_touch_all(ovsdb);    /* A new snapshot replaces the old one without telling what went. */
+        ovsdb->pending = true;
     }
     txn_run(ovsdb);
     if (ovsdb->stale || ovsdb->was_connected != ovsdb_idl_is_connected(ovsdb->idl)) {
@@ -161,6 +177,7 @@ ovsdb_set_base(struct ovsdb *ovsdb, const struct ovsdb_base *base)
     ovsdb->removing = ovsdb->removed = false;
     ovsdb->base_written = false;
     ovsdb->pending = ovsdb->stale = true;
+    ovsdb_pods_touch_all(ovsdb);
     ovsdb->seqno++;
 }
 
@@ -168,7 +185,7 @@ void
 ovsdb_start(struct ovsdb *ovsdb)
 {
     ovsdb->started = true;
-    ovsdb->pending = true;
+    ovsdb->pending = ovsdb->scan = true;
 }
 
 void

@@ -188,12 +188,19 @@ tests_system_ovsdb_driver_CPPFLAGS = $(AM_CPPFLAGS)
 tests_system_ovsdb_driver_LDADD = controller/libcontroller.la flows/libflows.la $(SYSTEM_LDADD)
 EXTRA_DIST += tests/system/ovsdb_rig.py tests/system/test-ovsdb-tunnel.py tests/system/test-ovsdb-afxdp.py
 
+# The guest with the real openvswitch kernel module.
+EXTRA_DIST += tests/kernel/run tests/kernel/all tests/kernel/initramfs-init tests/kernel/guest-init tests/system/test-kernel.py
+
 # The CNI plugin against the runtime's side of the specification.
 EXTRA_DIST += tests/system/cnitest.py tests/system/test-cni-plugin.py
 # Benchmarks: built by "make check" so that they do not rot; run by hand or by "quickstart check" (docs/performance.md).
 BENCHES = tests/bench/bench-ipam
 tests_bench_bench_ipam_SOURCES = tests/bench/bench-ipam.c
 tests_bench_bench_ipam_LDADD = controller/libcontroller.la lib/libsluice.la lib/libsluice-base.la $(OVS_LIBS)
+BENCHES += tests/bench/bench-ovsdb
+tests_bench_bench_ovsdb_SOURCES = tests/bench/bench-ovsdb.c tests/unit/ovs-sandbox.c tests/unit/ovs-sandbox.h
+tests_bench_bench_ovsdb_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) -I$(top_srcdir)/tests/unit
+tests_bench_bench_ovsdb_LDADD = controller/libcontroller.la flows/libflows.la $(SYSTEM_LDADD)
 check_PROGRAMS += $(BENCHES)
 
 # Fuzz targets (libFuzzer): tests/fuzz/fuzz-NAME.c, its corpus in tests/fuzz/corpus/NAME.

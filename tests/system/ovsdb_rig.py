@@ -5,6 +5,7 @@ Everything has a name that begins with "ovsdb-PID-", and is gone when the rig is
 import json
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -30,6 +31,12 @@ def wait_for(what, condition, timeout=20):
         if time.monotonic() > end:
             raise AssertionError(f"{what}: not within {timeout * SLOW:.0f} s")
         time.sleep(0.02)
+
+
+def listening(path):
+    """A killed daemon leaves its socket behind."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        return sock.connect_ex(path) == 0
 
 
 class Namespace:
@@ -84,7 +91,7 @@ class Node(Namespace):
         common = ["--pidfile", f"--log-file={self.path(name + '.log')}", "-vconsole:off", "-vsyslog:off", *os.environ.get("OVS_RIG_VLOG", "").split()]
         if name == "ovsdb-server":
             self.spawn(name, name, self.path("conf.db"), f"--remote=punix:{self.path('db.sock')}", *common)
-            wait_for("ovsdb-server", lambda: os.path.exists(self.path("db.sock")))
+            wait_for("ovsdb-server", lambda: listening(self.path("db.sock")))
         else:
             self.spawn(name, name, f"unix:{self.path('db.sock')}", *common)
 
@@ -109,18 +116,20 @@ class Node(Namespace):
 
     def log_tail(self):
         with open(self.path("ovs-vswitchd.log"), encoding="utf-8", errors="replace") as log:
-            return "".join(log.readlines()[-60:])
+            return "".join([line for line in log if "|coverage|" not in line][-30:])
 
     def state(self):
         """For the reader of a failure."""
-        return "\n".join([self.appctl("tnl/neigh/show"), self.appctl("ovs/route/show"), self.appctl("dpctl/dump-flows"),
-                          self.ip("neigh"), self.log_tail()])
+        return "\n".join([f"--- {self.name} ---", self.appctl("tnl/neigh/show"), self.appctl("ovs/route/show"),
+                          self.appctl("dpctl/show", "-s"), self.appctl("dpctl/dump-flows"), self.ip("neigh"),
+                          self.exec("ovs-ofctl", "-O", "OpenFlow15", "dump-flows", "unix:" + self.path("br-int.mgmt")),
+                          self.ip("-s", "link"), self.log_tail()])
 
     def appctl(self, *args):
         return self.exec("env", f"OVS_RUNDIR={self.dir}", "ovs-appctl", "-t", "ovs-vswitchd", *args)
 
     def flows(self, *flows):
-        wait_for("br-int", lambda: os.path.exists(self.path("br-int.mgmt")))
+        wait_for("br-int", lambda: listening(self.path("br-int.mgmt")))
         self.exec("ovs-ofctl", "-O", "OpenFlow15", "add-flows", "unix:" + self.path("br-int.mgmt"), "-",
                   input="\n".join(flows) + "\n")
 

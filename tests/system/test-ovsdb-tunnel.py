@@ -112,7 +112,7 @@ class Cluster:
             for peer in sorted({1, 2, 3} - {n}):
                 answered = self.pods[n].ping(pod_address(peer, family))
                 assert answered == 1, (f"{what}: the first packet of pod {n} to pod {peer} (IPv{family}) was lost\n"
-                                       + self.nodes[n].state())
+                                       + self.nodes[n].state() + self.nodes[peer].state())
 
     def full_size(self, n, family):
         peer = 3 if n != 3 else 1

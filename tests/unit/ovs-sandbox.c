@@ -2,7 +2,6 @@
 
 #include "ovs-sandbox.h"
 
-#include <check.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -19,6 +18,15 @@
 static const char *const schemas[] = {
     "/usr/share/openvswitch/vswitch.ovsschema", "/usr/local/share/openvswitch/vswitch.ovsschema",
 };
+
+/* Not Check's assertions: benchmarks use this file too. */
+static void
+must(bool done, const char *what)
+{
+    if (!done) {
+        ovs_abort(0, "ovs-sandbox: failed: %s", what);
+    }
+}
 
 static const char *
 schema(void)
@@ -45,7 +53,7 @@ void
 ovs_sandbox_create(struct ovs_sandbox *sandbox)
 {
     *sandbox = (struct ovs_sandbox) { .dir = "/tmp/ovs-sandbox.XXXXXX" };
-    ck_assert_ptr_nonnull(mkdtemp(sandbox->dir));
+    must(mkdtemp(sandbox->dir) != NULL, sandbox->dir);
     snprintf(sandbox->remote, sizeof sandbox->remote, "unix:%s/db.sock", sandbox->dir);
     setenv("OVS_RUNDIR", sandbox->dir, 1);
     setenv("OVS_LOGDIR", sandbox->dir, 1);
@@ -60,7 +68,7 @@ run(const char *format, ...)
     va_start(args, format);
     char *command = xvasprintf(format, args);
     va_end(args);
-    ck_assert_msg(!system(command), "%s", command);
+    must(!system(command), command);
     free(command);
 }
 
@@ -80,7 +88,7 @@ spawn(const char *format, ...)
     char *command = xvasprintf(format, args);
     va_end(args);
     pid_t pid = fork();
-    ck_assert_int_ge(pid, 0);
+    must(pid >= 0, "fork");
     if (!pid) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         char *exec = xasprintf("exec %s", command);
@@ -107,7 +115,7 @@ ovs_sandbox_start_ovsdb(struct ovs_sandbox *sandbox)
         }
         usleep(5000);           /* Only here, in a test: a listening socket of a daemon that knows nothing of us. */
     }
-    ck_abort_msg("ovsdb-server does not listen in %s", sandbox->dir);
+    must(false, "ovsdb-server does not listen");
 }
 
 void
@@ -116,6 +124,13 @@ ovs_sandbox_start_vswitchd(struct ovs_sandbox *sandbox)
     sandbox->ovs_vswitchd = spawn("ovs-vswitchd %s --enable-dummy=override --disable-system --disable-system-route "
                                   "--unixctl=%s/vswitchd.ctl -vconsole:off -vsyslog:off --log-file=%s/vswitchd.log",
                                   sandbox->remote, sandbox->dir, sandbox->dir);
+}
+
+void
+ovs_sandbox_start_vswitchd_real(struct ovs_sandbox *sandbox)
+{
+    sandbox->ovs_vswitchd = spawn("ovs-vswitchd %s --pidfile --unixctl=%s/vswitchd.ctl -vconsole:off -vsyslog:off "
+                                  "--log-file=%s/vswitchd.log", sandbox->remote, sandbox->dir, sandbox->dir);
 }
 
 void
@@ -145,10 +160,10 @@ ovs_sandbox_vsctl(const struct ovs_sandbox *sandbox, const char *format, ...)
     va_end(args);
     char *command = xasprintf("ovs-vsctl --db=%s --retry --timeout=10 %s", sandbox->remote, what);
     FILE *pipe = popen(command, "r");
-    ck_assert_ptr_nonnull(pipe);
+    must(pipe != NULL, command);
     char *out = xzalloc(65536);
     size_t n = fread(out, 1, 65535, pipe);
-    ck_assert_msg(!pclose(pipe), "%s", command);
+    must(!pclose(pipe), command);
     while (n && out[n - 1] == '\n') {
         out[--n] = '\0';
     }

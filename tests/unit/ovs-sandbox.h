@@ -19,6 +19,8 @@ void ovs_sandbox_create(struct ovs_sandbox *);          /* Starts nothing. */
 void ovs_sandbox_new_database(struct ovs_sandbox *);    /* Empty, replacing what was there. */
 void ovs_sandbox_start_ovsdb(struct ovs_sandbox *);     /* Returns when it listens. */
 void ovs_sandbox_start_vswitchd(struct ovs_sandbox *);  /* Returns at once. */
+/* With the real userspace datapath, for a caller in a network namespace of its own (root). */
+void ovs_sandbox_start_vswitchd_real(struct ovs_sandbox *);
 void ovs_sandbox_stop(pid_t *);                         /* Kills one of the two. */
 void ovs_sandbox_destroy(struct ovs_sandbox *);
 
