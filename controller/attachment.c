@@ -715,11 +715,13 @@ static void
 remove_for(struct attachment *a, uint64_t request, bool gc, long long int now)
 {
     if (a->state == ATTACHMENT_WAITING) {
-        reject(a, CNI_E_FAILED, "deleted before it could be added");
+        struct attachments *t = a->table;
+
+        reject(a, CNI_E_FAILED, "deleted before it could be added");    /* Frees it. */
         if (gc) {
-            attachments_gc_left_(a->table, request, NULL);
+            attachments_gc_left_(t, request, NULL);
         } else {
-            attachment_reply_(a->table, request, CNI_OK, NULL);
+            attachment_reply_(t, request, CNI_OK, NULL);
         }
         return;
     }

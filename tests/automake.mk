@@ -121,8 +121,6 @@ tests_unit_test_mtu_SOURCES = tests/unit/test-mtu.c
 tests_unit_test_mtu_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_mtu_LDADD = controller/libcontroller.la $(UNIT_LDADD)
 
-check_PROGRAMS += $(UNIT_TESTS)
-TESTS += $(UNIT_TESTS)
 check_PROGRAMS += $(UNIT_TESTS) $(SIMS)
 TESTS += $(UNIT_TESTS) $(SIMS)
 
