@@ -85,6 +85,7 @@ def start_node(lab, name):
     underlay.connect_node(lab, name)
     for daemon in DAEMONS:
         node.start(daemon)
+    node.wait("ready")
     start_responder(lab, node.netns, name, responder_ports())
 
 
@@ -189,12 +190,7 @@ def start(lab, options):
 def wait(lab, options):
     """Until every node has realised what the manifests say."""
     def body(name):
-        node = Node(lab, name)
-        try:
-            node.run(["sluicectl", "-t", node.path("run"), "wait", "--for", options.condition,
-                      "--timeout", f"{probe.seconds(options.timeout):g}"])
-        except LabError as error:
-            raise LabError(f"{name}: {error}") from None
+        Node(lab, name).wait(options.condition, probe.seconds(options.timeout))
     side_by_side(body, lab.nodes())
 
 

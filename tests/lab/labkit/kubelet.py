@@ -143,7 +143,7 @@ class Kubelet:
             except cni.CniError as error:
                 if error.code != cni.TRY_AGAIN:
                     raise
-                node.run(["sluicectl", "-t", node.path("run"), "wait", "--for", "ready", "--timeout", "10"])
+                node.wait("ready", 10)
                 result = runtime.add(sandbox)
         except BaseException:
             with contextlib.suppress(LabError):

@@ -100,6 +100,11 @@ class Node:
     def pid(self, daemon):
         return procs.pid_alive(self.pid_file(daemon), daemon)
 
+    def wait(self, condition, seconds=30):
+        """Until sluiced reports "ready" or "realized"; the error says what is missing."""
+        self.run(["sluicectl", "-t", self.path("run"), "wait", "--for", condition, "--timeout", f"{seconds:g}"],
+                 what=f"{self.name}: sluicectl wait --for {condition}")
+
     # --- the three daemons ---
 
     def _start_ovsdb(self):
