@@ -198,7 +198,10 @@ connection_run(struct ofctrl *ctrl)
         socket_appeared(ctrl);
     }
     if (time_msec() >= ctrl->retry_at && !rconn_is_connected(ctrl->rconn)) {
-        rconn_connect(ctrl->rconn, ctrl->target, ctrl->target);
+        /* A switch that has accepted but not yet said hello is busy: dropping that connection would make it complain. */
+        if (strcmp(rconn_get_state(ctrl->rconn), "CONNECTING")) {
+            rconn_connect(ctrl->rconn, ctrl->target, ctrl->target);
+        }
         ctrl->retry_at = ctrl->retry_ms <= RETRY_MS_MAX ? time_msec() + ctrl->retry_ms : LLONG_MAX;
         ctrl->retry_ms *= 2;
     }
