@@ -68,7 +68,7 @@ const struct flow_field_info *flow_field_info(enum flow_field);
     PRIORITY(CLASSIFY, UNKNOWN, 0, "drop: a port that belongs to nobody (yet), or a tagged frame of the node")         \
     PRIORITY(SPOOF_GUARD, VLAN, 240, "drop: a VLAN tag")                                                               \
     PRIORITY(SPOOF_GUARD, ROUTER_ADVERTISEMENT, 230, "drop: a router advertisement")                                   \
-    PRIORITY(SPOOF_GUARD, REDIRECT, 229, "drop: an ICMPv6 redirect")                                                   \
+    PRIORITY(SPOOF_GUARD, REDIRECT, 229, "drop: an ICMP redirect")                                                     \
     PRIORITY(SPOOF_GUARD, DHCP_SERVER, 228, "drop: traffic of a DHCP server")                                          \
     PRIORITY(SPOOF_GUARD, OWN_ND, 200, "neighbour solicitation and advertisement for the pod's own addresses")         \
     PRIORITY(SPOOF_GUARD, FOREIGN_ND, 190, "drop: ND with a foreign MAC or address, or a probe for duplicates")        \

@@ -23,6 +23,7 @@
 #include <config.h>
 
 #include <netinet/icmp6.h>
+#include <netinet/ip_icmp.h>
 
 #include "tables.h"
 
@@ -46,6 +47,17 @@ drop_udp_source(struct build *b, uint16_t dl_type, uint16_t port)
     build_flow(b, TABLE_SPOOF_GUARD, PRIORITY_SPOOF_GUARD_DHCP_SERVER);
 }
 
+/* Only routers redirect, and a pod is none. */
+static void
+drop_redirect4(struct build *b)
+{
+    struct match *match = build_match(b);
+    match_set_dl_type(match, htons(ETH_TYPE_IP));
+    match_set_nw_proto(match, IPPROTO_ICMP);
+    match_set_icmp_type(match, ICMP_REDIRECT);
+    build_flow(b, TABLE_SPOOF_GUARD, PRIORITY_SPOOF_GUARD_REDIRECT);
+}
+
 static void
 drop_dl_type(struct build *b, uint16_t dl_type, unsigned int priority)
 {
@@ -62,6 +74,7 @@ table_spoof_guard_base(struct build *b)
     build_flow(b, TABLE_SPOOF_GUARD, PRIORITY_SPOOF_GUARD_VLAN);
     drop_icmp6(b, ND_ROUTER_ADVERT, PRIORITY_SPOOF_GUARD_ROUTER_ADVERTISEMENT);
     drop_icmp6(b, ND_REDIRECT, PRIORITY_SPOOF_GUARD_REDIRECT);
+    drop_redirect4(b);
     drop_udp_source(b, ETH_TYPE_IP, DHCPV4_SERVER_PORT);
     drop_udp_source(b, ETH_TYPE_IPV6, DHCPV6_SERVER_PORT);
 
