@@ -402,6 +402,58 @@ START_TEST(test_bad_strings)
 }
 END_TEST
 
+/* Rule 2 of the architecture: after any events what is looked at because it changed gives the same as looking at everything. */
+START_TEST(test_random_events)
+{
+    bool declared[24] = { false };
+    uint32_t seed = 1;
+    char name[16];
+
+    vsctl("add-br br0");
+    ovsdb_set_base(ovsdb, &base);
+    ovsdb_start(ovsdb);
+    run_until(ready, NULL);
+    for (int round = 0; round < 120; round++) {
+        seed = seed * 1664525 + 1013904223;
+        int i = (seed >> 16) % ARRAY_SIZE(declared);
+        snprintf(name, sizeof name, "slp%d", i);
+        switch ((seed >> 10) % 8) {
+        case 0:
+            ovsdb_port_remove(ovsdb, name);
+            declared[i] = false;
+            break;
+        case 1:
+            vsctl("--no-wait --if-exists del-port %s", name);
+            break;
+        case 2:                         /* Ours by its mark, declared by nobody, or in the wrong bridge. */
+            vsctl("--no-wait --if-exists del-port %s -- add-port br0 %s -- set port %s external_ids:owner=sluice -- "
+                  "set interface %s external_ids:owner=sluice", name, name, name, name);
+            break;
+        case 3:
+            vsctl("--no-wait --if-exists remove interface %s external_ids pod-name", name);
+            break;
+        default:
+            declare(name, 100 + i);
+            declared[i] = true;
+        }
+        ovsdb_run(ovsdb);
+    }
+    settle();
+    for (int i = 0; i < (int) ARRAY_SIZE(declared); i++) {
+        snprintf(name, sizeof name, "slp%d", i);
+        if (declared[i]) {
+            run_until(up, name);
+            assert_vsctl("br-int", "port-to-br %s", name);
+            assert_vsctl("\"web-\xc3\xa4\"", "get interface %s external_ids:pod-name", name);
+        } else {
+            run_until(gone, name);
+            assert_vsctl("", "--if-exists get port %s name", name);
+        }
+    }
+    assert_vsctl("", "list-ports br0");
+}
+END_TEST
+
 static void
 count_port(const struct ovsdb_port *port, void *n)
 {
@@ -469,6 +521,7 @@ add_tests(TCase *tc)
         tcase_add_test(tc, test_foreign_port);
         tcase_add_test(tc, test_ofport_taken);
         tcase_add_test(tc, test_bad_strings);
+        tcase_add_test(tc, test_random_events);
         tcase_add_test(tc, test_remove_all);
         tcase_add_test(tc, test_idle);
     }
