@@ -146,7 +146,8 @@ ovsdb_row_write(const struct ovsdb *ovsdb, struct ovsdb_idl_txn *txn, const stru
         member = false;
     }
     if (port->n_interfaces != 1 || port->interfaces[0] != iface) {
-        ovsrec_port_set_interfaces(port, CONST_CAST(struct ovsrec_interface **, &iface), 1);
+        struct ovsrec_interface *member_iface = CONST_CAST(struct ovsrec_interface *, iface);
+        ovsrec_port_set_interfaces(port, &member_iface, 1);
     }
     if (!member) {
         ovsrec_bridge_update_ports_addvalue(bridge, port);

@@ -52,7 +52,8 @@ AC_DEFUN([SLUICE_SANITIZERS], [
   AS_IF([test "$enable_sanitizers" = yes],
     [SANITIZE_CFLAGS="-fsanitize=address,undefined -fno-sanitize=alignment -fno-sanitize-recover=undefined -fno-omit-frame-pointer"])
   AC_SUBST([SANITIZE_CFLAGS])
-  AM_CONDITIONAL([SANITIZERS], [test "$enable_sanitizers" = yes])
+  dnl The fuzzers are linked with the sanitizers too; neither can be linked statically.
+  AM_CONDITIONAL([SANITIZERS], [test "$enable_sanitizers" = yes || test "$enable_fuzzers" = yes])
 ])
 
 # SLUICE_FUZZ: libFuzzer targets; they need clang.

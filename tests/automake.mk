@@ -210,3 +210,4 @@ tests_fuzz_fuzz_punt_reply_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/controller
 tests_fuzz_fuzz_punt_reply_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_punt_reply_LDADD = controller/libcontroller.la flows/libflows.la $(UNIT_LDADD)
 EXTRA_DIST += tests/fuzz/corpus/punt-reply
+include tests/fuzz/automake.mk

@@ -1,0 +1,66 @@
+# Fuzz targets (tests/fuzz/fuzz.h): libFuzzer with --enable-fuzzers, else programs that replay their corpora.
+FUZZERS_ALL = tests/fuzz/fuzz-attachment \
+	tests/fuzz/fuzz-cni-conf \
+	tests/fuzz/fuzz-cni-wire \
+	tests/fuzz/fuzz-config \
+	tests/fuzz/fuzz-inet \
+	tests/fuzz/fuzz-ipam \
+	tests/fuzz/fuzz-journal \
+	tests/fuzz/fuzz-manifest \
+	tests/fuzz/fuzz-of-msg \
+	tests/fuzz/fuzz-punt
+FUZZ_CPPFLAGS = $(AM_CPPFLAGS) -DTOP_SRCDIR='"$(abs_top_srcdir)"'
+FUZZ_LDADD = controller/libcontroller.la flows/libflows.la lib/libsluice.la lib/libsluice-base.la $(OVS_LIBS) \
+	$(JANSSON_LIBS) $(YAML_LIBS) $(NFTABLES_LIBS)
+if FUZZERS
+FUZZ_LINK = $(AM_LDFLAGS) -fsanitize=fuzzer
+FUZZ_MAIN =
+noinst_PROGRAMS += $(FUZZERS_ALL)
+else
+FUZZ_LINK = $(AM_LDFLAGS)
+FUZZ_MAIN = tests/fuzz/replay.c
+check_PROGRAMS += $(FUZZERS_ALL)
+TESTS += $(FUZZERS_ALL)
+endif
+EXTRA_DIST += tests/fuzz/run tests/fuzz/replay.c tests/fuzz/corpus
+noinst_HEADERS += tests/fuzz/fuzz.h
+tests_fuzz_fuzz_attachment_SOURCES = tests/fuzz/fuzz-attachment.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_attachment_CPPFLAGS = $(FUZZ_CPPFLAGS)
+tests_fuzz_fuzz_attachment_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_attachment_LDADD = $(FUZZ_LDADD)
+tests_fuzz_fuzz_cni_conf_SOURCES = tests/fuzz/fuzz-cni-conf.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_cni_conf_CPPFLAGS = $(FUZZ_CPPFLAGS)
+tests_fuzz_fuzz_cni_conf_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_cni_conf_LDADD = $(FUZZ_LDADD)
+tests_fuzz_fuzz_cni_wire_SOURCES = tests/fuzz/fuzz-cni-wire.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_cni_wire_CPPFLAGS = $(FUZZ_CPPFLAGS)
+tests_fuzz_fuzz_cni_wire_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_cni_wire_LDADD = $(FUZZ_LDADD)
+tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz-config.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_config_CPPFLAGS = $(FUZZ_CPPFLAGS)
+tests_fuzz_fuzz_config_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_config_LDADD = $(FUZZ_LDADD)
+tests_fuzz_fuzz_inet_SOURCES = tests/fuzz/fuzz-inet.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_inet_CPPFLAGS = $(FUZZ_CPPFLAGS)
+tests_fuzz_fuzz_inet_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_inet_LDADD = $(FUZZ_LDADD)
+tests_fuzz_fuzz_ipam_SOURCES = tests/fuzz/fuzz-ipam.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_ipam_CPPFLAGS = $(FUZZ_CPPFLAGS)
+tests_fuzz_fuzz_ipam_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_ipam_LDADD = $(FUZZ_LDADD)
+tests_fuzz_fuzz_journal_SOURCES = tests/fuzz/fuzz-journal.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_journal_CPPFLAGS = $(FUZZ_CPPFLAGS)
+tests_fuzz_fuzz_journal_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_journal_LDADD = $(FUZZ_LDADD)
+tests_fuzz_fuzz_manifest_SOURCES = tests/fuzz/fuzz-manifest.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_manifest_CPPFLAGS = $(FUZZ_CPPFLAGS)
+tests_fuzz_fuzz_manifest_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_manifest_LDADD = $(FUZZ_LDADD)
+tests_fuzz_fuzz_of_msg_SOURCES = tests/fuzz/fuzz-of-msg.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_of_msg_CPPFLAGS = $(FUZZ_CPPFLAGS)
+tests_fuzz_fuzz_of_msg_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_of_msg_LDADD = $(FUZZ_LDADD)
+tests_fuzz_fuzz_punt_SOURCES = tests/fuzz/fuzz-punt.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_punt_CPPFLAGS = $(FUZZ_CPPFLAGS)
+tests_fuzz_fuzz_punt_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_punt_LDADD = $(FUZZ_LDADD)
