@@ -12,6 +12,9 @@
 #include "packets.h"
 #include "util.h"
 
+/* Milliseconds: beyond any clock, and still far from where sums overflow. */
+#define RECORD_TIME_MAX (1LL << 53)
+
 /* Writing. ------------------------------------------------------------------------------------------------------- */
 
 static json_t *
@@ -326,7 +329,7 @@ replay_add(struct attachments *t, struct reader *r, const char *network, const c
     a->delegated = json_is_true(json_object_get(r->json, "del"));
     free(a->boot_id);
     a->boot_id = xstrdup(get_string(r, "boot", false));
-    a->created = get_integer(r, "time", LLONG_MIN, LLONG_MAX);
+    a->created = get_integer(r, "time", 0, RECORD_TIME_MAX);
     a->recorded = a->synced = a->seen = true;
     a->deadline = LLONG_MAX;
     read_netns_id(a, r);
@@ -358,7 +361,7 @@ static void
 replay_del(struct attachment *a, struct reader *r)
 {
     struct attachments *t = a->table;
-    long long int time = get_integer(r, "time", LLONG_MIN, LLONG_MAX);
+    long long int time = get_integer(r, "time", 0, RECORD_TIME_MAX);
 
     for (size_t i = 0; i < a->n_ips; i++) {
         if (a->ips[i].generation && !json_is_false(json_object_get(r->json, "seen"))) {
@@ -381,7 +384,7 @@ replay_state(struct attachments *t, struct reader *r, const char *op)
         if (inet_addr_parse(get_string(r, "ip", false), &addr, NULL)) {
             r->bad = "ip";
         } else {
-            put_old(t, &addr, generation, get_integer(r, "time", LLONG_MIN, LLONG_MAX));
+            put_old(t, &addr, generation, get_integer(r, "time", 0, RECORD_TIME_MAX));
             see_generation(t, generation);
         }
     } else {
@@ -407,7 +410,7 @@ replay_json(struct attachments *t, struct reader *r)
     if (!strcmp(op, "add")) {
         replay_add(t, r, network, container_id, ifname);
     } else if (!strcmp(op, "tomb")) {
-        tombstone_add_(t, network, container_id, ifname, get_integer(r, "time", LLONG_MIN, LLONG_MAX));
+        tombstone_add_(t, network, container_id, ifname, get_integer(r, "time", 0, RECORD_TIME_MAX));
     } else if (!a) {
         r->bad = "cid";                 /* Of an attachment that was never added. */
     } else if (!strcmp(op, "up")) {
