@@ -89,6 +89,7 @@ fixture_init(struct fixture *f)
     ck_assert_ptr_nonnull(mkdtemp(f->state));
     f->config = (struct hostnet_config) {
         .gateway = "sluice0",
+        .gateway_mac = ETH_ADDR_C(02,53,4c,00,00,01),
         .mtu = 1450,
         .gateway_addrs = f->gateway_addrs,
         .n_gateway_addrs = 2,

@@ -34,7 +34,7 @@ START_TEST(test_gateway)
         "ip -o link show sluice0 | grep -q ',UP.* mtu 1450 '",
         "ip -4 -o addr show sluice0 | grep -q '10.244.1.1/32'",
         "ip -6 -o addr show sluice0 | grep 'fd00:10:244:1::1/128' | grep -qv tentative",
-        "! ip -6 -o addr show sluice0 | grep -q fe80",
+        "test \"$(ip -6 -o addr show sluice0 | grep fe80 | awk '{ print $4 }')\" = fe80::53:4cff:fe00:1/64",
         "ip route show 10.244.1.0/24 | grep -q 'dev sluice0 .*scope link src 10.244.1.1'",
         "ip route show 10.244.2.0/24 | grep -q 'dev sluice0 .*scope link src 10.244.1.1'",
         "ip -6 route show fd00:10:244:1::/64 | grep -q 'dev sluice0 .*src fd00:10:244:1::1'",
