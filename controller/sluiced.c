@@ -345,8 +345,8 @@ loop(struct sluiced *d)
     while (!d->stop) {
         source_dir_run(d->source);
         dataplane_run(d->dataplane, source_dir_synced(d->source));
-        ctl_run(d->ctl);
         unixctl_server_run(d->unixctl);
+        ctl_run(d->ctl);        /* Behind the requests: nothing else may wake us for a "wait" that holds already. */
         notify(d);
 
         run_signals(d);
