@@ -132,14 +132,17 @@ advance_add(struct attachment *a, long long int now)
         a->link = STEP_DOING;
         attachment_emit_(a->table, a, ATTACHMENT_LINK_CREATE);
     }
+    if (a->flows == STEP_NONE) {
+        a->flows = STEP_DOING;
+        a->seen = true;
+        attachment_emit_(a->table, a, ATTACHMENT_FLOWS_SET);
+    }
     if (a->link != STEP_DONE) {
         return;
     }
     if (a->conf == STEP_NONE) {
-        a->conf = a->port = a->flows = STEP_DOING;
-        a->seen = true;
+        a->conf = a->port = STEP_DOING;
         attachment_emit_(a->table, a, ATTACHMENT_PORT_SET);
-        attachment_emit_(a->table, a, ATTACHMENT_FLOWS_SET);
         attachment_emit_(a->table, a, ATTACHMENT_LINK_CONFIGURE);
     }
     if (a->conf != STEP_DONE || a->port != STEP_DONE || a->flows != STEP_DONE || !a->synced || a->recording) {
@@ -194,6 +197,8 @@ attachment_remove_(struct attachment *a, bool trash, long long int now)
     attachment_advance_(a, now);
 }
 
+/* The flows first: ovs-vswitchd takes a while to let go of a device, and whatever it is asked meanwhile waits.  So the removal
+ * of the port is only asked for once that of the flows is acknowledged, or nobody waits any more. */
 static void
 undo_dataplane(struct attachment *a)
 {
@@ -201,17 +206,19 @@ undo_dataplane(struct attachment *a)
         a->flows = STEP_UNDOING;
         attachment_emit_(a->table, a, ATTACHMENT_FLOWS_REMOVE);
     }
-    if (a->port == STEP_DOING || a->port == STEP_DONE) {
+    if ((a->port == STEP_DOING || a->port == STEP_DONE) && (a->flows == STEP_NONE || a->replied)) {
         a->port = STEP_UNDOING;
         attachment_emit_(a->table, a, ATTACHMENT_PORT_REMOVE);
     }
 }
 
-/* A worker thread that is busy with the link must come back first. */
+/* A worker thread that is busy with the link must come back first.  A link that goes at once goes behind its port, lest
+ * ovs-vswitchd misses it. */
 static void
 undo_link(struct attachment *a)
 {
-    if (a->link == STEP_DONE && a->conf != STEP_DOING && !a->mtu_pending) {
+    if (a->link == STEP_DONE && a->conf != STEP_DOING && !a->mtu_pending
+        && (a->trash || a->port == STEP_NONE || a->replied)) {
         a->link = STEP_UNDOING;
         a->conf = STEP_NONE;
         a->deleting = !a->trash;
@@ -506,15 +513,22 @@ attachments_link_gone(struct attachments *t, uint64_t id, long long int now)
 static void
 part_done(struct attachment *a, enum attachment_step *part, const char *what, const char *why, long long int now)
 {
-    if (*part == STEP_UNDOING) {
-        *part = STEP_NONE;
-    } else if (*part == STEP_DOING && !why) {
+    if (*part == STEP_DOING && !why) {
         *part = STEP_DONE;
     } else if (*part == STEP_DOING && a->state == ATTACHMENT_ADDING) {
         attachment_fail_(a, now, CNI_E_FAILED, "%s: %s", what, why);
         return;
     }
     attachment_advance_(a, now);
+}
+
+static void
+part_gone(struct attachment *a, enum attachment_step *part, long long int now)
+{
+    if (*part == STEP_UNDOING) {
+        *part = STEP_NONE;
+        attachment_advance_(a, now);
+    }
 }
 
 void
@@ -535,6 +549,24 @@ attachments_flows_done(struct attachments *t, uint64_t id, const char *why, long
     }
 }
 
+void
+attachments_port_gone(struct attachments *t, uint64_t id, long long int now)
+{
+    struct attachment *a = find_id(t, id);
+    if (a) {
+        part_gone(a, &a->port, now);
+    }
+}
+
+void
+attachments_flows_gone(struct attachments *t, uint64_t id, long long int now)
+{
+    struct attachment *a = find_id(t, id);
+    if (a) {
+        part_gone(a, &a->flows, now);
+    }
+}
+
 /* Time. ---------------------------------------------------------------------------------------------------------- */
 
 /* What an ADD that takes too long waits for. */
@@ -546,7 +578,7 @@ describe_wait(const struct attachment *a)
     ds_put_cstr(&s, a->link != STEP_DONE ? ", the link" : "");
     ds_put_cstr(&s, a->link == STEP_DONE && a->conf != STEP_DONE ? ", the interface in the pod" : "");
     ds_put_cstr(&s, a->link == STEP_DONE && a->port != STEP_DONE ? ", the port in Open vSwitch" : "");
-    ds_put_cstr(&s, a->link == STEP_DONE && a->flows != STEP_DONE ? ", the flows" : "");
+    ds_put_cstr(&s, a->recorded && a->flows != STEP_DONE ? ", the flows" : "");
     char *text = xstrdup(s.length ? s.string + 2 : "nothing");
     ds_destroy(&s);
     return text;
@@ -571,6 +603,7 @@ expire(struct attachment *a, long long int now)
     } else if (is_out_of_journal(a)) {
         /* Recorded as removed: whatever is left goes as soon as it can be reached. */
         reply_removed(a, CNI_OK, NULL);
+        attachment_advance_(a, now);
     } else {
         a->deadline = LLONG_MAX;
         reply_removed(a, CNI_E_AGAIN, "the removal could not be recorded in time");

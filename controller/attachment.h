@@ -10,10 +10,10 @@
  *
  * An attachment is known by (network, container id, interface name) and from inside by its 'id', which is never used again.
  *
- *   ADD   record in the journal -> link -> OVSDB port, configuration inside the pod and flows side by side -> reply.
+ *   ADD   record in the journal -> link and flows side by side -> OVSDB port and configuration inside the pod -> reply.
  *         Success is replied only when the port is up with its number, the flows are acknowledged, the pod is configured and
  *         the record is on the disk.  A failure undoes everything that was done, in reverse, before its error is replied.
- *   DEL   flows, port and address go, the removal is recorded, the link goes to the trash.  Success is replied when the
+ *   DEL   flows go, then the port; the address goes, the removal is recorded, the link goes to the trash.  Success is replied when the
  *         flows' removal is acknowledged, the port is out of the database and the record is written; the link follows.
  *         Flows and port that cannot go because Open vSwitch is away do not hold a DEL for ever: what is recorded as
  *         removed goes before anything else when it is back.
@@ -135,10 +135,10 @@ enum attachment_effect_type {
     ATTACHMENT_LINK_MTU,                /* To 'mtu'. */
     ATTACHMENT_LINK_DELETE,             /* Now; answer with attachments_link_gone(). */
     ATTACHMENT_LINK_TRASH,              /* When it suits; answer with attachments_link_gone() when it is really gone. */
-    ATTACHMENT_PORT_SET,                /* Answer these with attachments_port_done() ... */
-    ATTACHMENT_PORT_REMOVE,
-    ATTACHMENT_FLOWS_SET,               /* ... and attachments_flows_done(). */
-    ATTACHMENT_FLOWS_REMOVE,
+    ATTACHMENT_PORT_SET,                /* attachments_port_done(). */
+    ATTACHMENT_PORT_REMOVE,             /* attachments_port_gone(). */
+    ATTACHMENT_FLOWS_SET,               /* attachments_flows_done(). */
+    ATTACHMENT_FLOWS_REMOVE,            /* attachments_flows_gone(). */
     ATTACHMENT_CHECK,                   /* Look at kernel, database and switch; answer with attachments_checked(). */
     ATTACHMENT_REPLY,                   /* 'reply' to 'request'. */
 };
@@ -201,9 +201,13 @@ void attachments_journal_synced(struct attachments *, uint64_t seqno, long long 
 void attachments_link_done(struct attachments *, uint64_t id, enum attachment_effect_type, int error_code, const char *why,
                            const struct eth_addr *host_mac, long long int now);
 void attachments_link_gone(struct attachments *, uint64_t id, long long int now);
-/* The port is up or, for one that is being removed, gone; or it was refused. */
+/* The port is up, the flows are acknowledged; or they were refused.  An answer that comes when their removal has been asked for
+ * already means nothing. */
 void attachments_port_done(struct attachments *, uint64_t id, const char *why, long long int now);
 void attachments_flows_done(struct attachments *, uint64_t id, const char *why, long long int now);
+/* The answers to the removals. */
+void attachments_port_gone(struct attachments *, uint64_t id, long long int now);
+void attachments_flows_gone(struct attachments *, uint64_t id, long long int now);
 void attachments_checked(struct attachments *, uint64_t request, enum cni_code, const char *why);
 
 /* Time. */

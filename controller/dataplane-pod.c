@@ -130,25 +130,44 @@ set_port(struct dataplane *dp, const struct attachment *a)
 
 /* Tells the core what has come or gone. */
 static void
-look(struct dataplane *dp, struct watch *w, uint64_t acked)
+look_at_flows(struct dataplane *dp, struct watch *w, uint64_t acked)
 {
-    const struct of_state *of = ofctrl_state(dp->ofctrl);
-    long long int now = time_wall_msec();
+    const char *why = w->flows_going ? NULL : of_state_owner_failed(ofctrl_state(dp->ofctrl), w->owner);
 
-    if (w->flows) {
-        const char *why = w->flows_going ? NULL : of_state_owner_failed(of, w->owner);
-        if (why || (w->version && acked >= w->version)) {
-            w->flows = false;
-            attachments_flows_done(dp->attachments, w->id, why, now);
+    if (why || (w->version && acked >= w->version)) {
+        w->flows = false;
+        if (w->flows_going) {
+            attachments_flows_gone(dp->attachments, w->id, time_wall_msec());
+        } else {
+            attachments_flows_done(dp->attachments, w->id, why, time_wall_msec());
         }
     }
+}
+
+static void
+look_at_port(struct dataplane *dp, struct watch *w)
+{
+    enum ovsdb_port_state state = ovsdb_port_get_state(dp->ovsdb, w->host_name);
+
+    if (w->port_going && state == OVSDB_PORT_GONE) {
+        w->port = false;
+        attachments_port_gone(dp->attachments, w->id, time_wall_msec());
+    } else if (!w->port_going && (state == OVSDB_PORT_UP || state == OVSDB_PORT_FAILED)) {
+        const char *why = ovsdb_port_error(dp->ovsdb, w->host_name);
+        w->port = false;
+        attachments_port_done(dp->attachments, w->id, state == OVSDB_PORT_UP ? NULL : why ? why : "no reason given",
+                              time_wall_msec());
+    }
+}
+
+static void
+look(struct dataplane *dp, struct watch *w, uint64_t acked)
+{
+    if (w->flows) {
+        look_at_flows(dp, w, acked);
+    }
     if (w->port) {
-        enum ovsdb_port_state state = ovsdb_port_get_state(dp->ovsdb, w->host_name);
-        if (w->port_going ? state == OVSDB_PORT_GONE : state == OVSDB_PORT_UP || state == OVSDB_PORT_FAILED) {
-            const char *why = state != OVSDB_PORT_FAILED ? NULL : ovsdb_port_error(dp->ovsdb, w->host_name);
-            w->port = false;
-            attachments_port_done(dp->attachments, w->id, state == OVSDB_PORT_FAILED && !why ? "no reason given" : why, now);
-        }
+        look_at_port(dp, w);
     }
 }
 
