@@ -3,6 +3,7 @@ FUZZERS_ALL = tests/fuzz/fuzz-attachment \
 	tests/fuzz/fuzz-cni-conf \
 	tests/fuzz/fuzz-cni-wire \
 	tests/fuzz/fuzz-config \
+	tests/fuzz/fuzz-hostnet-record \
 	tests/fuzz/fuzz-inet \
 	tests/fuzz/fuzz-ipam \
 	tests/fuzz/fuzz-journal \
@@ -40,6 +41,10 @@ tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz-config.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_config_CPPFLAGS = $(FUZZ_CPPFLAGS)
 tests_fuzz_fuzz_config_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_config_LDADD = $(FUZZ_LDADD)
+tests_fuzz_fuzz_hostnet_record_SOURCES = tests/fuzz/fuzz-hostnet-record.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_hostnet_record_CPPFLAGS = $(FUZZ_CPPFLAGS)
+tests_fuzz_fuzz_hostnet_record_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_hostnet_record_LDADD = $(FUZZ_LDADD)
 tests_fuzz_fuzz_inet_SOURCES = tests/fuzz/fuzz-inet.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_inet_CPPFLAGS = $(FUZZ_CPPFLAGS)
 tests_fuzz_fuzz_inet_LDFLAGS = $(FUZZ_LINK)
