@@ -85,8 +85,10 @@ pod_link_create(const struct pod_link *pod, struct eth_addr *host_mac, struct er
 
 /* Configuring, inside the pod. ----------------------------------------------------------------------------------- */
 
-/* The routes that the pod must have: the delegated ones, or else by each gateway the gateway itself (when no subnet of the link
- * holds it) and everything.  '*routes' is to be freed. */
+#define SECOND_METRIC 2000
+
+/* The routes that the pod must have: the delegated ones, or else by each gateway the gateway itself (when no subnet of
+ * the link holds it) and everything.  '*routes' is to be freed. */
 static size_t
 wanted_routes(const struct pod_link *pod, int ifindex, struct rtnl_route **routes)
 {
@@ -109,7 +111,10 @@ wanted_routes(const struct pod_link *pod, int ifindex, struct rtnl_route **route
         any = inet_prefix_network(&any);
         struct rtnl_route *route = &(*routes)[n++];
         rtnl_route_init(route, &any, ifindex);
-        route->has_gw = route->onlink = true;
+        /* IPv6 looks for an onlink gateway without regard to the link, and refuses it when another of the pod's
+         * interfaces has the same; what makes it reachable by this one is there already. */
+        route->has_gw = true;
+        route->onlink = inet_is_v4(gw);
         route->gw = *gw;
     }
 
@@ -131,8 +136,8 @@ wanted_routes(const struct pod_link *pod, int ifindex, struct rtnl_route **route
     return n;
 }
 
-/* Runtimes make sandboxes in which IPv6 is off; a pod with an IPv6 address wants it on.  The thread is in the pod's namespace
- * while it opens the file, because /proc/sys/net shows the namespace of whoever opens it. */
+/* Runtimes make sandboxes in which IPv6 is off; a pod with an IPv6 address wants it on.  The thread is in the pod's
+ * namespace while it opens the file, because /proc/sys/net shows the namespace of whoever opens it. */
 static int
 enable_ipv6(const struct pod_link *pod, struct error *error)
 {
@@ -178,13 +183,41 @@ add_addrs(const struct pod_link *pod, struct rtnl *rtnl, int ifindex, struct err
     return 0;
 }
 
-/* Finished checksums are what a datapath needs that takes frames from a socket.  TSO and GSO depend on the checksum offload, so
- * the kernel switches them off with it. */
+/* Finished checksums are what a datapath needs that takes frames from a socket.  TSO and GSO depend on the checksum
+ * offload, so the kernel switches them off with it. */
 static int
 tx_checksum_off(const struct pod_link *pod, struct error *error)
 {
     int retval = ethtool_set(pod->netns_fd, pod->ifname, ETHTOOL_STXCSUM, 0, error);
     return retval ? error_wrap(error, "cannot switch off TX checksum offload in the pod") : 0;
+}
+
+/* A pod with several interfaces keeps the routes of the first: the same one by another interface comes behind it, with
+ * a metric of its own (IPv6's default is 1024).  Adding again what this interface has already is fine. */
+static int
+add_route(struct rtnl *rtnl, const struct rtnl_route *route, struct error *error)
+{
+    ERROR_AUTO struct error exists = ERROR_INIT;
+    struct rtnl_route again = *route, *own;
+    size_t n;
+
+    int retval = rtnl_route_add(rtnl, route, &exists);
+    if (retval != EEXIST) {
+        error_move(error, &exists);
+        return retval;
+    }
+    retval = rtnl_route_list(rtnl, route->oif, RTPROT_UNSPEC, &own, &n, error);
+    if (retval) {
+        return retval;
+    }
+    again.priority = route->priority ? route->priority : SECOND_METRIC + route->oif;
+    for (size_t i = 0; i < n; i++) {
+        if (inet_prefix_equals(&own[i].dst, &route->dst) && own[i].table == route->table) {
+            again.priority = own[i].priority;
+        }
+    }
+    free(own);
+    return rtnl_route_replace(rtnl, &again, error);
 }
 
 static int
@@ -210,7 +243,7 @@ configure_link(const struct pod_link *pod, struct rtnl *rtnl, struct error *erro
 
     size_t n = wanted_routes(pod, link.ifindex, &routes);
     for (size_t i = 0; i < n && !retval; i++) {
-        retval = rtnl_route_replace(rtnl, &routes[i], error);
+        retval = add_route(rtnl, &routes[i], error);
     }
     free(routes);
     return retval;
@@ -302,7 +335,8 @@ static int
 check_link(const struct rtnl_link *link, const char *where, uint16_t mtu, struct error *error)
 {
     if (mtu && link->mtu != mtu) {
-        return error_set(error, EINVAL, "%s %s has MTU %u instead of %u", link->name, where, (unsigned int) link->mtu, mtu);
+        return error_set(error, EINVAL, "%s %s has MTU %u instead of %u", link->name, where, (unsigned int) link->mtu,
+                         mtu);
     }
     if (!(link->flags & IFF_UP)) {
         return error_set(error, ENETDOWN, "%s %s is down", link->name, where);
@@ -324,7 +358,8 @@ check_inside(const struct pod_link *pod, int *peer_ifindex, struct error *error)
     if (retval) {
         error_wrap(error, "in the pod");
     } else if (!eth_addr_equals(link.mac, pod->mac)) {
-        retval = error_set(error, EINVAL, "%s in the pod has the MAC "ETH_ADDR_FMT" instead of "ETH_ADDR_FMT, pod->ifname,
+        retval = error_set(error, EINVAL, "%s in the pod has the MAC "ETH_ADDR_FMT" instead of "ETH_ADDR_FMT,
+                           pod->ifname,
                            ETH_ADDR_ARGS(link.mac), ETH_ADDR_ARGS(pod->mac));
     } else {
         retval = check_link(&link, "in the pod", pod->mtu, error);
@@ -358,7 +393,8 @@ pod_link_check(const struct pod_link *pod, struct error *error)
     if (retval) {
         error_wrap(error, "on the node");
     } else if (link.ifindex != peer_ifindex) {
-        retval = error_set(error, ENODEV, "%s on the node is not the other end of %s in the pod", pod->host_name, pod->ifname);
+        retval = error_set(error, ENODEV, "%s on the node is not the other end of %s in the pod", pod->host_name,
+                           pod->ifname);
     } else {
         retval = check_link(&link, "on the node", pod->mtu, error);
     }
@@ -399,8 +435,8 @@ get_mtu(int netns_fd, const char *name, uint32_t *mtu, struct error *error)
     return retval;
 }
 
-/* An end of a veth drops what is longer than its own MTU.  So the pod, which sends by its MTU, is the last that grows and the
- * first that shrinks. */
+/* An end of a veth drops what is longer than its own MTU.  So the pod, which sends by its MTU, is the last that grows
+ * and the first that shrinks. */
 int
 pod_link_set_mtu(const char *host_name, const char *netns_path, const char *ifname, uint16_t mtu, struct error *error)
 {
@@ -494,7 +530,8 @@ pod_link_for_each(void (*cb)(const char *host_name, void *aux), void *aux, struc
         return retval;
     }
     for (size_t i = 0; i < n; i++) {
-        if (!strncmp(links[i].name, POD_LINK_PREFIX, strlen(POD_LINK_PREFIX)) && links[i].group != POD_LINK_TRASH_GROUP) {
+        if (!strncmp(links[i].name, POD_LINK_PREFIX, strlen(POD_LINK_PREFIX))
+            && links[i].group != POD_LINK_TRASH_GROUP) {
             cb(links[i].name, aux);
         }
     }

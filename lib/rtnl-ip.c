@@ -214,6 +214,17 @@ put_route_request(struct ofpbuf *msg, uint16_t type, uint16_t flags, const struc
 }
 
 int
+rtnl_route_add(struct rtnl *rtnl, const struct rtnl_route *route, struct error *error)
+{
+    char buf[INET_PREFIX_STRLEN];
+    struct ofpbuf msg;
+
+    put_route_request(&msg, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, route);
+    return rtnl_transact(rtnl, &msg, NULL, error, "add the route to %s by link %d",
+                         inet_prefix_format(&route->dst, buf), route->oif);
+}
+
+int
 rtnl_route_replace(struct rtnl *rtnl, const struct rtnl_route *route, struct error *error)
 {
     char buf[INET_PREFIX_STRLEN];

@@ -108,6 +108,8 @@ struct rtnl_route {
 
 /* A unicast route in the main table, with everything else as it is by default. */
 void rtnl_route_init(struct rtnl_route *, const struct inet_prefix *dst, int oif);
+/* Adds the route.  EEXIST: there is one with the same destination, TOS, metric and table, perhaps by another link. */
+int rtnl_route_add(struct rtnl *, const struct rtnl_route *, struct error *);
 /* Adds the route; one with the same destination, TOS, metric and table is replaced in one step. */
 int rtnl_route_replace(struct rtnl *, const struct rtnl_route *, struct error *);
 /* ESRCH when it is not there. */
