@@ -622,7 +622,10 @@ check_delegated(const struct attachment *a, struct error *error)
 {
     const struct attachment *other;
     HMAP_FOR_EACH (other, id_node, &a->table->by_id) {
-        for (size_t i = 0; other != a && i < other->n_ips; i++) {
+        if (other == a || other->replied) {     /* Its DEL is done: the IPAM plugin may give its address to another. */
+            continue;
+        }
+        for (size_t i = 0; i < other->n_ips; i++) {
             for (size_t j = 0; j < a->n_ips; j++) {
                 if (ipv6_addr_equals(&other->ips[i].prefix.addr, &a->ips[j].prefix.addr)) {
                     char s[INET_ADDR_STRLEN];
