@@ -266,19 +266,19 @@ check_wishes(struct cni_conf *conf, struct error *error)
     return CNI_OK;
 }
 
-/* G1, G2: older libraries use another name; a missing list must never mean an empty one. */
+/* G1, G2: older libraries use another name; a missing list must never mean an empty one.  But null is one: it is how
+ * libcni, in Go, writes a list without elements. */
 static enum cni_code
 parse_valid_attachments(const json_t *json, struct cni_conf *conf, struct error *error)
 {
+    static const char *const keys[] = { "cni.dev/valid-attachments", "cni.dev/attachments" };
+    const char *key = json_object_get(json, keys[0]) ? keys[0] : keys[1];
     json_t *valid = NULL;
-    int retval = json_get_array(json, "cni.dev/valid-attachments", CNI_WIRE_MAX_ATTACHMENTS, &valid, error);
 
-    if (!retval && !valid) {
-        retval = json_get_array(json, "cni.dev/attachments", CNI_WIRE_MAX_ATTACHMENTS, &valid, error);
+    if (!json_object_get(json, key)) {
+        return error_set(error, CNI_E_CONFIG, "\"%s\" is missing: nothing was collected", keys[0]);
     }
-    if (!retval && !valid) {
-        return error_set(error, CNI_E_CONFIG, "\"cni.dev/valid-attachments\" is missing: nothing was collected");
-    }
+    int retval = json_get_array(json, key, CNI_WIRE_MAX_ATTACHMENTS, &valid, error);
     return config_error(retval ? retval : cni_attachments_parse(valid, &conf->valid, &conf->n_valid, error), error);
 }
 

@@ -257,6 +257,22 @@ delegate_run(struct plugin *plugin, enum cni_verb verb, struct error *error)
     return code;
 }
 
+/* SPEC.md, "ADD Success": a route without a next hop may use the gateway of the addresses.  All plugins do. */
+static int
+fill_gateways(struct delegate_result *r, struct error *error)
+{
+    for (size_t i = 0; i < r->n_routes; i++) {
+        struct cni_route *route = &r->routes[i];
+        for (size_t j = 0; j < r->n_ips && !route->gw; j++) {
+            const char *gateway = r->ips[j].gateway;
+            if (gateway && !strchr(gateway, ':') == !strchr(route->dst, ':') && !(route->gw = strdup(gateway))) {
+                return error_set_errno(error, ENOMEM, "routes");
+            }
+        }
+    }
+    return 0;
+}
+
 static int
 parse_result(const struct output *o, struct delegate_result *r, struct error *error)
 {
@@ -266,6 +282,7 @@ parse_result(const struct output *o, struct delegate_result *r, struct error *er
     retval = retval ? retval : cni_ips_parse(ips, &r->ips, &r->n_ips, error);
     retval = retval ? retval : json_get_array(json, "routes", CNI_WIRE_MAX_ROUTES, &routes, error);
     retval = retval ? retval : cni_routes_parse(routes, &r->routes, &r->n_routes, error);
+    retval = retval ? retval : fill_gateways(r, error);
     retval = retval ? retval : json_get_object(json, "dns", &dns, error);
     if (!retval && !r->n_ips) {
         retval = error_set(error, EINVAL, "no addresses");

@@ -417,11 +417,13 @@ class CheckStatusGc(Case):
         """G1, G2."""
         daemon = self.daemon(OK)
         env = {"CNI_COMMAND": "GC", "CNI_PATH": "/x"}
-        for bad in ({}, {"cni.dev/valid-attachments": None}, {"cni.dev/valid-attachments": 7},
+        for bad in ({}, {"cni.dev/valid-attachments": 7},
                     {"cni.dev/valid-attachments": [{"containerID": "a"}]}, {"cni.dev/valid-attachments": ["a"]}):
             self.assert_error(invoke(env, self.conf(**bad)), 7)
         self.assertEqual(daemon.requests, [])
         valid = [{"containerID": "%064x" % i, "ifname": "eth0"} for i in range(10000)]
+        self.assert_ok(invoke(env, self.conf(**{"cni.dev/valid-attachments": None})))      # How Go writes [].
+        self.assertEqual(daemon.requests[-1]["valid"], [])
         for key, value in (("cni.dev/valid-attachments", []), ("cni.dev/attachments", valid[:1]),
                            ("cni.dev/valid-attachments", valid)):
             self.assert_ok(invoke(env, self.conf(**{key: value})))
@@ -495,7 +497,7 @@ class Delegate(Case):
             self.assertEqual(json.load(f), conf)
         request = daemon.requests[0]
         self.assertEqual(request["ipam"], {"ips": [{"address": "192.0.2.5/24", "gateway": "192.0.2.1"}],
-                                           "routes": [{"dst": "0.0.0.0/0"}]})
+                                           "routes": [{"dst": "0.0.0.0/0", "gw": "192.0.2.1"}]})
         self.assertEqual(o.json["dns"], FAKE_RESULT["dns"])
         self.assertEqual(self.calls(), ["ADD"])
 

@@ -193,7 +193,7 @@ START_TEST(test_conf)
         { CNI_DEL, RC("\"bandwidth\":{}"), CNI_OK, NULL },
         /* G1, G2. */
         { CNI_GC, CONF(""), CNI_E_CONFIG, "valid-attachments" },
-        { CNI_GC, CONF(",\"cni.dev/valid-attachments\":null"), CNI_E_CONFIG, "valid-attachments" },
+        { CNI_GC, CONF(",\"cni.dev/valid-attachments\":null"), CNI_OK, NULL },
         { CNI_GC, CONF(",\"cni.dev/valid-attachments\":[]"), CNI_OK, NULL },
         { CNI_GC, CONF(",\"cni.dev/attachments\":[{\"containerID\":\"a\",\"ifname\":\"eth0\"}]"), CNI_OK, NULL },
         { CNI_GC, CONF(",\"cni.dev/valid-attachments\":[{\"containerID\":\"a\"}]"), CNI_E_CONFIG, "ifname" },
