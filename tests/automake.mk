@@ -211,3 +211,5 @@ tests_fuzz_fuzz_punt_reply_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_punt_reply_LDADD = controller/libcontroller.la flows/libflows.la $(UNIT_LDADD)
 EXTRA_DIST += tests/fuzz/corpus/punt-reply
 include tests/fuzz/automake.mk
+EXTRA_DIST += tests/system/cnilab.py tests/system/test-cni-conformance.py \
+	tests/cnitool/go.mod tests/cnitool/go.sum tests/cnitool/tools.go

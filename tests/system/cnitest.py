@@ -78,11 +78,12 @@ def kill_points(env, conf, directory):
 
 
 def killed_at(env, conf, point):
-    """A run of the plugin that is killed (-9) when it enters this system call.  Fails if it was not."""
+    """A run of the plugin that is killed (-9) when it enters this system call.  One that never comes to it (a poll()
+    that was not needed this time) ends by itself."""
     name, n = point
     inject = "inject=%s:signal=SIGKILL:when=%d" % (name, n)
     o = invoke({**env, **UNTRACED}, conf, prefix=("strace", "-qq", "-o", "/dev/null", "-e", inject))
-    if o.exit == 0:
+    if o.exit == 0 and name not in ("poll", "restart_syscall"):
         raise AssertionError("not killed at %s %d" % point)
     return o
 
@@ -238,7 +239,8 @@ def main(module):
         print("skipped: needs root\n0 passed, 0 failed, 1 skipped")
         sys.exit(77)
     result = unittest.main(module=module, exit=False, verbosity=1).result
-    bad = len(result.failures) + len(result.errors) + len(result.unexpectedSuccesses)
+    wrong = [test for test, _ in result.failures + result.errors] + result.unexpectedSuccesses
+    bad = len({test.id().split(" ")[0] for test in wrong})      # Not each subtest.
     for test, reason in result.skipped:
         print("skipped: %s: %s" % (test, reason))
     print("%d passed, %d failed, %d skipped" % (result.testsRun - bad - len(result.skipped), bad, len(result.skipped)))
