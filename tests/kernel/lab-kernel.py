@@ -1,0 +1,67 @@
+#!/usr/bin/python3 -B
+"""The lab's tests on the kernel datapath; run in the guest: tests/kernel/run tests/kernel/lab-kernel.py CLASS..."""
+import importlib.util
+import os
+import sys
+
+SYSTEM = os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__))), "system")
+sys.path.insert(0, SYSTEM)
+import labtest  # noqa: E402
+
+
+def of(name):
+    """A module of tests/system whose file name has hyphens."""
+    spec = importlib.util.spec_from_file_location(name, os.path.join(SYSTEM, f"test-lab-{name}.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class Kernel:
+    """Comes first among the bases: the same tests, another datapath."""
+    ALLOWED_LOG = [
+        ("ovs-vswitchd", r"failed to set MTU for network device sluice0: No such device",
+         "ovs-vswitchd wants the MTU of an internal port before the kernel has made it, and sets it afterwards"),
+    ]
+
+    def __init_subclass__(cls):
+        inherited = next(base for base in cls.__bases__ if base is not Kernel)
+        cls.OPTIONS = (*inherited.OPTIONS, "--datapath", "kernel")
+        cls.ALLOWED_LOG = [*inherited.ALLOWED_LOG, *Kernel.ALLOWED_LOG]
+
+    def test_mtu_of_the_gateway_port(self):
+        status = self.lab.exec("node-1", "sluicectl", "status")
+        wanted = status.split("MTU of pods ")[1].split()[0]
+        self.assertIn(f"mtu {wanted} ", self.lab.exec("node-1", "ip", "link", "show", "dev", "sluice0"))
+
+
+class KernelForwarding(Kernel, of("forwarding").Forwarding):
+    pass
+
+
+class KernelSpoofing(Kernel, of("spoofing").Spoofing):
+    pass
+
+
+class KernelVxlan(Kernel, of("encapsulation").Vxlan):
+    pass
+
+
+class KernelRouted(Kernel, of("encapsulation").Routed):
+    pass
+
+
+class KernelGeneveOverIpv6(Kernel, of("encapsulation").GeneveOverIpv6):
+    pass
+
+
+class KernelMtu(Kernel, of("mtu").GeneveOverBoth):
+    pass
+
+
+class KernelRestarts(Kernel, of("restarts").Restarts):
+    pass
+
+
+if __name__ == "__main__":
+    labtest.main()
