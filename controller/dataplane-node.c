@@ -300,12 +300,14 @@ set_hostnet(struct dataplane *dp, const struct peers *peers)
     for (size_t i = 0; i < facts->n_cidrs; i++) {
         addrs[i] = (struct inet_prefix) { facts->gateways[i], facts->cidrs[i].plen };
     }
+    /* The guard stands with every datapath: AF_PACKET leaves each frame to the kernel, AF_XDP does while ovs-vswitchd is dead, and the
+     * kernel module while a pod's port is missing in it. */
     struct hostnet_config config = {
         .gateway = GATEWAY, .gateway_mac = node_gateway_mac, .gateway_addrs = addrs, .n_gateway_addrs = facts->n_cidrs,
         .mtu = facts->mtu, .routes = peers->routes, .n_routes = peers->n_routes, .cluster_cidrs = peers->cidrs,
         .n_cluster_cidrs = peers->n_cidrs, .masquerade = dp->config->masquerade,
         .uplink_bridge = facts->take_over ? DATAPLANE_UPLINK_BRIDGE : NULL,
-        .uplink_bridge_pending = !dp->base_seen, .guard_af_packet = facts->datapath == DATAPATH_USERSPACE,
+        .uplink_bridge_pending = !dp->base_seen, .guard_af_packet = true,
     };
     hostnet_set(dp->hostnet, &config);
 }

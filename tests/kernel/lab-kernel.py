@@ -63,5 +63,13 @@ class KernelRestarts(Kernel, of("restarts").Restarts):
     pass
 
 
+class KernelGuard(Kernel, of("guard").Guard):
+    def take_the_port_away(self):
+        """A killed ovs-vswitchd leaves the kernel's ports as they are; a port that someone deleted leaves the link to the kernel."""
+        self.lab("stop", "node-1", "sluiced", "--kill")
+        port = next(name for name in self.lab.links("node-1") if name.startswith("slp"))
+        self.lab.exec("node-1", "ovs-vsctl", "del-port", "br-int", port)
+
+
 if __name__ == "__main__":
     labtest.main()
