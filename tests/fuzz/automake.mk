@@ -1,6 +1,7 @@
 # Fuzz targets (tests/fuzz/fuzz.h): libFuzzer with --enable-fuzzers, else programs that replay their corpora.
 FUZZERS_ALL = tests/fuzz/fuzz-attachment \
 	tests/fuzz/fuzz-cni-conf \
+	tests/fuzz/fuzz-cni-result \
 	tests/fuzz/fuzz-cni-wire \
 	tests/fuzz/fuzz-config \
 	tests/fuzz/fuzz-hostnet-record \
@@ -69,3 +70,7 @@ tests_fuzz_fuzz_punt_reply_SOURCES = tests/fuzz/fuzz-punt-reply.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_punt_reply_CPPFLAGS = $(FUZZ_CPPFLAGS)
 tests_fuzz_fuzz_punt_reply_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_punt_reply_LDADD = $(FUZZ_LDADD)
+tests_fuzz_fuzz_cni_result_SOURCES = tests/fuzz/fuzz-cni-result.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_cni_result_CPPFLAGS = $(FUZZ_CPPFLAGS)
+tests_fuzz_fuzz_cni_result_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_cni_result_LDADD = ovs-cni/libovscni.la $(FUZZ_LDADD)
