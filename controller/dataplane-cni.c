@@ -42,6 +42,7 @@ request_create(struct dataplane *dp, uint64_t number, int netns_fd)
     struct request *rq = xzalloc(sizeof *rq);
     rq->number = number;
     rq->netns_fd = netns_fd;
+    rq->since = time_usec();
     hmap_insert(&dp->requests, &rq->node, hash_uint64(number));
     return rq;
 }
@@ -83,6 +84,7 @@ dataplane_reply_(struct dataplane *dp, uint64_t number, const struct cni_reply *
         if (reply->code != CNI_OK) {
             VLOG_INFO("request %"PRIu64": error %d: %s", number, reply->code, reply->message ? reply->message : "");
         }
+        VLOG_DBG("request %"PRIu64": answered after %lld us", number, time_usec() - rq->since);
         cni_server_reply(dp->cni, number, reply);
     }
     request_destroy(dp, rq);

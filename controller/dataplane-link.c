@@ -17,9 +17,13 @@
 
 VLOG_DEFINE_THIS_MODULE(dataplane_link);
 
-/* Links that wait in the trash group are deleted together, a little later: the kernel's wait for RCU, which it does under the
- * lock of rtnetlink, is then paid once, and not by an ADD that comes right behind a DEL. */
-#define TRASH_DELAY_MS 300
+/* The links of pods that are gone are deleted together, a little later.  Deleting one makes the kernel wait for RCU under the lock
+ * of rtnetlink, and telling of it makes ovs-vswitchd look at all links again: an ADD or DEL right behind would have to wait for
+ * both.  And most are gone by themselves by then, because the runtime has removed the pod's namespace.
+ *
+ * Milliseconds after the last DEL, and after the first one at the latest: */
+#define TRASH_DELAY_MS 1000
+#define TRASH_DELAY_MAX_MS 5000
 #define TRASH_MAX 256
 
 /* One job of a worker thread.  It has its own copy of everything. */
@@ -38,6 +42,7 @@ struct link_job {
     int code;                           /* Result. */
     struct error error;
     struct eth_addr host_mac;
+    long long int submitted, began, ended;      /* time_usec(). */
 };
 
 static void
@@ -95,6 +100,7 @@ job_create(struct dataplane *dp, const struct attachment_effect *effect, int net
     job->link.mtu = a->mtu;
     job->link.tx_checksum_off = dp->facts.datapath == DATAPATH_USERSPACE || dp->facts.datapath == DATAPATH_AFXDP;
     fill_addresses(job, a);
+    job->submitted = time_usec();
     return job;
 }
 
@@ -105,6 +111,7 @@ job_work(void *job_)
 {
     struct link_job *job = job_;
 
+    job->began = time_usec();
     switch (job->type) {
     case ATTACHMENT_LINK_CREATE:
         job->code = fault_point("link-create");
@@ -121,36 +128,63 @@ job_work(void *job_)
         job->code = fault_point("link-delete");
         job->code = job->code ? job->code : pod_link_delete(job->host_name, &job->error);
         break;
-    case ATTACHMENT_LINK_TRASH:
-        job->code = fault_point("link-trash");
-        job->code = job->code ? job->code : pod_link_trash(job->host_name, &job->error);
-        break;
     case ATTACHMENT_CHECK:
         job->code = pod_link_check(&job->link, &job->error);
         break;
     case ATTACHMENT_JOURNAL: case ATTACHMENT_PORT_SET: case ATTACHMENT_PORT_REMOVE: case ATTACHMENT_FLOWS_SET:
-    case ATTACHMENT_FLOWS_REMOVE: case ATTACHMENT_REPLY:
+    case ATTACHMENT_FLOWS_REMOVE: case ATTACHMENT_LINK_TRASH: case ATTACHMENT_REPLY:
         OVS_NOT_REACHED();
     }
     if (job->code && !job->error.code) {
         error_set_errno(&job->error, job->code, "%s", job->host_name);
     }
+    job->ended = time_usec();
+}
+
+static const char *
+job_name(enum attachment_effect_type type)
+{
+    return (type == ATTACHMENT_LINK_CREATE ? "link" : type == ATTACHMENT_LINK_CONFIGURE ? "configuration"
+            : type == ATTACHMENT_LINK_MTU ? "MTU" : type == ATTACHMENT_LINK_DELETE ? "deletion" : "check");
 }
 
 /* In the main loop. ---------------------------------------------------------------------------------------------- */
 
 static void
-put_in_trash(struct dataplane *dp, const struct link_job *job)
+put_in_trash(struct dataplane *dp, uint64_t id, const char *host_name)
 {
     struct trash *trash = xzalloc(sizeof *trash);
-    trash->id = job->id;
-    trash->again = job->code || job->type != ATTACHMENT_LINK_TRASH;
-    ovs_strlcpy(trash->host_name, job->host_name, sizeof trash->host_name);
+    long long int now = time_msec();
+
+    trash->id = id;
+    ovs_strlcpy(trash->host_name, host_name, sizeof trash->host_name);
+    if (!dp->n_trash) {
+        dp->empty_until = now + TRASH_DELAY_MAX_MS;
+    }
     ovs_list_push_back(&dp->trash, &trash->node);
     dp->n_trash++;
-    if (dp->empty_at == LLONG_MAX) {
-        dp->empty_at = time_msec() + TRASH_DELAY_MS;
+    dp->empty_at = MIN(now + TRASH_DELAY_MS, dp->empty_until);
+}
+
+/* The link 'id' is wanted gone now.  False: it is on its way out already. */
+static bool
+take_from_trash(struct dataplane *dp, uint64_t id)
+{
+    struct trash *trash;
+
+    LIST_FOR_EACH_SAFE (trash, node, &dp->trash) {
+        if (trash->id == id) {
+            ovs_list_remove(&trash->node);
+            free(trash);
+            dp->n_trash--;
+        }
     }
+    LIST_FOR_EACH (trash, node, &dp->emptying) {
+        if (trash->id == id) {
+            return false;
+        }
+    }
+    return true;
 }
 
 static void
@@ -162,15 +196,15 @@ job_done(void *job_)
     const char *why = job->code ? error_message(&job->error) : NULL;
     long long int now = time_wall_msec();
 
+    VLOG_DBG("%s: %s: waited %lld us, took %lld us, noticed after %lld us", job->host_name, job_name(job->type),
+             job->began - job->submitted, job->ended - job->began, time_usec() - job->ended);
     if (job->type == ATTACHMENT_CHECK) {
         attachments_checked(dp->attachments, job->request, why ? CNI_E_BROKEN : CNI_OK, why);
     } else if (job->type == ATTACHMENT_LINK_DELETE && !why) {
         attachments_link_gone(dp->attachments, job->id, now);
-    } else if (job->type == ATTACHMENT_LINK_DELETE || job->type == ATTACHMENT_LINK_TRASH) {
-        if (why) {
-            VLOG_WARN_RL(&rl, "%s: %s", job->host_name, why);
-        }
-        put_in_trash(dp, job);          /* Emptying it tries again. */
+    } else if (job->type == ATTACHMENT_LINK_DELETE) {
+        VLOG_WARN_RL(&rl, "%s: %s", job->host_name, why);
+        put_in_trash(dp, job->id, job->host_name);      /* Emptying it tries again. */
     } else {
         if (why && job->type == ATTACHMENT_LINK_MTU) {
             VLOG_WARN_RL(&rl, "%s: %s", job->host_name, why);
@@ -184,53 +218,65 @@ job_done(void *job_)
 void
 dataplane_link_effect_(struct dataplane *dp, const struct attachment_effect *effect, int netns_fd)
 {
-    workers_submit(dp->workers, job_work, job_done, job_create(dp, effect, netns_fd));
+    const struct attachment *a = effect->attachment;
+
+    if (effect->type == ATTACHMENT_LINK_TRASH) {
+        put_in_trash(dp, a->id, a->host_name);
+    } else if (effect->type != ATTACHMENT_LINK_DELETE || take_from_trash(dp, a->id)) {
+        workers_submit(dp->workers, job_work, job_done, job_create(dp, effect, netns_fd));
+    }
 }
 
 /* Trash. --------------------------------------------------------------------------------------------------------- */
 
 struct empty_job {
     struct dataplane *dp;
-    struct ovs_list trash;
     int code;
     struct error error;
 };
 
+/* The main loop leaves the list 'emptying' as it is until this is done.  Groups pay only for several; a name that is gone
+ * already costs next to nothing. */
 static void
 empty_work(void *job_)
 {
     struct empty_job *job = job_;
+    const struct ovs_list *list = &job->dp->emptying;
     struct trash *trash;
 
-    LIST_FOR_EACH (trash, node, &job->trash) {
-        int code = trash->again ? pod_link_trash(trash->host_name, NULL) : 0;
-        job->code = job->code ? job->code : code;
+    job->code = fault_point("link-trash");
+    if (!job->code && ovs_list_is_singleton(list)) {
+        trash = CONTAINER_OF(ovs_list_front(list), struct trash, node);
+        job->code = pod_link_delete(trash->host_name, &job->error);
+        return;
     }
-    int code = pod_link_empty_trash(&job->error);
-    job->code = code ? code : job->code;
+    LIST_FOR_EACH (trash, node, list) {
+        job->code = job->code ? job->code : pod_link_trash(trash->host_name, &job->error);
+    }
+    job->code = job->code ? job->code : pod_link_empty_trash(&job->error);
 }
 
 static void
 empty_done(void *job_)
 {
+    static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(1, 5);
     struct empty_job *job = job_;
     struct dataplane *dp = job->dp;
+    struct ovs_list done = OVS_LIST_INITIALIZER(&done);
     struct trash *trash;
 
-    dp->emptying = false;
-    if (job->code) {
-        static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(1, 5);
-        VLOG_WARN_RL(&rl, "links of pods that are gone stay: %s", error_message(&job->error));
-        dp->n_trash += ovs_list_size(&job->trash);
-        LIST_FOR_EACH (trash, node, &job->trash) {
-            trash->again = true;
+    ovs_list_push_back_all(&done, &dp->emptying);
+    LIST_FOR_EACH_POP (trash, node, &done) {
+        if (job->code) {
+            put_in_trash(dp, trash->id, trash->host_name);
+        } else {
+            attachments_link_gone(dp->attachments, trash->id, time_wall_msec());
         }
-        ovs_list_push_back_all(&dp->trash, &job->trash);
-        dp->empty_at = time_msec() + 10 * TRASH_DELAY_MS;
-    }
-    LIST_FOR_EACH_POP (trash, node, &job->trash) {
-        attachments_link_gone(dp->attachments, trash->id, time_wall_msec());
         free(trash);
+    }
+    if (job->code) {
+        VLOG_WARN_RL(&rl, "links of pods that are gone stay: %s",
+                     job->error.code ? error_message(&job->error) : ovs_strerror(job->code));
     }
     error_clear(&job->error);
     free(job);
@@ -240,14 +286,11 @@ void
 dataplane_link_run_(struct dataplane *dp)
 {
     workers_run(dp->workers);
-    if (!dp->emptying && dp->n_trash && (time_msec() >= dp->empty_at || dp->n_trash >= TRASH_MAX)) {
+    if (ovs_list_is_empty(&dp->emptying) && dp->n_trash && (time_msec() >= dp->empty_at || dp->n_trash >= TRASH_MAX)) {
         struct empty_job *job = xzalloc(sizeof *job);
         job->dp = dp;
-        ovs_list_init(&job->trash);
-        ovs_list_push_back_all(&job->trash, &dp->trash);
+        ovs_list_push_back_all(&dp->emptying, &dp->trash);
         dp->n_trash = 0;
-        dp->empty_at = LLONG_MAX;
-        dp->emptying = true;
         workers_submit(dp->workers, empty_work, empty_done, job);
     }
 }
@@ -256,7 +299,7 @@ void
 dataplane_link_wait_(struct dataplane *dp)
 {
     workers_wait(dp->workers);
-    if (!dp->emptying && dp->n_trash) {
+    if (ovs_list_is_empty(&dp->emptying) && dp->n_trash) {
         poll_timer_wait_until(dp->empty_at);
     }
 }

@@ -71,6 +71,7 @@ set_flows(struct dataplane *dp, const struct attachment *a)
 {
     struct watch *w = watch_get(dp, a);
     w->flows = true;
+    w->flows_since = time_usec();
     w->flows_going = false;
     w->version = 0;
     if (dp->facts.known) {
@@ -125,6 +126,7 @@ set_port(struct dataplane *dp, const struct attachment *a)
 
     struct watch *w = watch_get(dp, a);
     w->port = true;
+    w->port_since = time_usec();
     w->port_going = false;
 }
 
@@ -136,6 +138,8 @@ look_at_flows(struct dataplane *dp, struct watch *w, uint64_t acked)
 
     if (why || (w->version && acked >= w->version)) {
         w->flows = false;
+        VLOG_DBG("%s: flows: %s after %lld us", w->host_name, w->flows_going ? "gone" : "there",
+                 time_usec() - w->flows_since);
         if (w->flows_going) {
             attachments_flows_gone(dp->attachments, w->id, time_wall_msec());
         } else {
@@ -168,6 +172,10 @@ look(struct dataplane *dp, struct watch *w, uint64_t acked)
     }
     if (w->port) {
         look_at_port(dp, w);
+        if (!w->port) {
+            VLOG_DBG("%s: port: %s after %lld us", w->host_name, w->port_going ? "gone" : "up",
+                     time_usec() - w->port_since);
+        }
     }
 }
 
@@ -317,6 +325,7 @@ carry_out(struct dataplane *dp, const struct attachment_effect *effect)
         ovsdb_port_remove(dp->ovsdb, a->host_name);
         w = watch_get(dp, a);
         w->port = w->port_going = true;
+        w->port_since = time_usec();
         break;
     case ATTACHMENT_FLOWS_SET:
         code = fault_point("flows-set");
@@ -331,6 +340,7 @@ carry_out(struct dataplane *dp, const struct attachment_effect *effect)
         w = watch_get(dp, a);
         w->version = MAX(1, of_state_remove(ofctrl_state(dp->ofctrl), a->owner));     /* 0: nothing was ever declared. */
         w->flows = w->flows_going = true;
+        w->flows_since = time_usec();
         break;
     case ATTACHMENT_CHECK:
         check(dp, effect);

@@ -58,6 +58,7 @@ struct watch {
     bool port, flows;                   /* Waits for these ... */
     bool port_going, flows_going;       /* ... to go, rather than to come. */
     uint64_t version;                   /* Of the flows; 0: not compiled yet. */
+    long long int flows_since, port_since;      /* time_usec(). */
 };
 
 /* A request of ovs-cni, or a DEL of the spool. */
@@ -65,6 +66,7 @@ struct request {
     struct hmap_node node;              /* In 'requests', by 'number'. */
     uint64_t number;
     int netns_fd;                       /* -1: none. */
+    long long int since;                /* time_usec(). */
     char *spooled;                      /* Its file in the spool, or NULL. */
 };
 
@@ -72,7 +74,6 @@ struct trash {
     struct ovs_list node;
     uint64_t id;
     char host_name[16];
-    bool again;                         /* It could not be put into the group yet. */
 };
 
 struct dataplane {
@@ -113,10 +114,10 @@ struct dataplane {
     bool sources_synced;
     bool facts_seen;                    /* They have been looked at since the sources are synced. */
 
-    struct ovs_list trash;              /* Links in the trash group ... */
+    struct ovs_list trash;              /* Links that are to go (struct trash) ... */
     size_t n_trash;
-    long long int empty_at;             /* ... which is emptied then (time_msec()); LLONG_MAX: it is empty. */
-    bool emptying;
+    long long int empty_at, empty_until;        /* ... then (time_msec()), which later DELs put off, but not beyond this. */
+    struct ovs_list emptying;           /* A worker deletes these now. */
 
     char *spool_dir;
     int spool_inotify;

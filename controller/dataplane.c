@@ -122,7 +122,7 @@ dataplane_create(const struct config *config, struct store *store, struct datapl
     sset_init(&dp->peers);
     shash_init(&dp->peer_problems);
     ovs_list_init(&dp->trash);
-    dp->empty_at = LLONG_MAX;
+    ovs_list_init(&dp->emptying);
     dp->spool_inotify = -1;
     dp->base_version = 1;
     dp->nodes_seen = UINT64_MAX;
@@ -146,6 +146,7 @@ free_watches(struct dataplane *dp)
         free(w);
     }
     struct trash *trash;
+    ovs_list_push_back_all(&dp->trash, &dp->emptying);
     LIST_FOR_EACH_POP (trash, node, &dp->trash) {
         free(trash);
     }

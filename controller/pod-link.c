@@ -32,27 +32,34 @@ explain_exists(struct rtnl *rtnl, const struct pod_link *pod, struct error *erro
     return error_set(error, EEXIST, "the pod has an interface %s already", pod->ifname);
 }
 
+/* Writes a file of the thread's own network namespace below /proc/sys/net/ipv6/conf/NAME; ENOENT in a kernel without IPv6. */
 static int
-host_end_up(struct rtnl *rtnl, const char *name, struct eth_addr *mac, struct error *error)
+write_disable_ipv6(const char *name, const char *value)
 {
-    static const struct rtnl_link_change quiet = { .no_addr_gen = true }, up = { .up = true };
-    struct rtnl_link link;
+    char path[64 + IFNAMSIZ];
 
-    rtnl_link_set(rtnl, name, &quiet, NULL);            /* Fails only in a kernel without IPv6. */
-    int retval = rtnl_link_set(rtnl, name, &up, error);
-    if (!retval) {
-        retval = rtnl_link_get(rtnl, name, &link, error);
+    snprintf(path, sizeof path, "/proc/sys/net/ipv6/conf/%s/disable_ipv6", name);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return errno;
     }
-    if (!retval) {
-        *mac = link.mac;
-    }
+    int retval = write(fd, value, strlen(value)) < 0 ? errno : 0;
+    close(fd);
     return retval;
+}
+
+/* Before the pod's end is up: until then the host end has no carrier, and no address or route of its own. */
+static int
+host_end_without_ipv6(const char *name, struct error *error)
+{
+    int retval = write_disable_ipv6(name, "1\n");
+    return retval && retval != ENOENT ? error_set_errno(error, retval, "cannot switch off IPv6 on %s", name) : 0;
 }
 
 int
 pod_link_create(const struct pod_link *pod, struct eth_addr *host_mac, struct error *error)
 {
-    const struct rtnl_veth veth = {
+    struct rtnl_veth veth = {
         .name = pod->host_name,
         .peer_name = pod->ifname,
         .peer_netns_fd = pod->netns_fd,
@@ -61,6 +68,7 @@ pod_link_create(const struct pod_link *pod, struct eth_addr *host_mac, struct er
     };
     struct rtnl *rtnl;
 
+    eth_addr_random(&veth.mac);
     int retval = rtnl_open(-1, &rtnl, error);
     if (retval) {
         return retval;
@@ -73,13 +81,14 @@ pod_link_create(const struct pod_link *pod, struct eth_addr *host_mac, struct er
         if (retval) {
             error_set_errno(error, retval, "fault point pod-link-created");
         } else {
-            retval = host_end_up(rtnl, pod->host_name, host_mac, error);
+            retval = host_end_without_ipv6(pod->host_name, error);
         }
         if (retval) {
             rtnl_link_delete(rtnl, pod->host_name, NULL);
         }
     }
     rtnl_close(rtnl);
+    *host_mac = veth.mac;
     return retval;
 }
 
@@ -141,20 +150,15 @@ wanted_routes(const struct pod_link *pod, int ifindex, struct rtnl_route **route
 static int
 enable_ipv6(const struct pod_link *pod, struct error *error)
 {
-    char path[64 + IFNAMSIZ];
     int back;
 
     int retval = netns_enter(pod->netns_fd, &back, error);
     if (retval) {
         return retval;
     }
-    snprintf(path, sizeof path, "/proc/sys/net/ipv6/conf/%s/disable_ipv6", pod->ifname);
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (fd < 0 || write(fd, "0\n", 2) != 2) {
-        retval = error_set_errno(error, errno, "cannot switch on IPv6 on %s in the pod", pod->ifname);
-    }
-    if (fd >= 0) {
-        close(fd);
+    retval = write_disable_ipv6(pod->ifname, "0\n");
+    if (retval) {
+        error_set_errno(error, retval, "cannot switch on IPv6 on %s in the pod", pod->ifname);
     }
     netns_leave(back);
     return retval;

@@ -45,8 +45,7 @@ rtnl_open(int netns_fd, struct rtnl **rtnlp, struct error *error)
         return error_set_errno(error, retval, "cannot open an rtnetlink socket");
     }
 
-    /* The kernel then filters dumps by link (Linux 4.20).  Older ones ignore the filter, so the results are filtered
-     * here too. */
+    /* The kernel then filters dumps by link (Linux 4.20).  Older ones ignore the filter, so the results are filtered here too. */
     int one = 1;
     setsockopt(nl_sock_fd(sock), SOL_NETLINK, NETLINK_GET_STRICT_CHK, &one, sizeof one);
 
@@ -113,8 +112,8 @@ rtnl_transact(struct rtnl *rtnl, struct ofpbuf *request, struct ofpbuf *replyp, 
     va_start(args, format);
     char *what = xvasprintf(format, args);
     va_end(args);
-    error_set(error, retval, "cannot %s: %s%s%s%s", what, ovs_strerror(retval),
-              extack ? " (" : "", extack ? extack : "", extack ? ")" : "");
+    error_set(error, retval, "cannot %s: %s%s%s%s", what, ovs_strerror(retval), extack ? " (" : "", extack ? extack : "",
+              extack ? ")" : "");
     free(what);
     ofpbuf_uninit(&reply);
     return retval;
@@ -329,7 +328,10 @@ rtnl_veth_create(struct rtnl *rtnl, const struct rtnl_veth *veth, struct error *
 {
     struct ofpbuf msg;
 
-    put_link(&msg, RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, veth->name, false);
+    put_link(&msg, RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, veth->name, true);
+    if (!eth_addr_is_zero(veth->mac)) {
+        nl_msg_put_unspec(&msg, IFLA_ADDRESS, &veth->mac, sizeof veth->mac);
+    }
     nl_msg_put_u32(&msg, IFLA_MTU, veth->mtu);
     size_t info = nl_msg_start_nested(&msg, IFLA_LINKINFO);
     nl_msg_put_string(&msg, IFLA_INFO_KIND, "veth");

@@ -1,5 +1,4 @@
-/* Drives the OVSDB module and the tunnel's neighbours from a script: one command a line on standard input, one answer
- * a line.
+/* Drives the OVSDB module and the tunnel's neighbours from a script: one command a line on standard input, one answer a line.
  *
  *   ovsdb-driver OVS_RUNDIR
  *
