@@ -77,8 +77,8 @@ objection(enum datapath datapath, const struct datapath_facts *facts)
     if (datapath != DATAPATH_AFXDP || facts->memory / DATAPATH_AFXDP_MEMORY_SHARE >= need) {
         return NULL;
     }
-    return xasprintf("its buffers for %d pods are %"PRIu64" MB, more than 1/%d of this node's %"PRIu64" MB", DATAPATH_AFXDP_PORTS,
-                     need >> 20, DATAPATH_AFXDP_MEMORY_SHARE, facts->memory >> 20);
+    return xasprintf("its buffers for %d pods are %"PRIu64" MB, more than 1/%d of this node's %"PRIu64" MB",
+                     DATAPATH_AFXDP_PORTS, need >> 20, DATAPATH_AFXDP_MEMORY_SHARE, facts->memory >> 20);
 }
 
 static int

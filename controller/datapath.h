@@ -3,8 +3,9 @@
 
 /* Which datapath carries the packets: the kernel module, AF_XDP or AF_PACKET ("userspace").
  *
- * Two halves: datapath_probe() collects facts (the only I/O), datapath_choose() decides by them and says why.  The decision depends
- * only on what stays the same while the node runs, so that a restart of the daemon never changes the datapath under its pods. */
+ * Two halves: datapath_probe() collects facts (the only I/O), datapath_choose() decides by them and says why.  The
+ * decision depends only on what stays the same while the node runs, so that a restart of the daemon never changes the
+ * datapath under its pods. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -12,7 +13,8 @@
 #include "error.h"
 #include "ovsdb.h"
 
-/* What an AF_XDP port costs ovs-vswitchd (measured, docs/datapaths.md): 16384 frames of 4 KB and their descriptors, per port. */
+/* What an AF_XDP port costs ovs-vswitchd (measured, docs/datapaths.md): 16384 frames of 4 KB and their descriptors,
+ * per port. */
 #define DATAPATH_AFXDP_PORT_BYTES (75ULL << 20)
 /* The pods that a node must hold, as the kubelet's --max-pods. */
 #define DATAPATH_AFXDP_PORTS 110
@@ -27,12 +29,14 @@ struct datapath_facts {
     uint64_t memory;                    /* Of the node, bytes; 0: not known. */
 };
 
-/* EAGAIN as long as ovs-vswitchd has not told the database what it can do.  Asking for the kernel's family makes the kernel load the
- * openvswitch module if it can. */
+/* EAGAIN as long as ovs-vswitchd has not told the database what it can do.  Asking for the kernel's family makes the
+ * kernel load the openvswitch module if it can. */
 int datapath_probe(const struct ovsdb *, struct datapath_facts *, struct error *);
 
-/* '*datapath' is 'wanted', or for DATAPATH_AUTO the best that works.  '*why' (to be freed) is one line for the status: what was chosen,
- * and for "auto" why nothing better.  ENOTSUP with the reason if an explicit wish cannot be had, or nothing can. */
-int datapath_choose(enum datapath wanted, const struct datapath_facts *, enum datapath *datapath, char **why, struct error *);
+/* '*datapath' is 'wanted', or for DATAPATH_AUTO the best that works.  '*why' (to be freed) is one line for the status:
+ * what was chosen, and for "auto" why nothing better.  ENOTSUP with the reason if an explicit wish cannot be had, or
+ * nothing can. */
+int datapath_choose(enum datapath wanted, const struct datapath_facts *, enum datapath *datapath, char **why,
+                    struct error *);
 
 #endif /* controller/datapath.h */

@@ -1,7 +1,7 @@
 /* The gateway port: its addresses, and the routes that lead to pods.
  *
- * An address stands there alone (/32, /128) and the route to the pod CIDR is our own: so the kernel makes no broadcast address of
- * the last one of the CIDR, which is a pod's like any other, and IPv4 and IPv6 look alike. */
+ * An address stands there alone (/32, /128) and the route to the pod CIDR is our own: so the kernel makes no
+ * broadcast address of the last one of the CIDR, which is a pod's like any other, and IPv4 and IPv6 look alike. */
 
 #include <config.h>
 
@@ -32,9 +32,9 @@ reconcile_link(struct rtnl *rtnl, const struct hostnet_config *config, struct rt
     return retval;
 }
 
-/* The node's address in each pod CIDR and, for IPv6, a link-local one: what the kernel solicits a pod's neighbour from when it
- * forwards to it (without one such packets are lost).  It is made here so that it needs no duplicate detection.  Returns how many;
- * 'wanted' has room for one more than there are gateway addresses. */
+/* The node's address in each pod CIDR and, for IPv6, a link-local one: what the kernel solicits a pod's neighbour
+ * from when it forwards to it (without one such packets are lost).  It is made here so that it needs no duplicate
+ * detection.  Returns how many; 'wanted' has room for one more than there are gateway addresses. */
 static size_t
 wanted_addrs(const struct hostnet_config *config, struct inet_prefix *wanted)
 {
@@ -87,7 +87,8 @@ add_addr(struct rtnl *rtnl, const struct rtnl_link *link, const struct inet_pref
 }
 
 static int
-reconcile_addrs(struct rtnl *rtnl, const struct hostnet_config *config, const struct rtnl_link *link, struct error *error)
+reconcile_addrs(struct rtnl *rtnl, const struct hostnet_config *config, const struct rtnl_link *link,
+                struct error *error)
 {
     struct rtnl_addr *addrs;
     size_t n;
@@ -128,7 +129,8 @@ hostnet_reconcile_gateway(struct rtnl *rtnl, const struct hostnet_config *config
 
 /* A route by the gateway port; the source is the node's address of that family. */
 static void
-init_gateway_route(struct rtnl_route *route, const struct inet_prefix *dst, const struct hostnet_config *config, int oif)
+init_gateway_route(struct rtnl_route *route, const struct inet_prefix *dst, const struct hostnet_config *config,
+                   int oif)
 {
     struct inet_prefix network = inet_prefix_network(dst);
 
@@ -214,8 +216,8 @@ want_matches_have(const struct rtnl_route *want, const struct rtnl_route *have)
 
 /* One route that cannot be added (its gateway is not reachable now) does not keep the others from being added. */
 static int
-add_routes(struct rtnl *rtnl, const struct rtnl_route *have, size_t n_have, const struct rtnl_route *want, size_t n_want,
-           struct error *error)
+add_routes(struct rtnl *rtnl, const struct rtnl_route *have, size_t n_have, const struct rtnl_route *want,
+           size_t n_want, struct error *error)
 {
     int retval = 0;
 
@@ -230,8 +232,8 @@ add_routes(struct rtnl *rtnl, const struct rtnl_route *have, size_t n_have, cons
 
 /* What was replaced in place is not there any more: ESRCH. */
 static int
-remove_routes(struct rtnl *rtnl, const struct rtnl_route *have, size_t n_have, const struct rtnl_route *want, size_t n_want,
-              struct error *error)
+remove_routes(struct rtnl *rtnl, const struct rtnl_route *have, size_t n_have, const struct rtnl_route *want,
+              size_t n_want, struct error *error)
 {
     int retval = 0;
 

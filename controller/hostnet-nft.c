@@ -21,7 +21,8 @@
 #include "util.h"
 
 #define TABLE "sluice"
-/* Declared empty, deleted and, where it is still wanted, declared again: nft has no "replace", but a transaction is atomic. */
+/* Declared empty, deleted and, where it is still wanted, declared again: nft has no "replace", but a transaction is
+ * atomic. */
 #define RESET_TABLE(FAMILY) "table " FAMILY " " TABLE " { }\ndelete table " FAMILY " " TABLE "\n"
 
 /* Text. ---------------------------------------------------------------------------------------------------------- */
@@ -59,8 +60,8 @@ put_set(struct ds *ds, const struct inet_prefix *prefixes, size_t n, int family)
     return any;
 }
 
-/* What this node's pods send out of the cluster gets the node's address.  fully-random: two pods that use one source port
- * towards one destination at the same moment must not clash, which would lose the first packet of one of them. */
+/* What this node's pods send out of the cluster gets the node's address.  fully-random: two pods that use one source
+ * port towards one destination at the same moment must not clash, which would lose the first packet of one of them. */
 static void
 put_masquerade(struct ds *ds, const struct hostnet_config *config, int family)
 {
@@ -146,8 +147,8 @@ hostnet_remove_rules(struct error *error)
 
 /* Watching. ------------------------------------------------------------------------------------------------------ */
 
-/* The kernel announces every change of every table, and the end of each transaction.  It does so before the transaction's
- * system call returns, so our own are known by counting. */
+/* The kernel announces every change of every table, and the end of each transaction.  It does so before the
+ * transaction's system call returns, so our own are known by counting. */
 struct hostnet_nft {
     struct nl_sock *sock;               /* NULL: cannot watch. */
     char *rules;                        /* Installed; NULL: none. */

@@ -3,8 +3,9 @@
 
 /* The parts of hostnet.h, shared by hostnet*.c and their tests only.
  *
- * Each part brings one thing from what it is to what it must be, and changes nothing when that is so already: they are called
- * again after every event.  They return 0 or an errno, and block only for rtnetlink, small files and libnftables. */
+ * Each part brings one thing from what it is to what it must be, and changes nothing when that is so already: they
+ * are called again after every event.  They return 0 or an errno, and block only for rtnetlink, small files and
+ * libnftables. */
 
 #include "hostnet.h"
 #include "lib/rtnl.h"
@@ -14,7 +15,7 @@
 
 /* The record (hostnet-record.c). --------------------------------------------------------------------------------- */
 
-/* What the uplink had before its bridge took over, and what it has got since.  'ifindex' and 'oif' mean nothing here. */
+/* What the uplink had before its bridge took over, and what it has got since.  'ifindex' and 'oif' mean nothing. */
 struct hostnet_record {
     char uplink[IFNAMSIZ];              /* "": there is no record. */
     char bridge[IFNAMSIZ];              /* Whose port took over. */
@@ -27,7 +28,8 @@ struct hostnet_record {
 };
 
 void hostnet_record_destroy(struct hostnet_record *);   /* Frees the content. */
-/* Adds what the record does not have; what is the same but for details is replaced.  Returns true if something changed. */
+/* Adds what the record does not have; what is the same but for details is replaced.  Returns true if something
+ * changed. */
 bool hostnet_record_merge_addr(struct hostnet_record *, const struct rtnl_addr *);
 bool hostnet_record_merge_route(struct hostnet_record *, const struct rtnl_route *);
 /* STATE/uplink.json.  ENOENT, without text in the error, when there is none. */
@@ -41,16 +43,19 @@ int hostnet_record_parse(const char *, size_t, struct hostnet_record *, struct e
 
 /* The uplink (hostnet-uplink.c). --------------------------------------------------------------------------------- */
 
-/* Finds the uplink: 'name', or for "auto" the holder of one of the addresses, or else the best default route.  'ignore' (may be
- * NULL) are links that cannot be the uplink: the gateway port and the bridge.  ENODEV: not found. */
+/* Finds the uplink: 'name', or for "auto" the holder of one of the addresses, or else the best default
+ * route.  'ignore' (may be NULL) are links that cannot be the uplink: the gateway port and the bridge.  ENODEV: not
+ * found. */
 int hostnet_find_uplink(struct rtnl *, const char *name, const struct in6_addr *node_addrs, size_t n,
                         const char *const ignore[], struct rtnl_link *, struct error *);
-/* Moves everything from the uplink to the bridge's port, or what came back without it.  'record' may be empty (uplink[0] is 0).
- * 'af_packet': the switch reads the uplink by AF_PACKET, so its frames must not be merged (GRO) before. */
+/* Moves everything from the uplink to the bridge's port, or what came back without it.  'record' may be empty
+ * (uplink[0] is 0). 'af_packet': the switch reads the uplink by AF_PACKET, so its frames must not be merged (GRO)
+ * before. */
 int hostnet_take_over(struct rtnl *, const char *state_dir, const char *uplink, const char *bridge, bool af_packet,
                       struct hostnet_record *record, struct error *);
 /* The way back; the bridge's port need not exist any more.  Empties 'record'. */
-int hostnet_give_back(struct rtnl *, const char *state_dir, const char *bridge, struct hostnet_record *record, struct error *);
+int hostnet_give_back(struct rtnl *, const char *state_dir, const char *bridge, struct hostnet_record *record,
+                      struct error *);
 
 /* The gateway port (hostnet-gateway.c). -------------------------------------------------------------------------- */
 
@@ -60,8 +65,8 @@ int hostnet_reconcile_routes(struct rtnl *, const struct hostnet_config *, struc
 
 /* Sysctls (hostnet-sysctl.c). ------------------------------------------------------------------------------------ */
 
-/* Reads or writes net.FAMILY.conf.LINK.NAME, e.g. ("ipv6", "eth0", "accept_ra").  Writes only what differs.  ENOENT: no such link, or
- * no IPv6. */
+/* Reads or writes net.FAMILY.conf.LINK.NAME, e.g. ("ipv6", "eth0", "accept_ra").  Writes only what differs.  ENOENT:
+ * no such link, or no IPv6. */
 int hostnet_sysctl_get(const char *family, const char *link, const char *name, int *value, struct error *);
 int hostnet_sysctl_set(const char *family, const char *link, const char *name, int value, struct error *);
 /* Forwarding of both families; the uplink goes on listening to router advertisements if it did. */

@@ -147,7 +147,8 @@ hostnet_record_format(const struct hostnet_record *record)
         json_array_append_new(routes, route_to_json(&record->routes[i]));
     }
     json_t *json = json_pack("{si ss ss si si so so}", "version", RECORD_VERSION, "uplink", record->uplink,
-                             "bridge", record->bridge, "accept_ra", record->accept_ra, "gro", record->gro, "addresses", addrs, "routes", routes);
+                             "bridge", record->bridge, "accept_ra", record->accept_ra, "gro", record->gro,
+                             "addresses", addrs, "routes", routes);
     char *text = json_dumps(json, JSON_INDENT(1));
     json_decref(json);
     return text;
@@ -193,7 +194,8 @@ route_from_json(json_t *json, struct rtnl_route *route, struct error *error)
     json_error_t je;
     json_t *metrics;
 
-    if (json_unpack_ex(json, &je, 0, "{ss sI si si si si sI sb so s?s s?s}", "destination", &destination, "table", &table,
+    if (json_unpack_ex(json, &je, 0, "{ss sI si si si si sI sb so s?s s?s}", "destination", &destination,
+                       "table", &table,
                        "protocol", &protocol, "scope", &scope, "type", &type, "tos", &tos, "priority", &priority,
                        "onlink", &onlink, "metrics", &metrics, "gateway", &gateway, "source", &source)) {
         return error_set(error, EINVAL, "route: %s", je.text);
@@ -262,8 +264,8 @@ hostnet_record_parse(const char *text, size_t size, struct hostnet_record *recor
     memset(record, 0, sizeof *record);
     json_t *json = json_loadb(text, size, JSON_REJECT_DUPLICATES, &je);
     if (!json || json_unpack_ex(json, &je, 0, "{si ss ss si si so so}", "version", &version, "uplink", &uplink,
-                                "bridge", &bridge, "accept_ra", &record->accept_ra, "gro", &record->gro, "addresses", &addrs,
-                                "routes", &routes)) {
+                                "bridge", &bridge, "accept_ra", &record->accept_ra, "gro", &record->gro,
+                                "addresses", &addrs, "routes", &routes)) {
         retval = error_set(error, EINVAL, "%s", je.text);
     } else if (version != RECORD_VERSION) {
         retval = error_set(error, EINVAL, "version %d is not known", version);
@@ -300,7 +302,8 @@ hostnet_record_load(const char *state_dir, struct hostnet_record *record, struct
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t n = fd < 0 ? -1 : read(fd, text, RECORD_MAX_SIZE);
     if (n < 0) {
-        retval = errno == ENOENT ? ENOENT : error_set_errno(error, errno, "cannot read the record of the uplink %s", path);
+        retval = (errno == ENOENT ? ENOENT
+                  : error_set_errno(error, errno, "cannot read the record of the uplink %s", path));
     } else {
         retval = hostnet_record_parse(text, n, record, error);
         if (retval) {

@@ -17,7 +17,8 @@
 static char *
 path_of(const char *family, const char *link, const char *name)
 {
-    return link ? xasprintf("/proc/sys/net/%s/conf/%s/%s", family, link, name) : xasprintf("/proc/sys/net/%s/%s", family, name);
+    return (link ? xasprintf("/proc/sys/net/%s/conf/%s/%s", family, link, name)
+            : xasprintf("/proc/sys/net/%s/%s", family, name));
 }
 
 int

@@ -1,7 +1,8 @@
 /* The uplink: finding it, and moving its addresses and routes to the port of its bridge and back.
  *
- * Every move is: record what there is, add it at the new place, and only then take it away at the old one.  So whatever is
- * interrupted anywhere, each address is somewhere, and the same call again goes on where the last one stopped. */
+ * Every move is: record what there is, add it at the new place, and only then take it away at the old one.  So
+ * whatever is interrupted anywhere, each address is somewhere, and the same call again goes on where the last one
+ * stopped. */
 
 #include <config.h>
 
@@ -35,8 +36,8 @@ link_allowed(int ifindex, const char *const ignore[], char name[IFNAMSIZ])
 }
 
 static int
-find_by_addrs(struct rtnl *rtnl, const struct in6_addr *node_addrs, size_t n, const char *const ignore[], char name[IFNAMSIZ],
-              struct error *error)
+find_by_addrs(struct rtnl *rtnl, const struct in6_addr *node_addrs, size_t n, const char *const ignore[],
+              char name[IFNAMSIZ], struct error *error)
 {
     struct rtnl_addr *addrs;
     size_t n_addrs;
@@ -72,7 +73,8 @@ find_by_default_route(struct rtnl *rtnl, const char *const ignore[], char name[I
         const struct rtnl_route *route = &routes[i];
         if (route->dst.plen == 0 && route->table == RT_TABLE_MAIN && route->type == RTN_UNICAST && route->oif
             && link_allowed(route->oif, ignore, candidate)
-            && (!best || (inet_is_v4(&best->dst.addr) == inet_is_v4(&route->dst.addr) && route->priority < best->priority))) {
+            && (!best || (inet_is_v4(&best->dst.addr) == inet_is_v4(&route->dst.addr)
+                          && route->priority < best->priority))) {
             best = route;
             ovs_strlcpy(name, candidate, IFNAMSIZ);
         }
@@ -89,8 +91,11 @@ hostnet_find_uplink(struct rtnl *rtnl, const char *name, const struct in6_addr *
 
     if (strcmp(name, "auto")) {
         int retval = rtnl_link_get(rtnl, name, link, error);
-        return retval != ENODEV ? retval : error_set(error, ENODEV, "the uplink %s does not exist on this node: give an "
-                                                     "interface that does with \"uplink:\", or \"uplink: auto\"", name);
+        if (retval == ENODEV) {
+            error_set(error, ENODEV, "the uplink %s does not exist on this node: give an interface that does with "
+                      "\"uplink:\", or \"uplink: auto\"", name);
+        }
+        return retval;
     }
 
     int retval = find_by_addrs(rtnl, node_addrs, n, ignore, found, error);
@@ -98,8 +103,8 @@ hostnet_find_uplink(struct rtnl *rtnl, const char *name, const struct in6_addr *
         retval = find_by_default_route(rtnl, ignore, found, error);
     }
     if (retval == ENODEV) {
-        return error_set(error, ENODEV, "no uplink: no interface of this node holds the node's address, and there is no default "
-                         "route; name the interface with \"uplink:\"");
+        return error_set(error, ENODEV, "no uplink: no interface of this node holds the node's address, and there is "
+                         "no default route; name the interface with \"uplink:\"");
     }
     return retval ? retval : rtnl_link_get(rtnl, found, link, error);
 }
@@ -189,7 +194,8 @@ collect(struct rtnl *rtnl, int ifindex, struct belongings *b, struct error *erro
     return 0;
 }
 
-/* Puts it into the record, but for our own routes, which are made from the configuration.  True if the record changed. */
+/* Puts it into the record, but for our own routes, which are made from the configuration.  True if the record
+ * changed. */
 static bool
 remember(struct hostnet_record *record, const struct belongings *b)
 {
@@ -228,14 +234,17 @@ has_addr(const struct belongings *b, const struct rtnl_addr *addr)
 }
 
 static int
-add_addrs(struct rtnl *rtnl, const struct hostnet_record *record, const struct rtnl_link *to, const struct belongings *there,
-          struct error *error)
+add_addrs(struct rtnl *rtnl, const struct hostnet_record *record, const struct rtnl_link *to,
+          const struct belongings *there, struct error *error)
 {
     for (size_t i = 0; i < record->n_addrs; i++) {
         struct rtnl_addr addr = record->addrs[i];
         addr.ifindex = to->ifindex;
         if (!has_addr(there, &addr)) {
-            int retval = inet_is_v4(&addr.prefix.addr) ? 0 : hostnet_sysctl_set("ipv6", to->name, "disable_ipv6", 0, error);
+            int retval = 0;
+            if (!inet_is_v4(&addr.prefix.addr)) {
+                retval = hostnet_sysctl_set("ipv6", to->name, "disable_ipv6", 0, error);
+            }
             if (!retval) {
                 retval = rtnl_addr_replace(rtnl, &addr, error);
             }
@@ -266,8 +275,8 @@ has_route(const struct belongings *b, const struct rtnl_route *route)
 
 /* Those without a gateway come first, because they may lead to the gateways of the others. */
 static int
-add_routes(struct rtnl *rtnl, const struct rtnl_route *routes, size_t n, const struct rtnl_link *to, const struct belongings *there,
-           struct error *error)
+add_routes(struct rtnl *rtnl, const struct rtnl_route *routes, size_t n, const struct rtnl_link *to,
+           const struct belongings *there, struct error *error)
 {
     for (int with_gw = 0; with_gw < 2; with_gw++) {
         for (size_t i = 0; i < n; i++) {
@@ -287,8 +296,8 @@ add_routes(struct rtnl *rtnl, const struct rtnl_route *routes, size_t n, const s
     return 0;
 }
 
-/* The last address first, so that no secondary goes or rises with its primary.  Routes that the new place has taken over are gone
- * already. */
+/* The last address first, so that no secondary goes or rises with its primary.  Routes that the new place has taken
+ * over are gone already. */
 static int
 remove_all(struct rtnl *rtnl, const struct rtnl_link *from, struct error *error)
 {
@@ -313,8 +322,8 @@ remove_all(struct rtnl *rtnl, const struct rtnl_link *from, struct error *error)
     return retval;
 }
 
-/* Makes 'to' hold everything of the record and of 'from' (NULL: that link is gone), then empties 'from'.  'from_has' is what
- * 'from' held when the record was written. */
+/* Makes 'to' hold everything of the record and of 'from' (NULL: that link is gone), then empties 'from'.  'from_has'
+ * is what 'from' held when the record was written. */
 static int
 move(struct rtnl *rtnl, const struct rtnl_link *from, const struct belongings *from_has, const struct rtnl_link *to,
      const struct hostnet_record *record, struct error *error)
@@ -346,7 +355,8 @@ move(struct rtnl *rtnl, const struct rtnl_link *from, const struct belongings *f
     return retval;
 }
 
-/* Router advertisements are heard by the bridge's port if the uplink heard them; the node forwards, so the value is 2. */
+/* Router advertisements are heard by the bridge's port if the uplink heard them; the node forwards, so the value is
+ * 2. */
 static void
 move_accept_ra(const struct hostnet_record *record, const char *uplink, const char *bridge)
 {
@@ -356,7 +366,8 @@ move_accept_ra(const struct hostnet_record *record, const char *uplink, const ch
     }
 }
 
-/* The switch drops frames that are longer than the MTU, and GRO makes such of a TCP stream before AF_PACKET sees them. */
+/* The switch drops frames that are longer than the MTU, and GRO makes such of a TCP stream before AF_PACKET sees
+ * them. */
 static void
 gro_off(const char *uplink)
 {
@@ -382,8 +393,8 @@ begin_record(struct hostnet_record *record, const char *uplink, const char *brid
 
 /* Records what the uplink has, if it is not recorded yet. */
 static int
-update_record(struct hostnet_record *record, const char *state_dir, const char *uplink, const char *bridge, bool af_packet,
-              const struct belongings *b, struct error *error)
+update_record(struct hostnet_record *record, const char *state_dir, const char *uplink, const char *bridge,
+              bool af_packet, const struct belongings *b, struct error *error)
 {
     bool first = !record->uplink[0];
 
@@ -442,7 +453,8 @@ hostnet_take_over(struct rtnl *rtnl, const char *state_dir, const char *uplink, 
 }
 
 int
-hostnet_give_back(struct rtnl *rtnl, const char *state_dir, const char *bridge, struct hostnet_record *record, struct error *error)
+hostnet_give_back(struct rtnl *rtnl, const char *state_dir, const char *bridge, struct hostnet_record *record,
+                  struct error *error)
 {
     struct belongings b = { NULL, 0, NULL, 0 };
     struct rtnl_link from, to;

@@ -124,8 +124,8 @@ config_to_text(const struct hostnet_config *config)
     struct ds ds = DS_EMPTY_INITIALIZER;
 
     ds_put_format(&ds, "%s mtu %u masquerade %d bridge %s pending %d guard %d", config->gateway, config->mtu,
-                  config->masquerade, config->uplink_bridge ? config->uplink_bridge : "-", config->uplink_bridge_pending,
-                  config->guard_af_packet);
+                  config->masquerade, config->uplink_bridge ? config->uplink_bridge : "-",
+                  config->uplink_bridge_pending, config->guard_af_packet);
     put_prefixes(&ds, "gateway", config->gateway_addrs, config->n_gateway_addrs);
     put_prefixes(&ds, "cluster", config->cluster_cidrs, config->n_cluster_cidrs);
     for (size_t i = 0; i < config->n_routes; i++) {
@@ -203,7 +203,8 @@ struct pass {
     struct error problem;               /* The first one. */
 };
 
-/* Notes the end of a part.  ENODEV of a link that ovs-vswitchd has yet to make is 'absent': no problem, but not complete. */
+/* Notes the end of a part.  ENODEV of a link that ovs-vswitchd has yet to make is 'absent': no problem, but not
+ * complete. */
 static void
 note(struct pass *pass, int retval, bool absent, struct error *error)
 {
@@ -236,7 +237,8 @@ read_record(struct hostnet *h, struct error *error)
 static const char *
 bridge_of(const struct hostnet *h)
 {
-    return h->config && h->config->uplink_bridge ? h->config->uplink_bridge : h->record.bridge[0] ? h->record.bridge : NULL;
+    return (h->config && h->config->uplink_bridge ? h->config->uplink_bridge
+            : h->record.bridge[0] ? h->record.bridge : NULL);
 }
 
 /* Once something is taken over, the record knows the uplink: its addresses are on the bridge's port. */
@@ -288,15 +290,17 @@ reconcile_uplink(struct hostnet *h, const char *uplink, struct pass *pass)
     if (!bridge || pass->problem.code) {
         return;
     }
-    if (!uplink || (!h->record.uplink[0] && h->config->uplink_bridge_pending) || rtnl_link_get(h->rtnl, bridge, &link, NULL)) {
+    bool pending = h->config->uplink_bridge_pending && !h->record.uplink[0];
+    if (!uplink || pending || rtnl_link_get(h->rtnl, bridge, &link, NULL)) {
         pass->complete = false;         /* Not yet possible. */
         return;
     }
     if (!h->record.uplink[0]) {
         VLOG_INFO("%s takes over the addresses and routes of %s", bridge, uplink);
     }
-    note(pass, hostnet_take_over(h->rtnl, h->state_dir, uplink, bridge, h->config->guard_af_packet, &h->record, &error), false,
-         &error);
+    int retval = hostnet_take_over(h->rtnl, h->state_dir, uplink, bridge, h->config->guard_af_packet, &h->record,
+                                   &error);
+    note(pass, retval, false, &error);
 }
 
 static void

@@ -4,18 +4,18 @@
 /* The node's own network: everything of Sluice that lives in the host's stack.
  *
  *   gateway port   the addresses of the node in its pod CIDRs, up, MTU; routes to its own and the other nodes' pods
- *   uplink         found, watched (MTU, addresses); for the userspace datapaths its addresses and routes, of both families,
+ *   uplink         found, watched (MTU, addresses); for the userspace datapaths its addresses and routes, both families,
  *                  move to the port of the uplink bridge, and back on removal
- *   nftables       own table "inet sluice" (libnftables, one transaction): masquerade of what leaves the cluster, the drop of what
- *                  AF_PACKET leaves to the kernel (FACTS.md), and "arp sluice" for the same
+ *   nftables       own table "inet sluice" (libnftables, one transaction): masquerade of what leaves the cluster, the drop
+ *                  of what AF_PACKET leaves to the kernel (FACTS.md), and "arp sluice" for the same
  *   sysctls        forwarding of both families (accept_ra=2 on the uplink where it was 1)
  *
- * Declarative and reconciled: hostnet_set() says what must be; rtnetlink notifications bring the module back to it, e.g.
- * when the bridge's port comes back without addresses after a restart of ovs-vswitchd.
+ * Declarative and reconciled: hostnet_set() says what must be; rtnetlink notifications bring the module back to it,
+ * e.g. when the bridge's port comes back without addresses after a restart of ovs-vswitchd.
  *
- * Crash safety of the take-over: before the uplink is touched its addresses and routes are recorded in STATE/uplink.json
- * (temporary file, fsync, rename).  At every instruction either the uplink or the bridge's port has each address, or the
- * record and the next start give it back.  The record goes when the uplink is restored. */
+ * Crash safety of the take-over: before the uplink is touched its addresses and routes are recorded in
+ * STATE/uplink.json (temporary file, fsync, rename).  At every instruction either the uplink or the bridge's port has
+ * each address, or the record and the next start give it back.  The record goes when the uplink is restored. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -30,7 +30,7 @@ struct hostnet;
 struct hostnet_route {
     struct inet_prefix dst;
     bool has_via;
-    struct in6_addr via;                /* Routed peers: the other node's address.  Otherwise through the gateway port. */
+    struct in6_addr via;                /* Routed peers: the other node's address.  Otherwise by the gateway port. */
 };
 
 struct hostnet_config {
@@ -45,8 +45,8 @@ struct hostnet_config {
     size_t n_cluster_cidrs;
     bool masquerade;
     const char *uplink_bridge;          /* NULL: the uplink stays, or goes back when it had been taken over. */
-    bool uplink_bridge_pending;         /* The bridge does not hold the uplink yet: do not begin to take over.  What has been taken
-                                         * over before (a restart) does not care. */
+    bool uplink_bridge_pending;         /* The bridge does not hold the uplink yet: do not begin to take over.  What
+                                         * has been taken over before (a restart) does not care. */
     bool guard_af_packet;               /* Datapath userspace: drop what the kernel sees beside OVS. */
 };
 
@@ -58,7 +58,8 @@ struct hostnet_uplink {
     size_t n_addrs;
 };
 
-/* 'uplink': a name, or "auto": the interface that holds one of 'node_addrs', or else the default route.  'state_dir' holds the record. */
+/* 'uplink': a name, or "auto": the interface that holds one of 'node_addrs', or else the default route.  'state_dir'
+ * holds the record. */
 struct hostnet *hostnet_create(const char *state_dir, const char *uplink);
 void hostnet_destroy(struct hostnet *);         /* Leaves the network as it is. */
 void hostnet_set_node_addrs(struct hostnet *, const struct in6_addr *, size_t);

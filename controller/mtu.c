@@ -22,14 +22,15 @@ refuse(const struct mtu_input *in, uint16_t overhead, int mtu, int min, struct e
     const char *pods = min == MTU_MIN_IPV6 ? "IPv6" : "IPv4";
 
     if (in->wish && mtu >= min) {
-        return overhead ? error_set(error, ERANGE, "mtu: %u does not fit: uplink %s has %u, %s over %s needs %u, so at most %d",
-                                    in->wish, in->uplink, in->uplink_mtu, encap_name(in->encap), family, overhead, mtu)
+        return overhead ? error_set(error, ERANGE, "mtu: %u does not fit: uplink %s has %u, %s over %s needs %u, "
+                                    "so at most %d", in->wish, in->uplink, in->uplink_mtu, encap_name(in->encap),
+                                    family, overhead, mtu)
                         : error_set(error, ERANGE, "mtu: %u does not fit: uplink %s has %u", in->wish, in->uplink,
                                     in->uplink_mtu);
     }
-    return overhead ? error_set(error, ERANGE, "the uplink %s has an MTU of %u only: %s over %s needs %u, and %s in the pods at "
-                                "least %d; raise it to %d", in->uplink, in->uplink_mtu, encap_name(in->encap), family, overhead,
-                                pods, min, min + overhead)
+    return overhead ? error_set(error, ERANGE, "the uplink %s has an MTU of %u only: %s over %s needs %u, "
+                                "and %s in the pods at least %d; raise it to %d", in->uplink, in->uplink_mtu,
+                                encap_name(in->encap), family, overhead, pods, min, min + overhead)
                     : error_set(error, ERANGE, "the uplink %s has an MTU of %u only: %s in the pods needs at least %d",
                                 in->uplink, in->uplink_mtu, pods, min);
 }

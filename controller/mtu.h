@@ -33,8 +33,8 @@ struct mtu_input {
 
 uint16_t mtu_overhead(enum encap, bool underlay_ipv6);
 
-/* ERANGE, with what would be possible, when the wish does not fit through the uplink or nothing that is left would do for the
- * pods' families. */
+/* ERANGE, with what would be possible, when the wish does not fit through the uplink or nothing that is left would do
+ * for the pods' families. */
 int mtu_choose(const struct mtu_input *, uint16_t *mtu, struct error *);
 
 #endif /* controller/mtu.h */

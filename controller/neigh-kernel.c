@@ -183,7 +183,8 @@ neigh_use(int ifindex, const struct in6_addr *addr, struct error *error)
     put_addr(&request, NDA_DST, addr);
     int retval = nl_transact(NETLINK_ROUTE, &request, NULL);
     ofpbuf_uninit(&request);
-    return retval ? error_set_errno(error, retval, "cannot ask the kernel to resolve %s", inet_addr_format(addr, buf)) : 0;
+    return (retval ? error_set_errno(error, retval, "cannot ask the kernel to resolve %s", inet_addr_format(addr, buf))
+            : 0);
 }
 
 void

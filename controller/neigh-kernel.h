@@ -1,8 +1,8 @@
 #ifndef SLUICE_NEIGH_KERNEL_H
 #define SLUICE_NEIGH_KERNEL_H 1
 
-/* The kernel's neighbour table and routing decision, over rtnetlink, as far as tnl-neigh.c needs them.  Calls do not wait for the
- * network; the kernel answers within the call. */
+/* The kernel's neighbour table and routing decision, over rtnetlink, as far as tnl-neigh.c needs them.  Calls do not
+ * wait for the network; the kernel answers within the call. */
 
 #include <stdbool.h>
 

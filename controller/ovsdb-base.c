@@ -229,8 +229,8 @@ bridge_write_int(const struct ovsdb_base *base, const struct ovsrec_bridge *brid
 /* The bridge between the uplink and the node's own stack.  It has exactly two ports and no controller, so
  * fail_mode=standalone makes ovs-vswitchd itself put in the one flow "actions=NORMAL", and with two ports NORMAL is a
  * wire: what comes in by one can only leave by the other, nothing is ever flooded further.  That is worth more than
- * two flows of our own: the wire is there at the moment when ovs-vswitchd starts, whether or not sluiced runs, and a node
- * that lost its daemon stays reachable.  Two things make it a true wire: MAC learning is off for untagged frames
+ * two flows of our own: the wire is there at the moment when ovs-vswitchd starts, whether or not sluiced runs, and a
+ * node that lost its daemon stays reachable.  Two things make it a true wire: MAC learning is off for untagged frames
  * (flood_vlans=0), or a frame from outside with the node's own source address would cut the node off; and link-local
  * control frames (LLDP) pass (forward-bpdu). */
 static void

@@ -5,7 +5,8 @@
  *
  *   ovsdb.c        the connection, transactions, the order of things
  *   ovsdb-base.c   what the bridges and the fixed ports must look like
- *   ovsdb-pods.c   the table of declared pod ports, their states, and the difference
+ *   ovsdb-port.c   a declared port of a pod: its strings, what may be written, what its rows look like
+ *   ovsdb-pods.c   the table of these, their states, and the difference
  *   ovsdb-rows.c   one port, as rows of the database */
 
 #include "lib/vswitch-idl.h"
@@ -41,8 +42,8 @@ struct ovsdb {
 
     struct ovsdb_base *base;            /* Owned strings; NULL: not declared yet. */
     struct shash pods;                  /* Of struct ovsdb_pod. */
-    struct ovs_list dirty_pods;         /* Declared anew, or their rows have changed: to be compared with the database. */
-    bool scan;                          /* Bridges or ports have changed: look at all pods, and for ports that nobody declared. */
+    struct ovs_list dirty_pods;         /* Declared anew or rows changed: to be compared with the database. */
+    bool scan;                          /* Bridges or ports changed: look at all pods, and for undeclared ports. */
     bool started, removing, removed;
 
     struct ovsdb_idl_txn *txn;          /* Under way, or NULL. */
@@ -90,7 +91,7 @@ void ovsdb_row_write(const struct ovsdb *, struct ovsdb_idl_txn *, const struct 
 
 struct ovsdb_base *ovsdb_base_clone(const struct ovsdb_base *);
 void ovsdb_base_destroy(struct ovsdb_base *);
-/* Puts the difference of bridges and fixed ports into the transaction, and the name of a conflict into 'base_problem'. */
+/* Puts the difference of bridges and fixed ports into the transaction, and a conflict into 'base_problem'. */
 void ovsdb_base_write(struct ovsdb *, struct ovsdb_idl_txn *);
 /* Bridges of ours that nobody wants any more. */
 void ovsdb_base_remove(struct ovsdb *, struct ovsdb_idl_txn *);
@@ -98,6 +99,17 @@ bool ovsdb_base_removed(const struct ovsdb *);
 /* True if ovs-vswitchd has made the fixed ports; otherwise '*error' says what is wrong with one, or stays NULL. */
 bool ovsdb_base_up(const struct ovsdb *, char **error);
 bool ovsdb_base_holds(const struct ovsdb_base *, const char *port_name);
+
+/* ovsdb-port.c ----------------------------------------------------------------------------------------------- */
+
+void ovsdb_port_copy(struct ovsdb_port *, const struct ovsdb_port *);
+void ovsdb_port_free(struct ovsdb_port *);      /* Its strings. */
+bool ovsdb_port_equals(const struct ovsdb_port *, const struct ovsdb_port *);
+/* NULL, or why this port cannot be written (to be freed). */
+char *ovsdb_port_problem(const struct ovsdb *, const struct ovsdb_port *);
+/* What its rows must look like; the caller destroys 'ids' and 'options', to which 'row' refers. */
+void ovsdb_pod_row(const struct ovsdb *, const struct ovsdb_pod *, struct smap *ids, struct smap *options,
+                   struct ovsdb_row_port *row);
 
 /* ovsdb-pods.c ---------------------------------------------------------------------------------------------------- */
 

@@ -157,7 +157,8 @@ reconnect_run(struct ovsdb *ovsdb)
     if (ovsdb_idl_is_connected(ovsdb->idl)) {
         ovsdb->reconnect_at = LLONG_MAX;
     } else if (time_msec() >= ovsdb->reconnect_at) {
-        /* A new session starts without back-off; the IDL keeps its snapshot.  The remote must differ to count as new. */
+        /* A new session starts without back-off; the IDL keeps its snapshot.  The remote must differ to count as new.
+         * */
         ovsdb_idl_set_remote(ovsdb->idl, NULL, true);
         ovsdb_idl_set_remote(ovsdb->idl, ovsdb->remote, true);
         ovsdb->reconnect_at = (ovsdb->reconnect_delay > RECONNECT_MAX ? LLONG_MAX

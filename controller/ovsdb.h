@@ -3,10 +3,10 @@
 
 /* The Open_vSwitch database: the only module that writes it, through the IDL.
  *
- * Declarative like everything else: the caller says which bridges and ports there must be, this module makes one transaction
- * of the difference, again whenever the database changes under it (someone deleted a port, ovsdb-server came back with an
- * empty database).  It touches only rows that carry external_ids:owner=sluice; a br-int or port of another owner is refused
- * and named in ovsdb_problem().
+ * Declarative like everything else: the caller says which bridges and ports there must be, this module makes one
+ * transaction of the difference, again whenever the database changes under it (someone deleted a port, ovsdb-server
+ * came back with an empty database).  It touches only rows that carry external_ids:owner=sluice; a br-int or port of
+ * another owner is refused and named in ovsdb_problem().
  *
  * Row mapping (FACTS.md has the times):
  *   br-int     fail_mode=secure, datapath_type, protocols=OpenFlow15, flow tables' names
@@ -65,8 +65,8 @@ void ovsdb_destroy(struct ovsdb *);
 void ovsdb_run(struct ovsdb *);
 void ovsdb_wait(struct ovsdb *);
 
-/* Declares (copies).  Before ovsdb_set_base() nothing is written; before ovsdb_start() no port is removed, because the journal may
- * not have been read yet. */
+/* Declares (copies).  Before ovsdb_set_base() nothing is written; before ovsdb_start() no port is removed, because the
+ * journal may not have been read yet. */
 void ovsdb_set_base(struct ovsdb *, const struct ovsdb_base *);
 void ovsdb_port_set(struct ovsdb *, const struct ovsdb_port *);
 void ovsdb_port_remove(struct ovsdb *, const char *name);

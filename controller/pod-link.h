@@ -3,14 +3,14 @@
 
 /* A pod's veth pair: its making, its configuration inside the pod, its checking and its end.
  *
- * All functions block (rtnetlink takes its lock for milliseconds, more on a busy machine), so they run in a worker thread
- * (worker.h), never in the main loop; they share nothing and may run side by side.  The pair is made by one RTM_NEWLINK, its
- * peer born in the pod's namespace under its final name, MAC and MTU (FACTS.md).  The kernel's IPv6 is off on the host end:
- * nothing on the node speaks there but the switch.
+ * All functions block (rtnetlink takes its lock for milliseconds, more on a busy machine), so they run in a worker
+ * thread (worker.h), never in the main loop; they share nothing and may run side by side.  The pair is made by one
+ * RTM_NEWLINK, its peer born in the pod's namespace under its final name, MAC and MTU (FACTS.md).  The kernel's IPv6 is
+ * off on the host end: nothing on the node speaks there but the switch.
  *
- * Each notification about a link or a route makes ovs-vswitchd look at all links and routes of the node again, and an ADD waits
- * for ovs-vswitchd, so what is done here causes as few of them as possible: one when the pair is made, one when the pod's end
- * comes up. */
+ * Each notification about a link or a route makes ovs-vswitchd look at all links and routes of the node again, and an
+ * ADD waits for ovs-vswitchd, so what is done here causes as few of them as possible: one when the pair is made, one
+ * when the pod's end comes up. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -51,13 +51,13 @@ struct pod_link {
 int pod_link_create(const struct pod_link *, struct eth_addr *host_mac, struct error *);
 /* Addresses (IPv6 without duplicate address detection: IFA_F_NODAD), up, routes, offloads. */
 int pod_link_configure(const struct pod_link *, struct error *);
-/* What CHECK wants of the kernel: name, MAC, MTU, up, addresses, routes; more than these is fine (acceptance C2, C3). */
+/* What CHECK wants of the kernel: name, MAC, MTU, up, addresses, routes; more than these is fine (cni C2, C3). */
 int pod_link_check(const struct pod_link *, struct error *);
 /* New MTU of both ends, for a pod that runs; growing and shrinking in the order that loses nothing. */
 int pod_link_set_mtu(const char *host_name, const char *netns_path, const char *ifname, uint16_t mtu, struct error *);
 
-/* Puts the host ends into the trash group (cheap), so that pod_link_empty_trash() deletes them in one go (1 ms each instead of
- * 17).  A name that does not exist is fine. */
+/* Puts the host ends into the trash group (cheap), so that pod_link_empty_trash() deletes them in one go (1 ms each
+ * instead of 17).  A name that does not exist is fine. */
 int pod_link_trash(const char *host_name, struct error *);
 int pod_link_empty_trash(struct error *);
 /* One pair now, synchronously: a new ADD wants the same interface name in the same namespace. */

@@ -11,8 +11,8 @@
 
 struct socket_watch;
 
-/* 'remote' is as for stream_open(): "unix:/run/openvswitch/db.sock".  Any name that begins like the last part counts, so that
- * "unix:/run/openvswitch/ovs-vswitchd." watches for "ovs-vswitchd.PID.ctl". */
+/* 'remote' is as for stream_open(): "unix:/run/openvswitch/db.sock".  Any name that begins like the last part counts,
+ * so that "unix:/run/openvswitch/ovs-vswitchd." watches for "ovs-vswitchd.PID.ctl". */
 struct socket_watch *socket_watch_create(const char *remote);
 void socket_watch_destroy(struct socket_watch *);
 

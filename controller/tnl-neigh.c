@@ -19,11 +19,13 @@
 #include "util.h"
 #include "vswitchd-ctl.h"
 
-/* ovs-vswitchd forgets a neighbour that nobody used for 15 minutes (its default), or the time set with tnl/neigh/aging. */
+/* ovs-vswitchd forgets a neighbour that nobody used for 15 minutes (its default), or the time set with
+ * tnl/neigh/aging. */
 #define REFRESH_MS (10 * 60 * 1000)
 /* The kernel gives up after some seconds; a next hop that was silent is asked for again after this time. */
 #define RETRY_MS (30 * 1000)
-/* ovs-vswitchd refused: it has just started and does not know the command yet.  Told again after this time, and doubled. */
+/* ovs-vswitchd refused: it has just started and does not know the command yet.  Told again after this time, and
+ * doubled. */
 #define RETELL_MIN_MS 20
 #define RETELL_MAX_MS 5000
 
@@ -33,7 +35,7 @@ struct hop {
     bool wanted;                        /* Mark of resync(). */
     bool has_mac;
     struct eth_addr mac;
-    bool told, confirmed;               /* ovs-vswitchd knows 'mac'; the kernel has confirmed it since the last refresh. */
+    bool told, confirmed;               /* ovs-vswitchd knows 'mac'; the kernel confirmed it since the refresh. */
     bool failed;
 };
 

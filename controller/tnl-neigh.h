@@ -3,18 +3,20 @@
 
 /* Keeps the neighbours of the tunnels resolved where Open vSwitch encapsulates itself (the userspace datapaths).
  *
- * ovs-vswitchd has a neighbour cache of its own (ovs-appctl tnl/neigh/show).  A packet into a tunnel whose next hop is not in it is
- * lost: ovs-vswitchd sends an ARP request or neighbour solicitation in its place.  So the first packet to each peer would be
- * lost, and again after 15 minutes of silence and after each restart.  This module fills the cache before anyone needs it:
+ * ovs-vswitchd has a neighbour cache of its own (ovs-appctl tnl/neigh/show).  A packet into a tunnel whose next hop is
+ * not in it is lost: ovs-vswitchd sends an ARP request or neighbour solicitation in its place.  So the first packet to
+ * each peer would be lost, and again after 15 minutes of silence and after each restart.  This module fills the cache
+ * before anyone needs it:
  *
- *   next hop     RTM_GETROUTE for each destination: the peer itself or a gateway, if the route leaves by the uplink bridge
+ *   next hop     RTM_GETROUTE for each destination: the peer or a gateway, if the route leaves by the uplink bridge
  *   resolution   the kernel does it (NTF_USE), and answers by RTM_NEWNEIGH
  *   into OVS     "tnl/neigh/set BRIDGE ADDRESS MAC" on ovs-vswitchd's control socket, without blocking
  *   again        when the MAC, a route or the bridge changes, when ovs-vswitchd was restarted, and every 10 minutes
  *                after the kernel has confirmed the MAC
  *
- * The kernel datapath needs none of it: there the kernel queues packets while it resolves.  Both families, one code path.
- * Event-driven: no wake-up while nothing changes but the one every 10 minutes (and every 30 s while a next hop is silent). */
+ * The kernel datapath needs none of it: there the kernel queues packets while it resolves.  Both families, one code
+ * path.  Event-driven: no wake-up while nothing changes but the one every 10 minutes (and every 30 s while a next hop
+ * is silent). */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -27,13 +29,14 @@ struct tnl_neigh;
 struct tnl_neigh *tnl_neigh_create(const char *ovs_rundir);
 void tnl_neigh_destroy(struct tnl_neigh *);
 
-/* The tunnels' destinations are now these (copied), through 'bridge' ("br-uplink").  NULL: no such bridge, nothing to do. */
+/* The tunnels' destinations are now these (copied), through 'bridge' ("br-uplink").  NULL: no such bridge, nothing to
+ * do. */
 void tnl_neigh_declare(struct tnl_neigh *, const char *bridge, const struct in6_addr *destinations, size_t n);
 void tnl_neigh_run(struct tnl_neigh *);
 void tnl_neigh_wait(struct tnl_neigh *);
 
-/* True if a packet to this destination would not wait: its next hop is in ovs-vswitchd's cache.  False for one that was not
- * declared. */
+/* True if a packet to this destination would not wait: its next hop is in ovs-vswitchd's cache.  False for one that
+ * was not declared. */
 bool tnl_neigh_is_resolved(const struct tnl_neigh *, const struct in6_addr *destination);
 /* How many of the declared destinations are not resolved. */
 size_t tnl_neigh_n_unresolved(const struct tnl_neigh *);

@@ -2,7 +2,8 @@
 #define SLUICE_VSWITCHD_CTL_H 1
 
 /* A lasting connection to ovs-vswitchd's control socket (what ovs-appctl uses), without blocking: commands are queued,
- * answers counted.  When ovs-vswitchd ends the connection is lost, and made again as soon as its socket appears (inotify). */
+ * answers counted.  When ovs-vswitchd ends the connection is lost, and made again as soon as its socket appears
+ * (inotify). */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,8 +23,8 @@ unsigned int vswitchd_ctl_epoch(const struct vswitchd_ctl *);
 void vswitchd_ctl_send(struct vswitchd_ctl *, const char *command, const char *const args[], size_t n_args);
 /* Commands of this connection that have no answer yet. */
 size_t vswitchd_ctl_n_outstanding(const struct vswitchd_ctl *);
-/* How many commands of this connection ovs-vswitchd refused, and its last reason, or NULL.  Right after its start it knows few
- * commands: "not a valid command" then means later. */
+/* How many commands of this connection ovs-vswitchd refused, and its last reason, or NULL.  Right after its start it
+ * knows few commands: "not a valid command" then means later. */
 size_t vswitchd_ctl_n_errors(const struct vswitchd_ctl *);
 const char *vswitchd_ctl_error(const struct vswitchd_ctl *);
 

@@ -1,7 +1,8 @@
 #ifndef SLUICE_ETHTOOL_H
 #define SLUICE_ETHTOOL_H 1
 
-/* On and off of a link's offloads, by the old requests of linux/ethtool.h (SIOCETHTOOL), e.g. ETHTOOL_STXCSUM or ETHTOOL_GGRO.
+/* On and off of a link's offloads, by the old requests of linux/ethtool.h (SIOCETHTOOL), e.g. ETHTOOL_STXCSUM or
+ * ETHTOOL_GGRO.
  *
  * 'netns_fd' is -1 for the calling thread's own namespace.  EOPNOTSUPP when the link does not know the request. */
 

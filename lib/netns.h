@@ -3,9 +3,9 @@
 
 /* Network namespaces (network_namespaces(7)).
  *
- * A namespace is named by an open file descriptor, e.g. of /run/netns/NAME or /proc/PID/ns/net: a path may name another namespace
- * a moment later.  Entering one (setns(2)) changes the calling thread only; every socket opened inside stays in that namespace
- * for its life, so callers enter, open, leave, and work from outside.
+ * A namespace is named by an open file descriptor, e.g. of /run/netns/NAME or /proc/PID/ns/net: a path may name
+ * another namespace a moment later.  Entering one (setns(2)) changes the calling thread only; every socket opened
+ * inside stays in that namespace for its life, so callers enter, open, leave, and work from outside.
  *
  * Source: setns(2), ioctl_ns(2), namespaces(7).  The functions block only for the system calls that they make. */
 
@@ -29,9 +29,9 @@ bool netns_id_equals(const struct netns_id *, const struct netns_id *);
 /* Is 'fd' the namespace of the calling thread? */
 int netns_is_own(int fd, bool *own, struct error *);
 
-/* Moves the calling thread into the namespace of 'fd'.  On success '*back' must be given to netns_leave(), by the same thread.
- * netns_leave() closes '*back'; when the thread cannot return the process aborts, because whatever that thread does next would be
- * done to a stranger's network. */
+/* Moves the calling thread into the namespace of 'fd'.  On success '*back' must be given to netns_leave(), by the
+ * same thread. netns_leave() closes '*back'; when the thread cannot return the process aborts, because whatever that
+ * thread does next would be done to a stranger's network. */
 int netns_enter(int fd, int *back, struct error *);
 void netns_leave(int back);
 

@@ -1,9 +1,9 @@
 #ifndef SLUICE_RTNL_EVENTS_H
 #define SLUICE_RTNL_EVENTS_H 1
 
-/* Changes of links, addresses and routes in the own network namespace, as the kernel announces them (rtnetlink(7), multicast
- * groups), for a poll loop (run / wait).  Built on libopenvswitch's netlink-notifier.h.  An event says only what changed, in
- * order to decide whether it matters: whoever is concerned reads the state anew (rtnl.h). */
+/* Changes of links, addresses and routes in the own network namespace, as the kernel announces them (rtnetlink(7),
+ * multicast groups), for a poll loop (run / wait).  Built on libopenvswitch's netlink-notifier.h.  An event says only
+ * what changed, in order to decide whether it matters: whoever is concerned reads the state anew (rtnl.h). */
 
 #include <net/if.h>
 #include <stdbool.h>

@@ -329,7 +329,8 @@ collect_route(const struct ofpbuf *msg, void *list_)
 }
 
 int
-rtnl_route_list(struct rtnl *rtnl, int oif, uint8_t protocol, struct rtnl_route **routes, size_t *n, struct error *error)
+rtnl_route_list(struct rtnl *rtnl, int oif, uint8_t protocol, struct rtnl_route **routes, size_t *n,
+                struct error *error)
 {
     struct route_list list = { .oif = oif, .protocol = protocol };
     static const uint8_t families[] = { AF_INET, AF_INET6 };

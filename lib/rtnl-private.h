@@ -8,15 +8,15 @@
 struct nlattr;
 struct ofpbuf;
 
-/* Sends 'request' (uninitialized afterwards) and waits for the answer.  'reply', if not NULL, is initialized here on success
- * and holds the one message of the answer.  The error begins with "cannot " and the formatted text. */
+/* Sends 'request' (uninitialized afterwards) and waits for the answer.  'reply', if not NULL, is initialized here on
+ * success and holds the one message of the answer.  The error begins with "cannot " and the formatted text. */
 int rtnl_transact(struct rtnl *, struct ofpbuf *request, struct ofpbuf *reply, struct error *, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 
-/* Sends the dump request (uninitialized afterwards) and calls 'cb' for each message of the answer, only when it is complete
- * and consistent: a dump that the kernel calls interrupted is repeated. */
-int rtnl_dump(struct rtnl *, struct ofpbuf *request, void (*cb)(const struct ofpbuf *, void *aux), void *aux, struct error *,
-              const char *what);
+/* Sends the dump request (uninitialized afterwards) and calls 'cb' for each message of the answer, only when it is
+ * complete and consistent: a dump that the kernel calls interrupted is repeated. */
+int rtnl_dump(struct rtnl *, struct ofpbuf *request, void (*cb)(const struct ofpbuf *, void *aux), void *aux,
+              struct error *, const char *what);
 
 /* Splits the attributes behind a header of 'header_len' bytes into 'attrs', indexed by type. */
 void rtnl_parse_attrs(const struct ofpbuf *, size_t header_len, const struct nlattr *attrs[], size_t n_attrs);

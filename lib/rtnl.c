@@ -45,7 +45,8 @@ rtnl_open(int netns_fd, struct rtnl **rtnlp, struct error *error)
         return error_set_errno(error, retval, "cannot open an rtnetlink socket");
     }
 
-    /* The kernel then filters dumps by link (Linux 4.20).  Older ones ignore the filter, so the results are filtered here too. */
+    /* The kernel then filters dumps by link (Linux 4.20).  Older ones ignore the filter, so the results are filtered
+     * here too. */
     int one = 1;
     setsockopt(nl_sock_fd(sock), SOL_NETLINK, NETLINK_GET_STRICT_CHK, &one, sizeof one);
 
@@ -112,8 +113,8 @@ rtnl_transact(struct rtnl *rtnl, struct ofpbuf *request, struct ofpbuf *replyp, 
     va_start(args, format);
     char *what = xvasprintf(format, args);
     va_end(args);
-    error_set(error, retval, "cannot %s: %s%s%s%s", what, ovs_strerror(retval), extack ? " (" : "", extack ? extack : "",
-              extack ? ")" : "");
+    error_set(error, retval, "cannot %s: %s%s%s%s", what, ovs_strerror(retval),
+              extack ? " (" : "", extack ? extack : "", extack ? ")" : "");
     free(what);
     ofpbuf_uninit(&reply);
     return retval;

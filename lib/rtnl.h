@@ -3,13 +3,13 @@
 
 /* Links, addresses and routes of one network namespace, over rtnetlink(7).
  *
- * A handle is a NETLINK_ROUTE socket of libopenvswitch; it belongs to the namespace in which it was opened and to one thread at
- * a time.  Every function here is one or a few blocking requests: the kernel answers within the call, but it may wait for the RTNL
- * lock for milliseconds.  So pods' namespaces are worked on in worker threads; the main loop uses this only for the few objects
- * of the node itself.
+ * A handle is a NETLINK_ROUTE socket of libopenvswitch; it belongs to the namespace in which it was opened and to one
+ * thread at a time.  Every function here is one or a few blocking requests: the kernel answers within the call, but
+ * it may wait for the RTNL lock for milliseconds.  So pods' namespaces are worked on in worker threads; the main loop
+ * uses this only for the few objects of the node itself.
  *
- * Errors are errno values with a message that names the object and ends with the kernel's own text (extended ack) where it sends
- * one.  Numbers are in host byte order, addresses in network byte order (inet.h). */
+ * Errors are errno values with a message that names the object and ends with the kernel's own text (extended ack)
+ * where it sends one.  Numbers are in host byte order, addresses in network byte order (inet.h). */
 
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -65,7 +65,8 @@ struct rtnl_link_change {
     bool no_addr_gen;                   /* No IPv6 address of its own (addr_gen_mode none). */
 };
 
-/* One request.  ENODEV when there is no such link.  The kernel sets it up before it looks at 'no_addr_gen': use two calls. */
+/* One request.  ENODEV when there is no such link.  The kernel sets it up before it looks at 'no_addr_gen': use two
+ * calls. */
 int rtnl_link_set(struct rtnl *, const char *name, const struct rtnl_link_change *, struct error *);
 /* ENODEV when there is no such link. */
 int rtnl_link_delete(struct rtnl *, const char *name, struct error *);
@@ -104,7 +105,7 @@ struct rtnl_route {
     bool has_gw, has_src;
     struct in6_addr gw, src;            /* 'gw' may be IPv6 for an IPv4 route. */
     uint32_t metrics[RTAX_MAX + 1];     /* By RTAX_*, e.g. RTAX_MTU; 0: not set. */
-    bool complex;                       /* From rtnl_route_list(): several next hops or something that is not expressed here. */
+    bool complex;                       /* From rtnl_route_list(): several next hops, or what is not expressed here. */
 };
 
 /* A unicast route in the main table, with everything else as it is by default. */
@@ -115,8 +116,8 @@ int rtnl_route_add(struct rtnl *, const struct rtnl_route *, struct error *);
 int rtnl_route_replace(struct rtnl *, const struct rtnl_route *, struct error *);
 /* ESRCH when it is not there. */
 int rtnl_route_delete(struct rtnl *, const struct rtnl_route *, struct error *);
-/* Those of all tables that leave by 'oif' (0: any) and are of 'protocol' (RTPROT_UNSPEC: any); '*routes' is to be freed with
- * free(). */
+/* Those of all tables that leave by 'oif' (0: any) and are of 'protocol' (RTPROT_UNSPEC: any); '*routes' is to be
+ * freed with free(). */
 int rtnl_route_list(struct rtnl *, int oif, uint8_t protocol, struct rtnl_route **routes, size_t *n, struct error *);
 
 #endif /* lib/rtnl.h */

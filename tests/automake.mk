@@ -201,15 +201,6 @@ tests_bench_bench_ovsdb_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) -I$(top_srcdir
 tests_bench_bench_ovsdb_LDADD = controller/libcontroller.la flows/libflows.la $(SYSTEM_LDADD)
 check_PROGRAMS += $(BENCHES)
 
-# Fuzz targets (libFuzzer): tests/fuzz/fuzz-NAME.c, its corpus in tests/fuzz/corpus/NAME.
-if FUZZERS
-check_PROGRAMS += tests/fuzz/fuzz-punt-reply
-endif
-tests_fuzz_fuzz_punt_reply_SOURCES = tests/fuzz/fuzz-punt-reply.c
-tests_fuzz_fuzz_punt_reply_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/controller
-tests_fuzz_fuzz_punt_reply_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
-tests_fuzz_fuzz_punt_reply_LDADD = controller/libcontroller.la flows/libflows.la $(UNIT_LDADD)
-EXTRA_DIST += tests/fuzz/corpus/punt-reply
 include tests/fuzz/automake.mk
 EXTRA_DIST += tests/system/cnilab.py tests/system/test-cni-conformance.py \
 	tests/cnitool/go.mod tests/cnitool/go.sum tests/cnitool/tools.go

@@ -1,9 +1,10 @@
-/* bench-ovsdb: from ovsdb_port_set() until ovs-vswitchd reports the port, with a real ovsdb-server and ovs-vswitchd (userspace
- * datapath) in a network namespace of its own, on real veth devices.
+/* bench-ovsdb: from ovsdb_port_set() until ovs-vswitchd reports the port, with a real ovsdb-server and ovs-vswitchd
+ * (userspace datapath) in a network namespace of its own, on real veth devices.
  *
  *     bench-ovsdb [--json] [--ports N]         N: ports per series, 100
  *
- * Series: one after the other on an empty bridge, 32 at once, one after the other beside 224 others, and removal.  Needs root. */
+ * Series: one after the other on an empty bridge, 32 at once, one after the other beside 224 others, and removal.
+ * Needs root. */
 
 #include <config.h>
 
@@ -77,8 +78,8 @@ make_links(struct bench *bench, int n)
             .peer_mac = ETH_ADDR_C(0a,58,00,00,00,01),
         };
         check(rtnl_veth_create(bench->rtnl, &veth, &error), &error);
-        /* As pod-link.c does.  Without it each host end has a link-local address and its routes, and ovs-vswitchd reads all
-         * addresses of the node again for each route whenever a link changes. */
+        /* As pod-link.c does.  Without it each host end has a link-local address and its routes, and ovs-vswitchd
+         * reads all addresses of the node again for each route whenever a link changes. */
         check(rtnl_link_set(bench->rtnl, name, &(struct rtnl_link_change) { .no_addr_gen = true }, &error), &error);
         check(rtnl_link_set(bench->rtnl, name, &(struct rtnl_link_change) { .up = true }, &error), &error);
     }

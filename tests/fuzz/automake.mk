@@ -1,6 +1,7 @@
 # Fuzz targets (tests/fuzz/fuzz.h): libFuzzer with --enable-fuzzers, else programs that replay their corpora.
 FUZZERS_ALL = tests/fuzz/fuzz-attachment \
 	tests/fuzz/fuzz-cni-conf \
+	tests/fuzz/fuzz-cni-result \
 	tests/fuzz/fuzz-cni-wire \
 	tests/fuzz/fuzz-config \
 	tests/fuzz/fuzz-hostnet-record \
@@ -9,7 +10,7 @@ FUZZERS_ALL = tests/fuzz/fuzz-attachment \
 	tests/fuzz/fuzz-journal \
 	tests/fuzz/fuzz-manifest \
 	tests/fuzz/fuzz-of-msg \
-	tests/fuzz/fuzz-punt
+	tests/fuzz/fuzz-punt-reply
 FUZZ_CPPFLAGS = $(AM_CPPFLAGS) -DTOP_SRCDIR='"$(abs_top_srcdir)"'
 FUZZ_LDADD = controller/libcontroller.la flows/libflows.la lib/libsluice.la lib/libsluice-base.la $(OVS_LIBS) \
 	$(JANSSON_LIBS) $(YAML_LIBS) $(NFTABLES_LIBS)
@@ -65,7 +66,11 @@ tests_fuzz_fuzz_of_msg_SOURCES = tests/fuzz/fuzz-of-msg.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_of_msg_CPPFLAGS = $(FUZZ_CPPFLAGS)
 tests_fuzz_fuzz_of_msg_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_of_msg_LDADD = $(FUZZ_LDADD)
-tests_fuzz_fuzz_punt_SOURCES = tests/fuzz/fuzz-punt.c $(FUZZ_MAIN)
-tests_fuzz_fuzz_punt_CPPFLAGS = $(FUZZ_CPPFLAGS)
-tests_fuzz_fuzz_punt_LDFLAGS = $(FUZZ_LINK)
-tests_fuzz_fuzz_punt_LDADD = $(FUZZ_LDADD)
+tests_fuzz_fuzz_punt_reply_SOURCES = tests/fuzz/fuzz-punt-reply.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_punt_reply_CPPFLAGS = $(FUZZ_CPPFLAGS)
+tests_fuzz_fuzz_punt_reply_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_punt_reply_LDADD = $(FUZZ_LDADD)
+tests_fuzz_fuzz_cni_result_SOURCES = tests/fuzz/fuzz-cni-result.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_cni_result_CPPFLAGS = $(FUZZ_CPPFLAGS)
+tests_fuzz_fuzz_cni_result_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_cni_result_LDADD = ovs-cni/libovscni.la $(FUZZ_LDADD)

@@ -1,4 +1,5 @@
-/* controller/hostnet-record.c: any bytes as the record of the uplink.  What was read is written, and read again, as the same. */
+/* controller/hostnet-record.c: any bytes as the record of the uplink.  What was read is written, and read again, as
+ * the same. */
 
 #include <config.h>
 

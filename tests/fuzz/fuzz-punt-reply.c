@@ -2,14 +2,11 @@
 
 #include <config.h>
 
-#include <stdlib.h>
-
+#include "controller/punt-reply.h"
 #include "csum.h"
 #include "dp-packet.h"
+#include "fuzz.h"
 #include "packets.h"
-#include "punt-reply.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* An answer is never longer than the standards allow, and its checksums are right. */
 static void
@@ -18,19 +15,16 @@ check(struct dp_packet *reply)
     const uint8_t *frame = dp_packet_data(reply);
     size_t len = dp_packet_size(reply);
 
-    if (len < ETH_HEADER_LEN + IP_HEADER_LEN + 8 || len > ETH_HEADER_LEN + 1280) {
-        abort();
-    }
+    FUZZ_CHECK(len >= ETH_HEADER_LEN + IP_HEADER_LEN + 8 && len <= ETH_HEADER_LEN + 1280, "%zu bytes", len);
     if (frame[12] == 0x08) {
         const uint8_t *ip = frame + ETH_HEADER_LEN;
-        if (csum(ip, IP_HEADER_LEN) || csum(ip + IP_HEADER_LEN, len - ETH_HEADER_LEN - IP_HEADER_LEN)) {
-            abort();
-        }
+        FUZZ_CHECK(len <= ETH_HEADER_LEN + 576, "%zu bytes", len);
+        FUZZ_CHECK(!csum(ip, IP_HEADER_LEN), "header");
+        FUZZ_CHECK(!csum(ip + IP_HEADER_LEN, len - ETH_HEADER_LEN - IP_HEADER_LEN), "payload");
     } else {
         struct ovs_16aligned_ip6_hdr *ip = dp_packet_at_assert(reply, ETH_HEADER_LEN, IPV6_HEADER_LEN);
-        if (csum_finish(csum_continue(packet_csum_pseudoheader6(ip), ip + 1, len - ETH_HEADER_LEN - IPV6_HEADER_LEN))) {
-            abort();
-        }
+        FUZZ_CHECK(!csum_finish(csum_continue(packet_csum_pseudoheader6(ip), ip + 1,
+                                              len - ETH_HEADER_LEN - IPV6_HEADER_LEN)), "payload");
     }
 }
 
@@ -52,5 +46,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check(reply);
         dp_packet_delete(reply);
     }
+
+    /* A node without addresses can only say which MAC it has. */
+    const struct punt_local nobody = { ETH_ADDR_C(02,73,6c,00,00,01), NULL, 0 };
+    reply = punt.code == PUNT_ND_SOLICIT ? NULL : punt_reply(&nobody, &punt, data + 3, size - 3);
+    FUZZ_CHECK(!reply, "an answer from nobody");
     return 0;
 }

@@ -1,4 +1,5 @@
-/* Drives the OVSDB module and the tunnel's neighbours from a script: one command a line on standard input, one answer a line.
+/* Drives the OVSDB module and the tunnel's neighbours from a script: one command a line on standard input, one answer
+ * a line.
  *
  *   ovsdb-driver OVS_RUNDIR
  *

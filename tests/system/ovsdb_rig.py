@@ -88,7 +88,8 @@ class Node(Namespace):
         self.processes[name] = subprocess.Popen(["ip", "netns", "exec", self.ns, *args], env=env, **kwargs)
 
     def start(self, name):
-        common = ["--pidfile", f"--log-file={self.path(name + '.log')}", "-vconsole:off", "-vsyslog:off", *os.environ.get("OVS_RIG_VLOG", "").split()]
+        common = ["--pidfile", f"--log-file={self.path(name + '.log')}", "-vconsole:off", "-vsyslog:off",
+                  *os.environ.get("OVS_RIG_VLOG", "").split()]
         if name == "ovsdb-server":
             self.spawn(name, name, self.path("conf.db"), f"--remote=punix:{self.path('db.sock')}", *common)
             wait_for("ovsdb-server", lambda: listening(self.path("db.sock")))

@@ -26,8 +26,8 @@ start_vswitchd(struct ovs_sandbox *sandbox)
     sandbox->ovs_vswitchd = pid;
 }
 
-/* ovs-vswitchd takes a new port down and up again to set its MAC, which costs the port its IPv6 addresses and its routes: the
- * daemon's loop must go on. */
+/* ovs-vswitchd takes a new port down and up again to set its MAC, which costs the port its IPv6 addresses and its
+ * routes: the daemon's loop must go on. */
 static void
 assert_talks(struct hostnet *h, const char *when)
 {
@@ -90,7 +90,8 @@ START_TEST(test_real)
     run(h, false, 200);
     ck_assert(test_sh(f.outside, "ping -c5 -i0.1 192.0.2.5 | grep -q 'duplicates'"));
 
-    /* Killed (or just told to exit) it leaves the port behind; with a clean-up it takes the port along, and a bare one comes back. */
+    /* Killed (or just told to exit) it leaves the port behind; with a clean-up it takes the port along, and a bare
+     * one comes back. */
     for (int i = 0; i < 3; i++) {
         bool in_order = i == 1;
         if (in_order) {

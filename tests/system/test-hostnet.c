@@ -1,5 +1,5 @@
-/* The node's network against the kernel: root, and network namespaces of its own only.  Links of type veth stand for what
- * ovs-vswitchd makes (sluice0, br-uplink); test-hostnet-ovs has the real one. */
+/* The node's network against the kernel: root, and network namespaces of its own only.  Links of type veth stand for
+ * what ovs-vswitchd makes (sluice0, br-uplink); test-hostnet-ovs has the real one. */
 
 #include <config.h>
 

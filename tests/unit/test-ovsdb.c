@@ -402,7 +402,8 @@ START_TEST(test_bad_strings)
 }
 END_TEST
 
-/* Rule 2 of the architecture: after any events what is looked at because it changed gives the same as looking at everything. */
+/* Rule 2 of the architecture: after any events what is looked at because it changed gives the same as looking at
+ * everything. */
 START_TEST(test_random_events)
 {
     bool declared[24] = { false };
