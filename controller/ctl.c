@@ -157,7 +157,11 @@ format_status(const json_t *status, struct ds *s)
     ds_put_format(s, "node %s: %s%s\n", text_of(status, "node"), ready ? "ready" : "not ready: ",
                   !ready ? text_of(status, "reason")
                   : json_is_true(json_object_get(status, "realized")) ? ", everything is realized" : ", changes under way");
-    ds_put_format(s, "sluiced %s, Open vSwitch %s\n", text_of(status, "version"), text_of(status, "ovs"));
+    ds_put_format(s, "sluiced %s", text_of(status, "version"));
+    if (json_object_get(status, "ovs")) {       /* It stands in the database if the distribution's scripts started it. */
+        ds_put_format(s, ", Open vSwitch %s", text_of(status, "ovs"));
+    }
+    ds_put_char(s, '\n');
     if (json_object_get(status, "datapath")) {
         ds_put_format(s, "datapath %s: %s\n", text_of(status, "datapath"), text_of(status, "datapathReason"));
         ds_put_format(s, "encapsulation %s\nuplink %s, MTU %lld; MTU of pods %lld\n", text_of(status, "encapsulation"),
@@ -328,6 +332,23 @@ ctl_flows(struct unixctl_conn *conn, int argc, const char *argv[], void *ctl_)
     free(query.found);
 }
 
+static void
+ctl_owner(struct unixctl_conn *conn, int argc OVS_UNUSED, const char *argv[], void *ctl_)
+{
+    struct ctl *ctl = ctl_;
+    unsigned long long int cookie;
+    const char *owner = NULL;
+
+    if (str_to_ullong(argv[1], 0, &cookie)) {
+        owner = of_state_owner_from_cookie(ofctrl_state(ctl->dp->ofctrl), cookie);
+    }
+    if (owner) {
+        unixctl_command_reply(conn, owner);
+    } else {
+        unixctl_command_reply_error(conn, "owner: this cookie is nobody's");
+    }
+}
+
 /* Life. ---------------------------------------------------------------------------------------------------------- */
 
 struct ctl *
@@ -342,6 +363,7 @@ ctl_create(struct dataplane *dp, const struct source_dir *source)
     unixctl_command_register("nodes", "[--json]", 0, 1, ctl_nodes, ctl);
     unixctl_command_register("ipam", "[--json] [check]", 0, 2, ctl_ipam, ctl);
     unixctl_command_register("flows", "[--json] [TABLE] [--object OWNER]", 0, 4, ctl_flows, ctl);
+    unixctl_command_register("owner", "COOKIE", 1, 1, ctl_owner, ctl);
     unixctl_command_register("wait", "ready|realized MILLISECONDS", 2, 2, ctl_wait_for, ctl);
     return ctl;
 }

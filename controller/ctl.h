@@ -10,10 +10,11 @@
  *   pods | nodes [--json]                      what is known and what is realised
  *   flows [--json] [TABLE] [--object OWNER]    the installed flows with table names and owners
  *   ipam [--json] [check]                      pools; "check" compares journal, OVSDB, host and source
- *   trace [--json] FROM TO PROTOCOL [PORT]     see trace.h
+ *   owner COOKIE                               whose flows have this cookie (0x...)
  *   wait ready|realized MILLISECONDS           replies when it holds, or with an error when the time is over; never polls
  *
- * "compile" is not here: sluicectl does it itself, without a daemon. */
+ * "compile" is not here: sluicectl does it itself, without a daemon; nor is "trace": sluicectl asks for the status and then
+ * ovs-vswitchd, so that sluiced never waits for it. */
 
 struct ctl;
 struct dataplane;

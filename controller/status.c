@@ -7,7 +7,9 @@
 #include "controller/dataplane-private.h"
 #include "controller/pod-link.h"
 #include "controller/source-dir.h"
+#include "flow.h"
 #include "openvswitch/dynamic-string.h"
+#include "packets.h"
 #include "timeval.h"
 #include "util.h"
 
@@ -59,22 +61,25 @@ static void
 put_attached(const struct attachment *a, void *pods_)
 {
     struct pods *pods = pods_;
-    json_t *ips = json_array();
+    char mac[ETH_ADDR_STRLEN + 1];
 
     if (!a->keyed) {
         return;                         /* Deleted; only its last traces are being removed. */
     }
+    json_t *ips = json_array();
     for (size_t i = 0; i < a->n_ips; i++) {
         json_array_append_new(ips, address_to_json(&a->ips[i].prefix.addr));
     }
     const char *why = a->owner ? of_state_owner_failed(ofctrl_state(pods->dp->ofctrl), a->owner) : NULL;
     why = why ? why : a->ofport ? ovsdb_port_error(pods->dp->ovsdb, a->host_name) : NULL;
-    json_array_append_new(pods->array, json_pack("{s:s, s:s, s:s, s:o, s:s, s:s, s:s, s:s, s:i, s:i, s:s*}",
+    snprintf(mac, sizeof mac, ETH_ADDR_FMT, ETH_ADDR_ARGS(a->mac));
+    json_array_append_new(pods->array, json_pack("{s:s, s:s, s:s, s:o, s:s, s:s, s:s, s:s, s:i, s:s, s:i, s:s*, s:s*}",
                                                  "namespace", a->pod_namespace ? a->pod_namespace : "", "name",
                                                  a->pod_name ? a->pod_name : a->container_id, "node",
                                                  pods->dp->config->node, "ips", ips, "state", state_name(a->state),
-                                                 "container", a->container_id, "ifname", a->ifname, "port", a->host_name,
-                                                 "ofport", (int) a->ofport, "mtu", (int) a->mtu, "problem", why));
+                                                 "container", a->container_id, "ifname", a->ifname, "port",
+                                                 a->host_name, "ofport", (int) a->ofport, "mac", mac, "mtu",
+                                                 (int) a->mtu, "owner", a->owner, "problem", why));
     if (a->pod_name) {
         sset_add_and_free(&pods->attached, xasprintf("%s/%s", a->pod_namespace ? a->pod_namespace : "", a->pod_name));
     }
@@ -135,6 +140,24 @@ status_pods(const struct dataplane *dp)
 
 /* Nodes. --------------------------------------------------------------------------------------------------------- */
 
+/* How its pods are reached. */
+static void
+put_reach(const struct dataplane *dp, const struct kube_node *node, const char *owner, json_t *json)
+{
+    struct node_underlay underlay;
+    struct flow_peer peer;
+    const char *problem;
+
+    dataplane_fill_underlay_(dp, &underlay);
+    if (dp->facts.known && node_fill_peer(&underlay, node, owner, &peer, &problem)) {
+        bool tunnel = peer.reach == FLOW_REACH_TUNNEL;
+        json_object_set_new(json, "reach", json_string(tunnel ? "tunnel" : "gateway"));
+        if (tunnel) {
+            json_object_set_new(json, "tunnel", address_to_json(&peer.tunnel_dst));
+        }
+    }
+}
+
 static void
 put_node(const struct kube_object *object, void *pods_)
 {
@@ -150,10 +173,11 @@ put_node(const struct kube_object *object, void *pods_)
         json_array_append_new(cidrs, prefix_to_json(&node->pod_cidrs[i]));
     }
     why = why ? why : of_state_owner_failed(ofctrl_state(dp->ofctrl), owner);
-    json_array_append_new(pods->array, json_pack("{s:s, s:o, s:o, s:b, s:b, s:s*}", "name", object->name, "ips",
-                                                 addresses_to_json(node->addrs, node->n_addrs), "podCIDRs", cidrs, "self",
-                                                 (int) self, "realized",
-                                                 (int) (!why && (self || sset_contains(&dp->peers, owner))), "problem", why));
+    json_t *json = json_pack("{s:s, s:o, s:o, s:b, s:b, s:s*}", "name", object->name, "ips",
+                             addresses_to_json(node->addrs, node->n_addrs), "podCIDRs", cidrs, "self", (int) self,
+                             "realized", (int) (!why && (self || sset_contains(&dp->peers, owner))), "problem", why);
+    put_reach(dp, node, owner, json);
+    json_array_append_new(pods->array, json);
     free(owner);
 }
 
@@ -235,6 +259,30 @@ get_counts(const struct dataplane *dp)
     return counts;
 }
 
+/* What a packet meets at the edges of br-int: for "sluicectl trace". */
+static json_t *
+get_bridge(const struct dataplane *dp)
+{
+    char router[ETH_ADDR_STRLEN + 1], gateway[ETH_ADDR_STRLEN + 1];
+    json_t *cidrs = json_array();
+    struct flow_local local;
+
+    dataplane_fill_local_(dp, &local);
+    snprintf(router, sizeof router, ETH_ADDR_FMT, ETH_ADDR_ARGS(local.router_mac));
+    snprintf(gateway, sizeof gateway, ETH_ADDR_FMT, ETH_ADDR_ARGS(local.gateway_mac));
+    for (size_t i = 0; i < local.n_pod_cidrs; i++) {
+        json_array_append_new(cidrs, prefix_to_json(&local.pod_cidrs[i]));
+    }
+    json_t *bridge = json_pack("{s:s, s:s, s:s, s:s, s:i, s:o, s:o}", "name", "br-int", "ovsRundir",
+                               dp->config->ovs_rundir, "routerMAC", router, "gatewayMAC", gateway, "gatewayPort",
+                               (int) ofp_to_u16(local.gateway_port), "podCIDRs", cidrs, "gateways",
+                               addresses_to_json(local.gateway_addrs, local.n_gateway_addrs));
+    if (local.tunnel_port != OFPP_NONE) {
+        json_object_set_new(bridge, "tunnelPort", json_integer(ofp_to_u16(local.tunnel_port)));
+    }
+    return bridge;
+}
+
 json_t *
 status_get(const struct dataplane *dp, const struct source_dir *source)
 {
@@ -249,6 +297,7 @@ status_get(const struct dataplane *dp, const struct source_dir *source)
                                                  "datapathReason", dp->datapath_why, "encapsulation",
                                                  encap_name(facts->encap), "uplink", facts->uplink, "uplinkMTU",
                                                  (int) facts->uplink_mtu, "mtu", (int) facts->mtu));
+        json_object_set_new(status, "bridge", get_bridge(dp));
     }
     json_object_set_new(status, "tunnelsUnresolved", json_integer(tnl_neigh_n_unresolved(dp->tnl_neigh)));
     json_object_set_new(status, "counts", get_counts(dp));

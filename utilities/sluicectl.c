@@ -5,11 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "jsonrpc.h"
 #include "openvswitch/vlog.h"
 #include "svec.h"
-#include "unixctl.h"
 #include "util.h"
+#include "utilities/ctl-client.h"
 #include "utilities/sluicectl.h"
 
 /* sluicectl asks a running sluiced over its control socket (controller/ctl.h) and prints the answer.
@@ -23,8 +22,9 @@ static const char usage_text[] =
     "  flows [TABLE] [--object OWNER]\n"
     "                                the installed flows, with table names and owners\n"
     "  ipam [check]                  pools; check compares journal, OVSDB, host and source\n"
-    "  trace --from A --to B [--protocol tcp|udp|icmp] [--port N]\n"
-    "                                a packet's way and what decides it\n"
+    "  trace --from A --to B [--protocol tcp|udp|sctp|icmp] [--port N] [--sport N] [--family 4|6]\n"
+    "        [--source-address ADDRESS]\n"
+    "  trace --batch FILE            a packet's way and what decides it\n"
     "  wait --for ready|realized [--timeout SECONDS]\n"
     "  compile --source DIR [--node NAME] [--datapath D] [--encapsulation E] [--mtu N] [--pod-cidrs C,...]\n"
     "          [--uplink-mtu N] [--uplink-prefix ADDRESS/LENGTH]... [--stats]\n"
@@ -40,12 +40,13 @@ struct options {
     struct config config;               /* Keys that "compile" shares with sluiced. */
     struct compile_options compile;
     const char *wait_for, *timeout;
-    const char *from, *to, *protocol, *port, *object;
+    const char *object;
+    struct trace_options trace;
 };
 
 enum {
-    OPT_JSON = UCHAR_MAX + 1, OPT_FOR, OPT_TIMEOUT, OPT_FROM, OPT_TO, OPT_PROTOCOL, OPT_PORT, OPT_OBJECT, OPT_STATS,
-    OPT_UPLINK_MTU, OPT_UPLINK_PREFIX, OPT_KEY,
+    OPT_JSON = UCHAR_MAX + 1, OPT_FOR, OPT_TIMEOUT, OPT_FROM, OPT_TO, OPT_PROTOCOL, OPT_PORT, OPT_SPORT, OPT_FAMILY,
+    OPT_SOURCE_ADDRESS, OPT_BATCH, OPT_OBJECT, OPT_STATS, OPT_UPLINK_MTU, OPT_UPLINK_PREFIX, OPT_KEY,
 };
 
 static void OVS_NO_RETURN OVS_PRINTF_FORMAT(1, 2)
@@ -73,14 +74,14 @@ add_uplink_prefix(struct compile_options *o, const char *text)
     o->uplink_prefixes[o->n_uplink_prefixes++] = prefix;
 }
 
-static void
-set_uplink_mtu(struct compile_options *o, const char *text)
+static int
+parse_number(const char *option, const char *text, int min, int max)
 {
-    int mtu;
-    if (!str_to_int(text, 10, &mtu) || mtu < 576 || mtu > UINT16_MAX) {
-        die("--uplink-mtu: \"%s\" is no number of bytes from 576 to 65535", text);
+    int number;
+    if (!str_to_int(text, 10, &number) || number < min || number > max) {
+        die("%s: \"%s\" is no number from %d to %d", option, text, min, max);
     }
-    o->uplink_mtu = mtu;
+    return number;
 }
 
 /* A key of sluiced's configuration. */
@@ -96,18 +97,24 @@ set_key(struct config *config, const char *key, const char *value)
 static void
 parse_option(int c, const char *name, struct options *o)
 {
+    struct trace_question *q = &o->trace.question;
+
     switch (c) {
     case 't': o->rundir = optarg; break;
     case OPT_JSON: o->json = true; break;
     case OPT_FOR: o->wait_for = optarg; break;
     case OPT_TIMEOUT: o->timeout = optarg; break;
-    case OPT_FROM: o->from = optarg; break;
-    case OPT_TO: o->to = optarg; break;
-    case OPT_PROTOCOL: o->protocol = optarg; break;
-    case OPT_PORT: o->port = optarg; break;
+    case OPT_FROM: q->from = optarg; break;
+    case OPT_TO: q->to = optarg; break;
+    case OPT_PROTOCOL: q->protocol = optarg; break;
+    case OPT_PORT: q->port = parse_number("--port", optarg, 1, 65535); break;
+    case OPT_SPORT: q->sport = parse_number("--sport", optarg, 1, 65535); break;
+    case OPT_FAMILY: q->family = parse_number("--family", optarg, 4, 6); break;
+    case OPT_SOURCE_ADDRESS: q->source = optarg; break;
+    case OPT_BATCH: o->trace.batch = optarg; break;
     case OPT_OBJECT: o->object = optarg; break;
     case OPT_STATS: o->compile.stats = true; break;
-    case OPT_UPLINK_MTU: set_uplink_mtu(&o->compile, optarg); break;
+    case OPT_UPLINK_MTU: o->compile.uplink_mtu = parse_number("--uplink-mtu", optarg, 576, 65535); break;
     case OPT_UPLINK_PREFIX: add_uplink_prefix(&o->compile, optarg); break;
     case OPT_KEY: set_key(&o->config, name, optarg); break;
     case 'h': fputs(usage_text, stdout); exit(EXIT_SUCCESS);
@@ -124,6 +131,9 @@ parse_options(int argc, char *argv[], struct options *o)
         { "for", required_argument, NULL, OPT_FOR }, { "timeout", required_argument, NULL, OPT_TIMEOUT },
         { "from", required_argument, NULL, OPT_FROM }, { "to", required_argument, NULL, OPT_TO },
         { "protocol", required_argument, NULL, OPT_PROTOCOL }, { "port", required_argument, NULL, OPT_PORT },
+        { "sport", required_argument, NULL, OPT_SPORT }, { "family", required_argument, NULL, OPT_FAMILY },
+        { "source-address", required_argument, NULL, OPT_SOURCE_ADDRESS },
+        { "batch", required_argument, NULL, OPT_BATCH },
         { "object", required_argument, NULL, OPT_OBJECT }, { "stats", no_argument, NULL, OPT_STATS },
         { "node", required_argument, NULL, OPT_KEY }, { "source", required_argument, NULL, OPT_KEY },
         { "datapath", required_argument, NULL, OPT_KEY }, { "encapsulation", required_argument, NULL, OPT_KEY },
@@ -157,16 +167,6 @@ verb_args(const char *verb, const struct options *o, struct svec *args)
         }
         svec_add(args, o->wait_for);
         svec_add_nocopy(args, xasprintf("%.0f", seconds * 1000));
-    } else if (!strcmp(verb, "trace")) {
-        if (!o->from || !o->to) {
-            return false;
-        }
-        svec_add(args, o->from);
-        svec_add(args, o->to);
-        svec_add(args, o->protocol ? o->protocol : o->port ? "tcp" : "icmp");
-        if (o->port) {
-            svec_add(args, o->port);
-        }
     } else if (o->object) {
         svec_add(args, "--object");
         svec_add(args, o->object);
@@ -178,31 +178,28 @@ verb_args(const char *verb, const struct options *o, struct svec *args)
 static int
 ask(const char *verb, const struct options *o, struct svec *args)
 {
-    char *path = xasprintf("%s/sluiced.ctl", o->rundir);
-    struct jsonrpc *client;
-    char *result = NULL, *refusal = NULL;
-    int retval = unixctl_client_create(path, &client);
+    ERROR_AUTO struct error error = ERROR_INIT;
+    char *path = xasprintf("%s/sluiced.ctl", o->rundir), *answer = NULL;
+    struct ctl_client *client = NULL;
+    const char *const *texts = CONST_CAST(const char *const *, args->names);
+    int code = ctl_client_open(path, &client, &error);
 
-    if (!retval) {
-        retval = unixctl_client_transact(client, verb, args->n, args->names, &result, &refusal);
-        jsonrpc_close(client);
-    }
-    if (retval) {
-        fprintf(stderr, "sluicectl: %s: no answer from sluiced: %s; is it running, or is -t another directory?\n", path,
-                ovs_retval_to_string(retval));
-    } else if (refusal) {
-        fprintf(stderr, "sluicectl: %s%s", refusal, refusal[0] && refusal[strlen(refusal) - 1] == '\n' ? "" : "\n");
-    } else if (result) {
-        fputs(result, stdout);
-        if (*result && result[strlen(result) - 1] != '\n') {
+    code = code ? code : ctl_client_ask(client, verb, texts, args->n, &answer, &error);
+    if (answer) {
+        fputs(answer, stdout);
+        if (*answer && answer[strlen(answer) - 1] != '\n') {
             putchar('\n');
         }
+    } else if (code == EPROTO) {
+        fprintf(stderr, "sluicectl: %s\n", error_message(&error));
+    } else {
+        fprintf(stderr, "sluicectl: %s from sluiced; is it running, or is -t another directory?\n",
+                error_message(&error));
     }
+    ctl_client_close(client);
+    free(answer);
     free(path);
-    free(result);
-    int status = retval ? 2 : refusal ? 1 : 0;
-    free(refusal);
-    return status;
+    return !code ? 0 : code == EPROTO ? EXIT_REFUSED : EXIT_USAGE;
 }
 
 static int
@@ -217,6 +214,26 @@ run_compile(struct options *o, int n_args)
     o->compile.config = &o->config;
     o->compile.json = o->json;
     return compile_verb(&o->compile);
+}
+
+static int
+run_trace(struct options *o, int n_args)
+{
+    struct trace_question *q = &o->trace.question;
+
+    if (n_args) {
+        return usage_error("trace takes no arguments but options");
+    }
+    if (o->trace.batch ? q->from || q->to : !q->from || !q->to) {
+        return usage_error("trace needs --from and --to, or --batch alone");
+    }
+    if (q->family == 5) {
+        return usage_error("--family is 4 or 6");
+    }
+    q->protocol = q->protocol ? q->protocol : q->port ? "tcp" : "icmp";
+    o->trace.rundir = o->rundir;
+    o->trace.json = o->json;
+    return trace_verb(&o->trace);
 }
 
 static int
@@ -238,10 +255,13 @@ run_daemon_verb(const char *verb, struct options *o, int n_args, char *more[])
 static int
 run_verb(const char *verb, struct options *o, int n_args, char *args[])
 {
-    static const char *const verbs[] = { "status", "pods", "nodes", "flows", "ipam", "trace", "wait", NULL };
+    static const char *const verbs[] = { "status", "pods", "nodes", "flows", "ipam", "wait", NULL };
 
     if (!strcmp(verb, "compile")) {
         return run_compile(o, n_args);
+    }
+    if (!strcmp(verb, "trace")) {
+        return run_trace(o, n_args);
     }
     for (size_t i = 0; verbs[i]; i++) {
         if (!strcmp(verb, verbs[i])) {

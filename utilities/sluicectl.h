@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "controller/config.h"
+#include "utilities/trace-packet.h"
 
 #define EXIT_REFUSED 1                  /* What was asked for does not hold, or cannot be told. */
 #define EXIT_USAGE 2                    /* Wrong use, or no daemon. */
@@ -27,5 +28,19 @@ struct compile_options {
     bool json;                          /* Of the counts. */
 };
 int compile_verb(const struct compile_options *);
+
+/* "sluicectl trace": what becomes of a packet, told by Open vSwitch's own ofproto/trace.
+ *
+ * It asks sluiced for its status and for owners of cookies, and ovs-vswitchd for the trace, each over one connection,
+ * so that sluiced never waits for the switch.  With 'batch' (a file, "-" for stdin) there is one JSON object a line, in
+ * and out; a question that cannot be answered has the member "error".  Exit status: 0 allowed, EXIT_REFUSED denied or
+ * not to be told here. */
+struct trace_options {
+    const char *rundir;
+    const char *batch;                  /* NULL: 'question'. */
+    struct trace_question question;
+    bool json;
+};
+int trace_verb(const struct trace_options *);
 
 #endif /* utilities/sluicectl.h */
