@@ -170,6 +170,16 @@ GOLDENS = empty hybrid kernel networks overlay routed
 EXTRA_DIST += tests/golden/run $(GOLDENS:%=tests/golden/%.in) $(GOLDENS:%=tests/golden/%.flows)
 EXTRA_DIST += tests/golden/pipeline-doc-fresh tests/system/ofproto-trace
 TESTS += tests/golden/run tests/golden/pipeline-doc-fresh tests/system/ofproto-trace
+check_PROGRAMS += tests/unit/test-trace
+TESTS += tests/unit/test-trace
+tests_unit_test_trace_SOURCES = tests/unit/test-trace.c utilities/trace-facts.c utilities/trace-packet.c \
+	utilities/trace-parse.c utilities/trace-verdict.c
+tests_unit_test_trace_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/tests/unit
+tests_unit_test_trace_LDADD = controller/libcontroller.la flows/libflows.la $(UNIT_LDADD)
+EXTRA_DIST += tests/unit/trace/gateway.trace tests/unit/trace/multicast.trace tests/unit/trace/near.trace \
+	tests/unit/trace/nomatch.trace tests/unit/trace/outside.trace tests/unit/trace/recirc.trace \
+	tests/unit/trace/remote.trace tests/unit/trace/status.json tests/unit/trace/tunnel.trace
+
 # "sluicectl compile", and wrong use of sluicectl.
 EXTRA_DIST += tests/golden/compile-run tests/golden/cluster/nodes.yaml tests/golden/cluster/pods.yaml \
 	tests/golden/cluster-geneve.flows tests/golden/cluster-hybrid.flows tests/golden/cluster-routed.flows

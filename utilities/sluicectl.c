@@ -193,7 +193,7 @@ ask(const char *verb, const struct options *o, struct svec *args)
     } else if (code == EPROTO) {
         fprintf(stderr, "sluicectl: %s\n", error_message(&error));
     } else {
-        fprintf(stderr, "sluicectl: %s from sluiced; is it running, or is -t another directory?\n",
+        fprintf(stderr, "sluicectl: %s; is sluiced running, or is -t another directory?\n",
                 error_message(&error));
     }
     ctl_client_close(client);
