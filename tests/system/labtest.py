@@ -31,6 +31,8 @@ ALLOWED_LOG = [
     ("", r"\|timeval\|WARN\|", "a busy machine"),
     ("sluiced", r"rconn\|WARN\|.*br-int.mgmt: connection failed \(Connection refused\)",
      "ovs-vswitchd makes the socket before it listens; tried again at once"),
+    ("sluiced", r"hostnet\|WARN\|cannot add the route to .* by link .*(Invalid source address|Network is down)",
+     "ovs-vswitchd is still at the new port, whose address is not valid while it is down; tried again at once"),
 ]
 
 
@@ -78,6 +80,9 @@ class Lab:
         return [json.loads(line) for line in lines.splitlines()]
 
     def namespace(self, where):
+        """Also of "underlay", the switches between the nodes, where a node's port has the node's name."""
+        if where == "underlay":
+            return self.layout.netns("underlay")
         return probe.Prober(self.layout).namespace_of(where)
 
     def node(self, name):

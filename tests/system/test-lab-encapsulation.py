@@ -41,7 +41,7 @@ class Travel:
 
     def wire(self, sender, to, family):
         """Destination ports of the tunnels in which a marked datagram travels; None: it travels bare."""
-        sniffer = Sniffer(self.lab, "node-1", "eth0")
+        sniffer = Sniffer(self.lab, "underlay", "node-1")
         self.addCleanup(sniffer.close)
         mark = f"mark-{family}-{to}".encode()
         address = self.lab.ips(to)[family]
