@@ -186,6 +186,13 @@ class LabCase(unittest.TestCase):
         if len(result.failures) + len(result.errors) > before:
             self.lab.tail_of_logs()
 
+    def assert_same(self, now, before):
+        """Footprints; says only what differs."""
+        for part in before:
+            gone, new = [[line for line in some if line not in others] for some, others in
+                         ((before[part], now[part]), (now[part], before[part]))]
+            self.assertFalse(gone or new, f"{part}: gone {gone}, new {new}")
+
     def assert_connected(self, specs):
         """Each of the questions is answered by its "expect", and where there is "client", seen from that."""
         wrong = []

@@ -87,7 +87,7 @@ class LeavesNothing(LabCase):
         self.lab("wait")
         for node, was in before.items():
             self.lab.await_links(node, was["links"])
-            self.assertEqual(self.lab.footprint(node), was)
+            self.assert_same(self.lab.footprint(node), was)
         self.assertEqual([name for name in self.lab.layout.all_netns() if "-pod-" in name], [])
 
     def test_the_same_pod_again(self):

@@ -20,6 +20,7 @@ class Restarts(LabCase):
                     r"br-int\.mgmt|vswitchd|ovsdb", "the test takes ovs-vswitchd or ovsdb-server away"),
         ("ovs-vswitchd", r"db\.sock|reconnect|Connection refused|receive error|connection dropped|No such file", "ovsdb-server is away"),
         ("ovs-vswitchd", r"bridge.*(deleted|destroyed)|netdev_linux\|WARN\|.*(No such device|does not exist)", "devices go with an empty database"),
+        ("ovs-vswitchd", r"recirc_id \d+ left allocated when ofproto", "an OVS that loses br-int with its database says so"),
         ("ovsdb-server", r"jsonrpc|reconnect|Connection reset|Broken pipe", "a client was killed"),
     ]
 
@@ -28,12 +29,14 @@ class Restarts(LabCase):
         self.assert_connected([spec for sender in PODS for spec in asking(sender, "outside")])
 
     def flow_monitor(self, node):
-        return self.lab.start(node, "stdbuf", "-oL", "ovs-ofctl", "monitor", "br-int", "watch:!initial")
+        monitor = self.lab.start(node, "stdbuf", "-oL", "ovs-ofctl", "-O", "OpenFlow15", "monitor", "br-int", "watch:!initial")
+        self.assertIn("FLOW_MONITOR reply", monitor.stdout.readline())     # From now on it watches.
+        return monitor
 
     def restart_sluiced_under_traffic(self, *how):
-        streams = [self.lab.start("default/a1", "ping", "-n", "-q", "-i", "0.002", address)
-                   for to in ("default/a2", "default/b1") for address in self.lab.ips(to).values()]
-        streams.append(self.lab.start("default/a1", "ping", "-n", "-q", "-i", "0.002", "192.0.2.1"))
+        # 500 packets a second in all: what a socket's buffer holds while a busy machine does not run ovs-vswitchd.
+        streams = [self.lab.start("default/a1", "ping", "-n", "-q", "-i", "0.01", "-c", "600", address)
+                   for address in (*self.lab.ips("default/a2").values(), *self.lab.ips("default/b1").values(), "192.0.2.1")]
         before = self.lab.flows("node-1")
         monitor = self.flow_monitor("node-1")
         try:
@@ -43,9 +46,7 @@ class Restarts(LabCase):
         finally:
             monitor.send_signal(signal.SIGTERM)
             changes = monitor.communicate(timeout=20)[0]
-            for stream in streams:
-                stream.send_signal(signal.SIGINT)
-            said = [stream.communicate(timeout=20)[0] for stream in streams]
+            said = [stream.communicate(timeout=60)[0] for stream in streams]
         for text in said:
             self.assertRegex(text, r"[1-9]\d* packets transmitted.*, 0% packet loss")
         self.assertNotRegex(changes, "event=(ADDED|DELETED|MODIFIED)")
@@ -83,7 +84,7 @@ class Restarts(LabCase):
         self.lab("start", "node-1", "sluiced")
         self.lab("wait")
         self.lab.await_links("node-1", before["links"])
-        self.assertEqual(self.lab.footprint("node-1"), before)
+        self.assert_same(self.lab.footprint("node-1"), before)
 
     def test_vswitchd_killed(self):
         before = self.lab.flows("node-1")
@@ -106,16 +107,15 @@ class Restarts(LabCase):
         self.everything_talks()
 
     def test_ovsdb_server_killed(self):
+        """Delayed, not lost: ovs-vswitchd 3.1 serves AF_PACKET ports in its main loop, which pauses until it has the database's lock
+        again, a second or so."""
         before = self.lab.footprint("node-1")
-        stream = self.lab.start("default/a1", "ping", "-n", "-q", "-i", "0.01", self.lab.ips("default/b1")[4])
-        try:
-            self.lab("restart", "node-1", "ovsdb-server", "--kill")
-            self.lab("wait")
-        finally:
-            stream.send_signal(signal.SIGINT)
-            said = stream.communicate(timeout=20)[0]
+        stream = self.lab.start("default/a1", "ping", "-n", "-q", "-i", "0.02", "-c", "200", self.lab.ips("default/b1")[4])
+        self.lab("restart", "node-1", "ovsdb-server", "--kill")
+        self.lab("wait")
+        said = stream.communicate(timeout=30)[0]
         self.assertRegex(said, r", 0% packet loss")
-        self.assertEqual(self.lab.footprint("node-1"), before)
+        self.assert_same(self.lab.footprint("node-1"), before)
 
     def test_ovsdb_server_with_an_empty_database(self):
         before = self.lab.footprint("node-1")

@@ -59,7 +59,7 @@ class Node:
             os.makedirs(self.path(part), exist_ok=True)
         write_json(self.cni_conf(), {
             "cniVersion": "1.1.0", "name": "sluice",
-            "plugins": [{"type": "ovs-cni", "socket": self.path("run", "cni.sock"),
+            "plugins": [{"type": "ovs-cni", "socket": self.path("run", "cni.sock"), "spool": self.path("state", "spool"),
                          "capabilities": {"portMappings": True, "ips": True, "mac": True}}]})
         write_text(self.path("sluiced.yaml"), self.sluiced_yaml())
 
@@ -114,7 +114,8 @@ class Node:
         self.run([program("ovsdb-server"), database, f"--remote=p{self.db()}", "--pidfile", "--detach", "--no-chdir",
                   "--log-file", "-vconsole:off", "-vsyslog:off"])
         # What ovs-ctl records on a real machine.
-        self.run(["ovs-vsctl", "--no-wait", "init", "--", "set", "Open_vSwitch", ".",
+        version = procs.run([program("ovs-vswitchd"), "--version"]).split("\n", 1)[0].split()[-1]
+        self.run(["ovs-vsctl", "--no-wait", "init", "--", "set", "Open_vSwitch", ".", f"ovs_version={version}",
                   f"external_ids:system-id={self.name}", f"external_ids:hostname={self.name}"])
 
     def _start_vswitchd(self):
