@@ -70,8 +70,12 @@ choose_datapath(struct dataplane *dp, struct node_facts *facts)
         int code = datapath_probe(dp->ovsdb, &can, &error);
 
         code = code ? code : datapath_choose(dp->config->datapath, &can, &dp->datapath, &why, &error);
-        if (code == EAGAIN) {
-            set_problem(dp, "waiting for Open vSwitch at %s", dp->config->ovsdb);
+        if (code == EAGAIN && dp->config->datapath != DATAPATH_AUTO && ovsdb_is_connected(dp->ovsdb)) {
+            /* A database without content: it tells nothing until our bridge is in it. */
+            facts->datapath = dp->config->datapath;
+            return true;
+        } else if (code == EAGAIN) {
+            set_problem(dp, "waiting for Open vSwitch at %s to tell which datapaths it has", dp->config->ovsdb);
         } else if (code) {
             set_problem(dp, "%s", error_message(&error));
         }

@@ -57,7 +57,7 @@ add_key(const char *key, const char *metavar OVS_UNUSED, const char *help OVS_UN
 {
     struct options *options = options_;
     ovs_assert(options->n < MAX_OPTIONS - 1);
-    options->longs[options->n++] = (struct option) { key, required_argument, NULL, OPT_KEY };
+    options->longs[options->n++] = (struct option) { xstrdup(key), required_argument, NULL, OPT_KEY };
 }
 
 static void
@@ -91,6 +91,16 @@ init_options(struct options *options)
     memcpy(options->longs, fixed, sizeof fixed);
     options->n = ARRAY_SIZE(fixed);
     config_for_each_key(add_key, options);
+}
+
+static void
+destroy_options(struct options *options)
+{
+    for (size_t i = 0; i < options->n; i++) {
+        if (options->longs[i].val == OPT_KEY) {
+            free(CONST_CAST(char *, options->longs[i].name));
+        }
+    }
 }
 
 /* The file comes first, whatever the order of the options. */
@@ -141,6 +151,7 @@ load_config(struct sluiced *d, struct config *config, struct error *error)
             code = config_set(config, options.longs[index].name, optarg, error);
         }
     }
+    destroy_options(&options);
     code = code ? code : config_validate(config, error);
     if (code) {
         config_destroy(config);

@@ -334,3 +334,119 @@ status_ipam(const struct dataplane *dp)
     }
     return array;
 }
+
+struct audit {
+    const struct dataplane *dp;
+    json_t *findings;
+    struct shash known;                 /* Host names of attachments that are up; data: the attachment. */
+    struct sset ports, links;           /* Seen in OVSDB and on the host. */
+};
+
+static void OVS_PRINTF_FORMAT(2, 3)
+find(struct audit *audit, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    char *text = xvasprintf(format, args);
+    va_end(args);
+    json_array_append_new(audit->findings, json_string(text));
+    free(text);
+}
+
+static void
+audit_port(const struct ovsdb_port *port, void *audit_)
+{
+    struct audit *audit = audit_;
+    const struct attachment *a = shash_find_data(&audit->known, port->name);
+
+    sset_add(&audit->ports, port->name);
+    if (!a) {
+        find(audit, "OVSDB: port %s (container %s) belongs to no attachment", port->name,
+             port->container_id ? port->container_id : "unknown");
+    } else if (port->container_id && strcmp(port->container_id, a->container_id)) {
+        find(audit, "OVSDB: port %s says container %s, the journal %s", port->name, port->container_id, a->container_id);
+    }
+}
+
+static void
+audit_link(const char *name, void *audit_)
+{
+    struct audit *audit = audit_;
+    sset_add(&audit->links, name);
+    if (!shash_find(&audit->known, name)) {
+        find(audit, "host: interface %s belongs to no attachment", name);
+    }
+}
+
+static void
+audit_known(const struct attachment *a, void *audit_)
+{
+    struct audit *audit = audit_;
+    if (a->ofport) {
+        shash_add_once(&audit->known, a->host_name, a);
+    }
+}
+
+static void
+audit_source(struct audit *audit, const struct attachment *a)
+{
+    const struct kube_object *object = a->pod_name ? store_get(audit->dp->store, KUBE_POD, a->pod_namespace, a->pod_name)
+                                                   : NULL;
+    const struct kube_pod *pod = object ? kube_pod_cast(object) : NULL;
+
+    for (size_t i = 0; pod && !pod->finished && i < pod->n_addrs; i++) {
+        bool ours = false;
+        for (size_t j = 0; j < a->n_ips; j++) {
+            ours = ours || !memcmp(&a->ips[j].prefix.addr, &pod->addrs[i], sizeof pod->addrs[i]);
+        }
+        if (!ours) {
+            char s[INET_ADDR_STRLEN];
+            find(audit, "source: pod %s/%s has %s in its status, which %s has not", object->namespace_, object->name,
+                 inet_addr_format(&pod->addrs[i], s), a->ifname);
+        }
+    }
+}
+
+static void
+audit_attachment(const struct attachment *a, void *audit_)
+{
+    struct audit *audit = audit_;
+    if (a->state != ATTACHMENT_UP) {
+        return;
+    }
+    if (!sset_contains(&audit->ports, a->host_name)) {
+        find(audit, "OVSDB: port %s of container %s is missing", a->host_name, a->container_id);
+    }
+    if (!sset_contains(&audit->links, a->host_name)) {
+        find(audit, "host: interface %s of container %s is missing: was its namespace deleted without a CNI DEL?", a->host_name,
+             a->container_id);
+    }
+    for (size_t i = 0; i < a->n_ips; i++) {
+        uint64_t generation = 0;
+        enum ipam_address_state state = ipam_lookup(audit->dp->ipam, &a->ips[i].prefix.addr, &generation);
+        if (a->ips[i].generation && (generation != a->ips[i].generation || (state != IPAM_USED && state != IPAM_FOREIGN))) {
+            find(audit, "IPAM: an address of container %s is not held by it", a->container_id);
+        }
+    }
+    audit_source(audit, a);
+}
+
+json_t *
+status_ipam_check(const struct dataplane *dp)
+{
+    struct audit audit = { .dp = dp, .findings = json_array(), .known = SHASH_INITIALIZER(&audit.known),
+                           .ports = SSET_INITIALIZER(&audit.ports), .links = SSET_INITIALIZER(&audit.links) };
+    ERROR_AUTO struct error error = ERROR_INIT;
+
+    attachments_for_each(dp->attachments, audit_known, &audit);
+    ovsdb_for_each_port(dp->ovsdb, audit_port, &audit);
+    if (pod_link_for_each(audit_link, &audit, &error)) {
+        find(&audit, "host: %s", error_message(&error));
+    }
+    attachments_for_each(dp->attachments, audit_attachment, &audit);
+    shash_destroy(&audit.known);
+    sset_destroy(&audit.ports);
+    sset_destroy(&audit.links);
+    return json_pack("{s:b, s:o, s:o}", "ok", !json_array_size(audit.findings), "findings", audit.findings, "pools",
+                     status_ipam(dp));
+}
