@@ -1,7 +1,9 @@
 /* bench-ovsdb: from ovsdb_port_set() until ovs-vswitchd reports the port, with a real ovsdb-server and ovs-vswitchd
  * (userspace datapath) in a network namespace of its own, on real veth devices.
  *
- *     bench-ovsdb [--json] [--ports N]         N: ports per series, 100
+ *     bench-ovsdb [--json] [--ports N] [--routes R]
+ *
+ * N: ports per series, 100.  R: routes by the gateway port, as a node has for its peers, 0.
  *
  * Series: one after the other on an empty bridge, 32 at once, one after the other beside 224 others, and removal.
  * Needs root. */
@@ -37,7 +39,7 @@ struct bench {
     struct ovs_sandbox sandbox;
     struct ovsdb *ovsdb;
     struct rtnl *rtnl;
-    int n_links;
+    int n_links, n_routes;
     bool json, not_first;
 };
 
@@ -274,11 +276,38 @@ set_up(struct bench *bench)
     }
 }
 
+static void
+add_routes(struct bench *bench)
+{
+    struct error error = ERROR_INIT;
+    struct rtnl_link gateway;
+    struct rtnl_addr addr = { .scope = 0 };
+
+    check(rtnl_link_get(bench->rtnl, "sluice0", &gateway, &error), &error);
+    check(rtnl_link_set(bench->rtnl, "sluice0", &(struct rtnl_link_change) { .up = true }, &error), &error);
+    addr.ifindex = gateway.ifindex;
+    check(inet_prefix_parse("10.0.0.1/32", &addr.prefix, &error), &error);
+    check(rtnl_addr_replace(bench->rtnl, &addr, &error), &error);
+    for (int i = 0; i < bench->n_routes; i++) {
+        struct inet_prefix dst;
+        struct rtnl_route route;
+        char *text = xasprintf("10.%d.%d.0/24", 1 + i / 256, i % 256);
+        check(inet_prefix_parse(text, &dst, &error), &error);
+        free(text);
+        rtnl_route_init(&route, &dst, gateway.ifindex);
+        route.scope = RT_SCOPE_LINK;
+        route.has_src = true;
+        route.src = addr.prefix.addr;
+        check(rtnl_route_replace(bench->rtnl, &route, &error), &error);
+    }
+}
+
 int
 main(int argc, char *argv[])
 {
     static const struct option options[] = {
-        { "json", no_argument, NULL, 'j' }, { "ports", required_argument, NULL, 'n' }, { NULL, 0, NULL, 0 },
+        { "json", no_argument, NULL, 'j' }, { "ports", required_argument, NULL, 'n' },
+        { "routes", required_argument, NULL, 'r' }, { NULL, 0, NULL, 0 },
     };
     struct bench bench = { .n_links = 0 };
     int n = 100;
@@ -286,8 +315,10 @@ main(int argc, char *argv[])
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (c == 'j') {
             bench.json = true;
+        } else if (c == 'r' && (bench.n_routes = atoi(optarg)) >= 0 && bench.n_routes <= 10000) {
+            continue;
         } else if (c != 'n' || (n = atoi(optarg)) < 1 || n > MAX_PORTS) {
-            ovs_fatal(0, "usage: %s [--json] [--ports 1..%d]", argv[0], MAX_PORTS);
+            ovs_fatal(0, "usage: %s [--json] [--ports 1..%d] [--routes 0..10000]", argv[0], MAX_PORTS);
         }
     }
     vlog_set_levels(NULL, VLF_CONSOLE, VLL_WARN);
@@ -296,6 +327,7 @@ main(int argc, char *argv[])
         return 77;
     }
     set_up(&bench);
+    add_routes(&bench);
     in_turn(&bench, "in turn, empty bridge", n);
     removal(&bench, n);
     at_once(&bench, "32 at once, up to 128 on the bridge", 4);
