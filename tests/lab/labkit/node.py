@@ -59,8 +59,9 @@ class Node:
             os.makedirs(self.path(part), exist_ok=True)
         write_json(self.cni_conf(), {
             "cniVersion": "1.1.0", "name": "sluice",
-            "plugins": [{"type": "ovs-cni", "socket": self.path("run", "cni.sock"), "spool": self.path("state", "spool"),
-                         "capabilities": {"portMappings": True, "ips": True, "mac": True}}]})
+            "plugins": [{"type": "ovs-cni", "socket": self.path("run", "cni.sock"),
+                         "spool": self.path("state", "spool"),
+                         "capabilities": {"ips": True, "mac": True}}]})
         write_text(self.path("sluiced.yaml"), self.sluiced_yaml())
 
     def sluiced_yaml(self):
