@@ -139,8 +139,14 @@ class Node:
                                                       in left.items()}) from None
 
     def down(self):
-        """Ends everything."""
+        """Ends everything.  A report of a sanitizer or a failed assertion in sluiced's log is a failure."""
+        if self.is_running():
+            self.stop("sluiced")
+        with open(self.dir + "/log/sluiced.log", encoding="utf-8", errors="replace") as f:
+            bad = [line for line in f if re.search(r"Sanitizer|runtime error:|\|EMER\||assertion", line)]
         self.call("down", check=False)
+        if bad:
+            raise AssertionError("in sluiced's log: " + "".join(bad[:5]))
 
 
 class LiveCase(Case):

@@ -208,18 +208,17 @@ class Add(Case):
         self.assertEqual([i["interface"] for i in r["ips"]], [0, 2, 2])
 
     def test_wishes(self):
-        """Capabilities (2.8)."""
+        """Capabilities (2.8): what is implemented reaches the daemon, what is not is refused with key and value."""
         daemon, ns = self.daemon(ADD_REPLY), self.netns()
-        rc = {"portMappings": [{"hostPort": 80, "containerPort": 8080, "protocol": "TCP"}], "ips": ["10.244.1.9/24"],
+        rc = {"portMappings": [{"hostPort": 0, "containerPort": 80}], "ips": ["10.244.1.9/24"],
               "mac": "02:00:00:00:00:05"}
         self.assert_ok(invoke(environment("ADD", netns=ns.path), self.conf(runtimeConfig=rc, mtu=1300)), empty=False)
         request = daemon.requests[0]
-        self.assertEqual(request["portMappings"], [{"hostPort": 80, "containerPort": 8080, "protocol": "tcp"}])
-        self.assertEqual((request["ips"], request["mac"], request["mtu"]), (["10.244.1.9/24"], "02:00:00:00:00:05",
-                                                                            1300))
-        self.assert_error(invoke(environment("ADD", netns=ns.path),
-                                 self.conf(runtimeConfig={"bandwidth": {"ingressRate": 1}})), 2,
-                          "bandwidth", "ingressRate")
+        self.assertEqual((request["ips"], request["mac"], request["mtu"]), (rc["ips"], rc["mac"], 1300))
+        for rc, texts in (({"bandwidth": {"ingressRate": 1}}, ("bandwidth", "ingressRate")),
+                          ({"portMappings": [{"hostPort": 81, "containerPort": 80}]}, ("portMappings", "81"))):
+            self.assert_error(invoke(environment("ADD", netns=ns.path), self.conf(runtimeConfig=rc)), 2, *texts)
+        self.assertEqual(len(daemon.requests), 1)
 
     def test_daemon_refuses(self):
         """P9: code, message and details of the daemon are ours."""
