@@ -26,7 +26,7 @@ NEED_DEBIAN = "package containernetworking-plugins is not installed"
 
 def setUpModule():
     """One node for all tests."""
-    LiveCase.node = Node("cnit")
+    LiveCase.node = Node(f"cnit-{os.getpid()}")
 
 
 def tearDownModule():
@@ -755,7 +755,7 @@ class OtherFamilies(LiveCase):
         """IPv6 only, IPv4 only."""
         dual = LiveCase.node
         for family, colon in (("6", True), ("4", False)):
-            node = Node("cnit%s" % family, "--families", family)
+            node = Node(f"cnit{family}-{os.getpid()}", "--families", family)
             LiveCase.node = node
             try:
                 self.socket, self.spool = node.dir + "/run/cni.sock", node.dir + "/state/spool"
