@@ -32,30 +32,6 @@ explain_exists(struct rtnl *rtnl, const struct pod_link *pod, struct error *erro
     return error_set(error, EEXIST, "the pod has an interface %s already", pod->ifname);
 }
 
-/* Writes a file of the thread's own network namespace below /proc/sys/net/ipv6/conf/NAME; ENOENT in a kernel without IPv6. */
-static int
-write_disable_ipv6(const char *name, const char *value)
-{
-    char path[64 + IFNAMSIZ];
-
-    snprintf(path, sizeof path, "/proc/sys/net/ipv6/conf/%s/disable_ipv6", name);
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return errno;
-    }
-    int retval = write(fd, value, strlen(value)) < 0 ? errno : 0;
-    close(fd);
-    return retval;
-}
-
-/* Before the pod's end is up: until then the host end has no carrier, and no address or route of its own. */
-static int
-host_end_without_ipv6(const char *name, struct error *error)
-{
-    int retval = write_disable_ipv6(name, "1\n");
-    return retval && retval != ENOENT ? error_set_errno(error, retval, "cannot switch off IPv6 on %s", name) : 0;
-}
-
 int
 pod_link_create(const struct pod_link *pod, struct eth_addr *host_mac, struct error *error)
 {
@@ -80,10 +56,6 @@ pod_link_create(const struct pod_link *pod, struct eth_addr *host_mac, struct er
         retval = fault_point("pod-link-created");
         if (retval) {
             error_set_errno(error, retval, "fault point pod-link-created");
-        } else {
-            retval = host_end_without_ipv6(pod->host_name, error);
-        }
-        if (retval) {
             rtnl_link_delete(rtnl, pod->host_name, NULL);
         }
     }
@@ -150,15 +122,20 @@ wanted_routes(const struct pod_link *pod, int ifindex, struct rtnl_route **route
 static int
 enable_ipv6(const struct pod_link *pod, struct error *error)
 {
+    char path[64 + IFNAMSIZ];
     int back;
 
     int retval = netns_enter(pod->netns_fd, &back, error);
     if (retval) {
         return retval;
     }
-    retval = write_disable_ipv6(pod->ifname, "0\n");
-    if (retval) {
-        error_set_errno(error, retval, "cannot switch on IPv6 on %s in the pod", pod->ifname);
+    snprintf(path, sizeof path, "/proc/sys/net/ipv6/conf/%s/disable_ipv6", pod->ifname);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || write(fd, "0\n", 2) != 2) {
+        retval = error_set_errno(error, errno, "cannot switch on IPv6 on %s in the pod", pod->ifname);
+    }
+    if (fd >= 0) {
+        close(fd);
     }
     netns_leave(back);
     return retval;

@@ -20,6 +20,7 @@
 #include "util.h"
 
 #define MAX_INTERRUPTED_DUMPS 10
+#define FIRST_OF_SEVERAL 0xf0000000     /* Sequence numbers far from those of the socket's own. */
 
 struct rtnl {
     struct nl_sock *sock;
@@ -324,29 +325,93 @@ rtnl_link_list(struct rtnl *rtnl, struct rtnl_link **links, size_t *n, struct er
     return 0;
 }
 
+static void
+put_veth(struct ofpbuf *msg, const struct rtnl_veth *veth)
+{
+    put_link(msg, RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, veth->name, false);
+    if (!eth_addr_is_zero(veth->mac)) {
+        nl_msg_put_unspec(msg, IFLA_ADDRESS, &veth->mac, sizeof veth->mac);
+    }
+    nl_msg_put_u32(msg, IFLA_MTU, veth->mtu);
+    size_t info = nl_msg_start_nested(msg, IFLA_LINKINFO);
+    nl_msg_put_string(msg, IFLA_INFO_KIND, "veth");
+    size_t data = nl_msg_start_nested(msg, IFLA_INFO_DATA);
+    size_t peer = nl_msg_start_nested(msg, VETH_INFO_PEER);
+    memset(nl_msg_put_uninit(msg, sizeof(struct ifinfomsg)), 0, sizeof(struct ifinfomsg));
+    nl_msg_put_string(msg, IFLA_IFNAME, veth->peer_name);
+    nl_msg_put_unspec(msg, IFLA_ADDRESS, &veth->peer_mac, sizeof veth->peer_mac);
+    nl_msg_put_u32(msg, IFLA_MTU, veth->mtu);
+    nl_msg_put_u32(msg, IFLA_NET_NS_FD, veth->peer_netns_fd);
+    nl_msg_end_nested(msg, peer);
+    nl_msg_end_nested(msg, data);
+    nl_msg_end_nested(msg, info);
+}
+
+static void
+put_change(struct ofpbuf *msg, const char *name, const struct rtnl_link_change *change)
+{
+    put_link(msg, RTM_SETLINK, NLM_F_ACK, name, change->up);
+    if (change->mtu) {
+        nl_msg_put_u32(msg, IFLA_MTU, change->mtu);
+    }
+    if (change->group) {
+        nl_msg_put_u32(msg, IFLA_GROUP, change->group);
+    }
+    if (change->no_addr_gen) {
+        size_t af_spec = nl_msg_start_nested(msg, IFLA_AF_SPEC);
+        size_t inet6 = nl_msg_start_nested(msg, AF_INET6);
+        nl_msg_put_u8(msg, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
+        nl_msg_end_nested(msg, inet6);
+        nl_msg_end_nested(msg, af_spec);
+    }
+}
+
+/* Sends several requests by one system call, so that who listens to the kernel's notifications wakes up once.  Frees them. */
+static int
+transact_several(struct rtnl *rtnl, struct ofpbuf requests[], int errors[], size_t n)
+{
+    struct iovec iov[8];
+    struct msghdr msg = { .msg_iov = iov, .msg_iovlen = n };
+    struct ofpbuf reply;
+
+    ovs_assert(n <= ARRAY_SIZE(iov));
+    for (size_t i = 0; i < n; i++) {
+        struct nlmsghdr *header = nl_msg_nlmsghdr(&requests[i]);
+        header->nlmsg_len = requests[i].size;
+        header->nlmsg_seq = FIRST_OF_SEVERAL + i;
+        iov[i] = (struct iovec) { requests[i].data, requests[i].size };
+    }
+    int retval = sendmsg(nl_sock_fd(rtnl->sock), &msg, 0) < 0 ? errno : 0;
+    ofpbuf_init(&reply, 4096);
+    for (size_t i = 0; i < n; i++) {
+        errors[i] = 0;
+        retval = retval ? retval : receive(rtnl, FIRST_OF_SEVERAL + i, &reply);
+        if (!retval) {
+            nl_msg_nlmsgerr(&reply, &errors[i], NULL);
+        }
+        ofpbuf_uninit(&requests[i]);
+    }
+    ofpbuf_uninit(&reply);
+    return retval;
+}
+
 int
 rtnl_veth_create(struct rtnl *rtnl, const struct rtnl_veth *veth, struct error *error)
 {
-    struct ofpbuf msg;
+    static const struct rtnl_link_change quiet = { .no_addr_gen = true }, up = { .up = true };
+    struct ofpbuf requests[3];
+    int errors[3];
 
-    put_link(&msg, RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, veth->name, true);
-    if (!eth_addr_is_zero(veth->mac)) {
-        nl_msg_put_unspec(&msg, IFLA_ADDRESS, &veth->mac, sizeof veth->mac);
+    put_veth(&requests[0], veth);
+    put_change(&requests[1], veth->name, &quiet);       /* Fails only in a kernel without IPv6. */
+    put_change(&requests[2], veth->name, &up);
+    int retval = transact_several(rtnl, requests, errors, ARRAY_SIZE(requests));
+    retval = retval ? retval : errors[0];
+    if (!retval && errors[2]) {
+        retval = errors[2];
+        rtnl_link_delete(rtnl, veth->name, NULL);
     }
-    nl_msg_put_u32(&msg, IFLA_MTU, veth->mtu);
-    size_t info = nl_msg_start_nested(&msg, IFLA_LINKINFO);
-    nl_msg_put_string(&msg, IFLA_INFO_KIND, "veth");
-    size_t data = nl_msg_start_nested(&msg, IFLA_INFO_DATA);
-    size_t peer = nl_msg_start_nested(&msg, VETH_INFO_PEER);
-    memset(nl_msg_put_uninit(&msg, sizeof(struct ifinfomsg)), 0, sizeof(struct ifinfomsg));
-    nl_msg_put_string(&msg, IFLA_IFNAME, veth->peer_name);
-    nl_msg_put_unspec(&msg, IFLA_ADDRESS, &veth->peer_mac, sizeof veth->peer_mac);
-    nl_msg_put_u32(&msg, IFLA_MTU, veth->mtu);
-    nl_msg_put_u32(&msg, IFLA_NET_NS_FD, veth->peer_netns_fd);
-    nl_msg_end_nested(&msg, peer);
-    nl_msg_end_nested(&msg, data);
-    nl_msg_end_nested(&msg, info);
-    return rtnl_transact(rtnl, &msg, NULL, error, "create the veth pair %s and %s", veth->name, veth->peer_name);
+    return retval ? error_set_errno(error, retval, "cannot create the veth pair %s and %s", veth->name, veth->peer_name) : 0;
 }
 
 int
@@ -354,20 +419,7 @@ rtnl_link_set(struct rtnl *rtnl, const char *name, const struct rtnl_link_change
 {
     struct ofpbuf msg;
 
-    put_link(&msg, RTM_SETLINK, NLM_F_ACK, name, change->up);
-    if (change->mtu) {
-        nl_msg_put_u32(&msg, IFLA_MTU, change->mtu);
-    }
-    if (change->group) {
-        nl_msg_put_u32(&msg, IFLA_GROUP, change->group);
-    }
-    if (change->no_addr_gen) {
-        size_t af_spec = nl_msg_start_nested(&msg, IFLA_AF_SPEC);
-        size_t inet6 = nl_msg_start_nested(&msg, AF_INET6);
-        nl_msg_put_u8(&msg, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
-        nl_msg_end_nested(&msg, inet6);
-        nl_msg_end_nested(&msg, af_spec);
-    }
+    put_change(&msg, name, change);
     return rtnl_transact(rtnl, &msg, NULL, error, "%s the link %s", change->up ? "set up" : "change", name);
 }
 

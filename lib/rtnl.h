@@ -44,9 +44,10 @@ int rtnl_link_get(struct rtnl *, const char *name, struct rtnl_link *, struct er
 /* All links; '*links' is to be freed with free(). */
 int rtnl_link_list(struct rtnl *, struct rtnl_link **links, size_t *n, struct error *);
 
-/* A veth pair whose peer is born in another namespace under its final name. */
+/* A veth pair whose peer is born in another namespace under its final name.  The near end is set up, and gets no IPv6 address of
+ * its own (addr_gen_mode none). */
 struct rtnl_veth {
-    const char *name;                   /* Made up, so that one notification tells of it all. */
+    const char *name;
     const char *peer_name;
     struct eth_addr mac;                /* All zero: the kernel chooses. */
     int peer_netns_fd;

@@ -80,10 +80,6 @@ make_links(struct bench *bench, int n)
             .peer_mac = ETH_ADDR_C(0a,58,00,00,00,01),
         };
         check(rtnl_veth_create(bench->rtnl, &veth, &error), &error);
-        /* As pod-link.c does.  Without it each host end has a link-local address and its routes, and ovs-vswitchd
-         * reads all addresses of the node again for each route whenever a link changes. */
-        check(rtnl_link_set(bench->rtnl, name, &(struct rtnl_link_change) { .no_addr_gen = true }, &error), &error);
-        check(rtnl_link_set(bench->rtnl, name, &(struct rtnl_link_change) { .up = true }, &error), &error);
     }
     close(self);
     bench->n_links += n;
