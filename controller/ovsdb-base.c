@@ -38,6 +38,16 @@ ovsdb_base_clone(const struct ovsdb_base *base)
     return copy;
 }
 
+bool
+ovsdb_base_equals(const struct ovsdb_base *a, const struct ovsdb_base *b)
+{
+    return (!strcmp(a->bridge, b->bridge) && a->datapath == b->datapath && !strcmp(a->gateway, b->gateway)
+            && eth_addr_equals(a->gateway_mac, b->gateway_mac) && a->gateway_mtu == b->gateway_mtu
+            && a->tunnel == b->tunnel && nullable_string_is_equal(a->tunnel_name, b->tunnel_name)
+            && nullable_string_is_equal(a->uplink_bridge, b->uplink_bridge)
+            && nullable_string_is_equal(a->uplink, b->uplink) && eth_addr_equals(a->uplink_mac, b->uplink_mac));
+}
+
 void
 ovsdb_base_destroy(struct ovsdb_base *base)
 {

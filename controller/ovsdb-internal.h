@@ -91,6 +91,7 @@ void ovsdb_row_write(const struct ovsdb *, struct ovsdb_idl_txn *, const struct 
 
 struct ovsdb_base *ovsdb_base_clone(const struct ovsdb_base *);
 void ovsdb_base_destroy(struct ovsdb_base *);
+bool ovsdb_base_equals(const struct ovsdb_base *, const struct ovsdb_base *);
 /* Puts the difference of bridges and fixed ports into the transaction, and a conflict into 'base_problem'. */
 void ovsdb_base_write(struct ovsdb *, struct ovsdb_idl_txn *);
 /* Bridges of ours that nobody wants any more. */

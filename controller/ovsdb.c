@@ -172,6 +172,9 @@ reconnect_run(struct ovsdb *ovsdb)
 void
 ovsdb_set_base(struct ovsdb *ovsdb, const struct ovsdb_base *base)
 {
+    if (ovsdb->base && ovsdb_base_equals(ovsdb->base, base)) {
+        return;
+    }
     struct ovsdb_base *copy = ovsdb_base_clone(base);
     ovsdb_base_destroy(ovsdb->base);
     ovsdb->base = copy;
