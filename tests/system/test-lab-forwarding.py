@@ -88,6 +88,7 @@ class LeavesNothing(LabCase):
         for node, was in before.items():
             self.lab.await_links(node, was["links"])
             self.assert_same(self.lab.footprint(node), was)
+            self.lab.exec(node, "sluicectl", "ipam", "check")
         self.assertEqual([name for name in self.lab.layout.all_netns() if "-pod-" in name], [])
 
     def test_the_same_pod_again(self):
