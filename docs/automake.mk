@@ -5,3 +5,4 @@ EXTRA_DIST += deploy/sluiced.service
 dist_doc_DATA += docs/mtu.md
 dist_doc_DATA += docs/datapaths.md
 dist_doc_DATA += docs/uplink.md
+dist_doc_DATA += docs/ipam.md
