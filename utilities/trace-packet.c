@@ -185,7 +185,7 @@ choose_port(const struct trace_facts *facts, const struct trace_question *q, str
 
     switch (from->kind) {
     case TRACE_POD:
-        p->in_port = from->pod->ofport;
+        p->in_port = to->pod == from->pod && !q->source ? 0 : from->pod->ofport;
         return 0;
     case TRACE_OWN_CIDR:
         return error_set(error, EAGAIN, "%s has no port on this node: it could not send", q->from);

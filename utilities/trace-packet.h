@@ -10,8 +10,8 @@
  *   another node         the tunnel; routed: the gateway port        its gateway's; routed: its InternalIP
  *   outside              the gateway port: the node routes it        its own
  *
- * What never enters this node's br-int (its own stack to the outside; routed peers) has no flow and is allowed by it;
- * what is of no concern to this node is an error that names whom to ask. */
+ * What never enters this node's br-int (its own stack to the outside; routed peers; a pod to itself) has no flow and is
+ * allowed by it; what is of no concern to this node is an error that names whom to ask. */
 
 #include "utilities/trace-facts.h"
 #include "utilities/trace-parse.h"

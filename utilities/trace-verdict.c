@@ -137,11 +137,12 @@ static void
 explain_gateway(const struct trace_facts *facts, const struct trace_packet *p, struct trace_verdict *v, struct ds *s)
 {
     ds_put_cstr(s, "handed to the node's stack (gateway port)");
-    if (p->to.kind == TRACE_PEER_POD || p->to.kind == TRACE_PEER_NODE) {
-        v->next = trace_end_node_name(facts, &p->to);
+    const char *node = trace_end_node_name(facts, &p->to);
+    if (p->to.kind == TRACE_PEER_POD) {         /* What is for the other node's stack meets no br-int there. */
+        v->next = node;
     }
     if (p->to.kind != TRACE_NODE) {
-        ds_put_format(s, ", which routes it on%s%s", v->next ? " to node " : "", v->next ? v->next : "");
+        ds_put_format(s, ", which routes it on%s%s", node ? " to node " : "", node ? node : "");
     }
 }
 
@@ -185,7 +186,8 @@ trace_verdict_make(const struct trace_facts *facts, const struct trace_packet *p
     memset(v, 0, sizeof *v);
     if (!p->flow) {
         v->allowed = true;
-        ds_put_cstr(&s, "the node's own stack carries it; br-int has no part in it");
+        ds_put_format(&s, "%s own stack carries it; br-int has no part in it",
+                      p->from.kind == TRACE_POD ? "the pod's" : "the node's");
     } else {
         v->step = last_step(facts, trace);
         uint16_t port = v->step ? output_port(v->step) : 0;

@@ -92,26 +92,48 @@ disconnect(struct tracer *t)
     ctl_client_close(t->sluiced);
     ctl_client_close(t->vswitchd);
     t->sluiced = t->vswitchd = NULL;
+    t->fresh_until = 0;
+}
+
+/* Neither the question nor a refusal: a daemon has gone. */
+static bool
+is_lost(int code)
+{
+    return code && code != EINVAL && code != ENOENT && code != EAGAIN && code != EREMOTE && code != EPROTO;
+}
+
+static int
+ask_once(struct tracer *t, const struct trace_question *q, struct result *r, char **text, struct error *error)
+{
+    int code = prepare(t, error);
+
+    code = code ? code : trace_packet_make(&t->facts, q, &r->packet, error);
+    if (!code && r->packet.flow) {
+        const char *const args[] = { t->facts.bridge, r->packet.flow };
+        code = ctl_client_ask(t->vswitchd, "ofproto/trace", args, ARRAY_SIZE(args), text, error);
+    }
+    return code;
 }
 
 static int
 answer(struct tracer *t, const struct trace_question *q, struct result *r, struct error *error)
 {
     char *text = NULL;
-    int code;
 
     memset(r, 0, sizeof *r);
-    code = prepare(t, error);
-    code = code ? code : trace_packet_make(&t->facts, q, &r->packet, error);
-    if (!code && r->packet.flow) {
-        const char *const args[] = { t->facts.bridge, r->packet.flow };
-        code = ctl_client_ask(t->vswitchd, "ofproto/trace", args, ARRAY_SIZE(args), &text, error);
+    bool connected = t->sluiced && t->vswitchd;
+    int code = ask_once(t, q, r, &text, error);
+    if (is_lost(code)) {
+        disconnect(t);
+        trace_packet_destroy(&r->packet);
+        if (connected) {                /* It may have been started anew. */
+            error_clear(error);
+            code = ask_once(t, q, r, &text, error);
+        }
     }
     if (!code) {
         trace_parse(text ? text : "", text ? strlen(text) : 0, &r->trace);
         trace_verdict_make(&t->facts, &r->packet, &r->trace, &r->verdict);
-    } else if (code != EINVAL && code != ENOENT && code != EAGAIN && code != EREMOTE && code != EPROTO) {
-        disconnect(t);
     }
     free(text);
     return code;

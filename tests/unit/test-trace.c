@@ -273,7 +273,11 @@ static const struct {
       "in_port=1,tun_id=1,tun_src=172.30.0.102," ROUTERS
       "icmp,nw_src=10.244.2.1,nw_dst=10.244.1.3,nw_ttl=63,icmp_type=8", NULL },
 
-    /* The nodes' stacks alone. */
+    /* The pod's stack, the nodes' stacks alone. */
+    { { "demo/client", "demo/client", "icmp", 0, 0, 0, NULL }, NULL, NULL },
+    { { "demo/client", "fd00:10:244:1::3", "tcp", 80, 0, 0, NULL }, NULL, NULL },
+    { { "demo/client", "demo/client", "icmp", 0, 0, 0, "10.0.0.1" },
+      CLIENT "icmp,nw_src=10.0.0.1,nw_dst=10.244.1.3,nw_ttl=64,icmp_type=8", NULL },
     { { "node-1", "node-2", "icmp", 0, 0, 0, NULL }, NULL, NULL },
     { { "node-1", "192.0.2.1", "icmp", 0, 0, 0, NULL }, NULL, NULL },
     { { "node-1", "demo/routed", "icmp", 0, 0, 0, NULL }, NULL, NULL },
@@ -339,10 +343,13 @@ static const struct {
     { "outside.trace", "demo/client", "node-1", true, "handed to the node's stack (gateway port)", NULL, TABLE_OUTPUT },
     { "outside.trace", "demo/client", "demo/routed", true,
       "handed to the node's stack (gateway port), which routes it on to node routed", "routed", TABLE_OUTPUT },
+    { "outside.trace", "demo/client", "node-2", true,
+      "handed to the node's stack (gateway port), which routes it on to node node-2", NULL, TABLE_OUTPUT },
     { "multicast.trace", "demo/client", "224.0.0.1", false,
       "L3_FORWARD: drop: to a multicast, broadcast or reserved address", NULL, TABLE_L3_FORWARD },
     { "nomatch.trace", "demo/client", "192.0.2.1", false, "Open vSwitch named no table of br-int", NULL, -1 },
     { "status.json", "demo/client", "192.0.2.1", false, "Open vSwitch named no table of br-int", NULL, -1 },
+    { NULL, "demo/client", "demo/client", true, "the pod's own stack carries it; br-int has no part in it", NULL, -1 },
     { NULL, "node-1", "192.0.2.1", true, "the node's own stack carries it; br-int has no part in it", NULL, -1 },
 };
 
