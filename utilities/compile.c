@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include <jansson.h>
 
@@ -266,20 +265,37 @@ count_tables(const struct flow_set *set)
     return tables;
 }
 
+/* Most memory that this process has had at once, in KiB; 0: not known.  Not getrusage()'s, which also counts what the
+ * process was before execve(). */
+static long int
+peak_memory(void)
+{
+    FILE *file = fopen("/proc/self/status", "re");
+    char line[256];
+    long int peak = 0;
+
+    while (file && fgets(line, sizeof line, file) && sscanf(line, "VmHWM: %ld", &peak) != 1) {
+        continue;
+    }
+    if (file) {
+        fclose(file);
+    }
+    return peak;
+}
+
 static void
 print_stats(const struct job *job, const struct flow_set *set, long long int read_us, long long int compile_us)
 {
-    struct rusage usage;
+    long int peak = peak_memory();
     json_t *tables = count_tables(set), *n;
     const char *name;
 
-    getrusage(RUSAGE_SELF, &usage);
     if (job->options->json) {
         json_t *stats = json_pack("{s:o, s:I, s:I, s:i, s:I, s:I, s:f, s:f, s:I}", "tables", tables, "flows",
                                   (json_int_t) set->n_flows, "meters", (json_int_t) set->n_meters, "groups", 0, "pods",
                                   (json_int_t) job->input.n_pods, "peers", (json_int_t) job->input.n_peers,
                                   "readMs", read_us / 1000.0, "compileMs", compile_us / 1000.0, "peakKiB",
-                                  (json_int_t) usage.ru_maxrss);
+                                  (json_int_t) peak);
         json_dumpf(stats, stdout, JSON_INDENT(2));
         putchar('\n');
         json_decref(stats);
@@ -291,6 +307,6 @@ print_stats(const struct job *job, const struct flow_set *set, long long int rea
     printf("%-12s %"PRIuSIZE", with %"PRIuSIZE" meters and 0 groups\n", "flows", set->n_flows, set->n_meters);
     printf("%-12s %"PRIuSIZE" pods on the node, %"PRIuSIZE" peers\n", "of", job->input.n_pods, job->input.n_peers);
     printf("reading %.1f ms, computing %.1f ms, peak memory %.1f MB\n", read_us / 1000.0, compile_us / 1000.0,
-           usage.ru_maxrss / 1024.0);
+           peak / 1024.0);
     json_decref(tables);
 }
