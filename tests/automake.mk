@@ -90,6 +90,16 @@ tests_unit_test_attachment_SOURCES = tests/unit/test-attachment.c
 tests_unit_test_attachment_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_attachment_LDADD = controller/libcontroller.la $(UNIT_LDADD)
 
+UNIT_TESTS += tests/unit/test-cni-server
+tests_unit_test_cni_server_SOURCES = tests/unit/test-cni-server.c
+tests_unit_test_cni_server_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_cni_server_LDADD = controller/libcontroller.la $(UNIT_LDADD)
+
+UNIT_TESTS += tests/unit/test-worker
+tests_unit_test_worker_SOURCES = tests/unit/test-worker.c
+tests_unit_test_worker_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_worker_LDADD = controller/libcontroller.la $(UNIT_LDADD)
+
 include tests/lab/automake.mk
 UNIT_TESTS += tests/unit/test-cni-conf
 tests_unit_test_cni_conf_SOURCES = tests/unit/test-cni-conf.c
