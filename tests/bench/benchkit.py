@@ -82,8 +82,8 @@ class Subject:
         self.node, self.environment = node, node.environment()
 
     def netns(self, index):
-        # Names of the lab, so that "sluice-lab down" takes them away after a failure.
-        return f"sluice-{self.node.lab.name}-pod-{self.name[0]}{index:011x}"
+        # As the lab names them (hexadecimal digits), so that "sluice-lab down" takes them away after a failure.
+        return f"sluice-{self.node.lab.name}-pod-{'a' if self.name == 'sluice' else 'b'}{index:011x}"
 
     def create(self, indices):
         for index in indices:
