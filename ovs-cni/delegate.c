@@ -4,11 +4,11 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -96,19 +96,33 @@ input_file(const struct plugin *plugin)
     return fd;
 }
 
+/* In the child.  It dies with us: a delegate that outlives a killed ADD could take an address after the runtime's
+ * DEL. */
+static void
+exec_program(const char *path, char **environment, int in, int out, pid_t parent)
+{
+    char *argv[] = { (char *) path, NULL };
+
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    signal(SIGPIPE, SIG_DFL);
+    if (getppid() == parent && dup2(in, STDIN_FILENO) >= 0 && dup2(out, STDOUT_FILENO) >= 0) {
+        execve(path, argv, environment);
+        dprintf(STDERR_FILENO, "ovs-cni: %s: %s\n", path, strerror(errno));
+    }
+    _exit(127);
+}
+
 /* 0 or an errno value. */
 static int
 spawn(const char *path, char **environment, int in, int out, pid_t *pid)
 {
-    posix_spawn_file_actions_t actions;
-    char *argv[] = { (char *) path, NULL };
+    pid_t parent = getpid();
 
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, in, STDIN_FILENO);
-    posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
-    int retval = posix_spawn(pid, path, &actions, NULL, argv, environment);
-    posix_spawn_file_actions_destroy(&actions);
-    return retval;
+    *pid = fork();
+    if (!*pid) {
+        exec_program(path, environment, in, out, parent);
+    }
+    return *pid < 0 ? errno : 0;
 }
 
 /* Starts the program; '*out' is the end of a pipe from which its stdout can be read. */
@@ -222,7 +236,7 @@ run(struct plugin *plugin, enum cni_verb verb, struct output *o, struct error *e
 {
     int seconds = plugin->conf.timeout ? plugin->conf.timeout : DEFAULT_TIMEOUT;
     char path[CNI_MAX_PATH + 1];
-    pid_t pid;
+    pid_t pid = -1;
     int fd;
     enum cni_code code = find_program(plugin, path, error);
 

@@ -83,8 +83,8 @@ check_ports(const struct plugin *plugin, struct error *error)
     const struct cni_port_mapping *p = plugin->conf.ports;
 
     return !plugin->conf.n_ports ? CNI_OK
-           : error_set(error, CNI_E_UNSUPPORTED, "unsupported field in \"runtimeConfig\": \"portMappings\" = hostPort %u "
-                       "to %u/%s; declare the capability for a chained portmap plugin instead", p->host_port,
+           : error_set(error, CNI_E_UNSUPPORTED, "unsupported field in \"runtimeConfig\": \"portMappings\" = hostPort "
+                       "%u to %u/%s; declare the capability for a chained portmap plugin instead", p->host_port,
                        p->container_port, p->protocol);
 }
 

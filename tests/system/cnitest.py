@@ -243,5 +243,6 @@ def main(module):
     bad = len({test.id().split(" ")[0] for test in wrong})      # Not each subtest.
     for test, reason in result.skipped:
         print("skipped: %s: %s" % (test, reason))
-    print("%d passed, %d failed, %d skipped" % (result.testsRun - bad - len(result.skipped), bad, len(result.skipped)))
+    passed = max(0, result.testsRun - bad - len(result.skipped))
+    print("%d passed, %d failed, %d skipped" % (passed, bad, len(result.skipped)))
     sys.exit(1 if bad else 0)

@@ -606,6 +606,22 @@ class Delegated(LiveCase):
         self.assert_ok(self.check("h3", ns, r, conf=conf))
         self.delete("h3", ns, conf=conf)
 
+    def test_plugin_killed(self):
+        """A9, matrix 13 with a delegate: killed at each system call, then DEL, then no lease nor anything is left."""
+        ns = self.netns()
+        ipam = {"type": "host-local", "dataDir": self.dir + "/leases", "ranges": [[{"subnet": "10.9.2.0/24"}]]}
+        conf = self.conf("1.0.0", ipam=ipam)
+        env = {"netns": ns.path, "path": DEBIAN_PLUGINS}
+        self.attached.append(("h6", "eth0", conf))
+        o, points = kill_points(environment("ADD", "h6", **env), conf, self.dir)
+        self.assert_ok(o, empty=False)
+        self.delete("h6", ns, conf=conf)
+        for i, point in enumerate(points):
+            self.attached.append(("h6-%d" % i, "eth0", conf))
+            killed_at(environment("ADD", "h6-%d" % i, **env), conf, point)
+            self.delete("h6-%d" % i, ns, conf=conf)
+            self.assertEqual(self.leases(), [], point)
+
     def test_daemon_away(self):
         """D6, D9: the delegate's DEL is called although ours went to the spool."""
         ns = self.netns()

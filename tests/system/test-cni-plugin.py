@@ -6,6 +6,7 @@ Items of the acceptance list are named in each test; what needs sluiced and Open
 
 import json
 import os
+import select
 import signal
 import socket
 import stat
@@ -538,6 +539,30 @@ class Delegate(Case):
         start = time.monotonic()
         self.assert_error(self.invoke("ADD", timeout=1)[1], 11, "in time")
         self.assertLess(time.monotonic() - start, 5)
+
+    def test_killed(self):
+        """A9: a delegate dies with the plugin, so that it takes no address after the runtime's DEL."""
+        self.daemon(ADD_REPLY)
+        os.mkfifo(self.dir + "/started")
+        self.answer("ADD", "echo $$ > %s/started; exec sleep 60" % self.dir)
+        with subprocess.Popen([PLUGIN], env={**environment("ADD", netns=self.ns.path, path=self.path),
+                                             "PATH": os.environ["PATH"]}, stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE) as p:
+            p.stdin.write(json.dumps(self.conf(ipam=self.ipam)).encode())
+            p.stdin.close()
+            with open(self.dir + "/started", encoding="utf-8") as f:
+                delegate = os.pidfd_open(int(f.read()))
+            p.kill()
+        gone = select.select([delegate], [], [], 10)[0]
+        os.close(delegate)
+        self.assertTrue(gone)
+
+    def test_cannot_be_executed(self):
+        """A7: a file that is no program."""
+        with open(self.dir + "/fake", "w", encoding="utf-8") as f:
+            f.write("\0")
+        o = self.assert_error(self.invoke("ADD")[1], 100, "fake")
+        self.assertIn(b"Exec format", o.err)
 
     def test_not_found(self):
         """P3, A7."""
