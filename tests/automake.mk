@@ -226,3 +226,4 @@ check_PROGRAMS += $(BENCHES)
 include tests/fuzz/automake.mk
 EXTRA_DIST += tests/system/cnilab.py tests/system/test-cni-conformance.py \
 	tests/cnitool/go.mod tests/cnitool/go.sum tests/cnitool/tools.go
+EXTRA_DIST += tests/bench/bench-cni-start
