@@ -22,7 +22,8 @@ class Kernel:
     ALLOWED_LOG = [
         ("ovs-vswitchd", r"failed to set MTU for network device sluice0: No such device",
          "ovs-vswitchd wants the MTU of an internal port before the kernel has made it, and sets it afterwards"),
-        ("ovs-vswitchd", r"ovs_rcu.*blocked \d+ ms waiting|rconn\|WARN\|.*connection dropped \(Broken pipe\)",
+        ("ovs-vswitchd", r"timeval\(|ovs_rcu.*blocked \d+ ms waiting|rconn\|WARN\|.*connection dropped \(Broken pipe\)|"
+                         r"could not open network device slp|cannot get R?STP status on nonexistent port",
          "the guest is slow: some seconds for what takes a tenth elsewhere"),
     ]
 
