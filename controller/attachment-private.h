@@ -1,8 +1,8 @@
 #ifndef SLUICE_ATTACHMENT_PRIVATE_H
 #define SLUICE_ATTACHMENT_PRIVATE_H 1
 
-/* What attachment.c (table and requests), attachment-step.c (progress of one attachment) and attachment-record.c (journal)
- * share.  For nobody else. */
+/* What attachment.c (the table), attachment-add.c and attachment-request.c (what is asked for), attachment-step.c (the progress of
+ * one attachment) and attachment-record.c (the journal) share.  For nobody else. */
 
 #include "attachment.h"
 
@@ -79,8 +79,20 @@ void attachment_take_numbers_(struct attachment *);                     /* Claim
 void attachment_drop_owner_(struct attachment *);                       /* The name of its flows may be used again. */
 struct attachment_effect *attachment_emit_(struct attachments *, struct attachment *, enum attachment_effect_type);
 void attachment_reply_(struct attachments *, uint64_t request, enum cni_code, const char *message);
+void attachment_replyf_(struct attachments *, uint64_t request, enum cni_code, const char *format, ...)
+    OVS_PRINTF_FORMAT(4, 5);
+void attachment_unref_(struct attachment *);
+const struct tombstone *tombstone_find_(const struct attachments *, const char *network, const char *container_id,
+                                        const char *ifname);
 void tombstone_add_(struct attachments *, const char *network, const char *container_id, const char *ifname,
                     long long int time);
+
+/* attachment-add.c */
+void attachment_admit_(struct attachment *, long long int now);         /* May free it. */
+void attachment_reject_(struct attachment *, enum cni_code, const char *message);       /* Frees it. */
+
+/* attachment-request.c */
+void attachments_gc_free_(struct gc *);
 void attachments_gc_left_(struct attachments *, uint64_t request, const char *error);
 
 /* attachment-step.c */

@@ -58,8 +58,8 @@ add_to_json(const struct attachment *a)
     json_t *json = key_to_json("add", a->network, a->container_id, a->ifname);
 
     snprintf(mac, sizeof mac, ETH_ADDR_FMT, ETH_ADDR_ARGS(a->mac));
-    json_object_update_new(json, json_pack("{s:s, s:[I,I], s:s*, s:s*, s:s*, s:s, s:s, s:i, s:s, s:i, s:i, s:b, s:s, s:I}",
-                                           "netns", a->netns, "ino", (json_int_t) a->netns_id.dev,
+    json_object_update_new(json, json_pack("{s:s, s:[I,I], s:s*, s:s*, s:s*, s:s, s:s, s:i, s:s, s:i, s:i, s:b, s:s, "
+                                           "s:I}", "netns", a->netns, "ino", (json_int_t) a->netns_id.dev,
                                            (json_int_t) a->netns_id.ino, "pns", a->pod_namespace, "pod", a->pod_name,
                                            "uid", a->pod_uid, "owner", a->owner, "host", a->host_name, "port",
                                            (int) ofp_to_u16(a->ofport), "mac", mac, "mtu", (int) a->mtu, "mtuw",
@@ -435,8 +435,8 @@ attachments_replay(struct attachments *t, const void *payload, size_t size, stru
     struct reader r = { json, NULL };
     replay_json(t, &r);
     json_decref(json);
-    return !r.bad ? 0 : error_set(error, EPROTO, "a record of the journal has no or a wrong \"%s\"; was it written by a newer "
-                                  "sluiced?", r.bad);
+    return !r.bad ? 0 : error_set(error, EPROTO, "a record of the journal has no or a wrong \"%s\"; was it written by "
+                                  "a newer sluiced?", r.bad);
 }
 
 /* After the replay. ---------------------------------------------------------------------------------------------- */

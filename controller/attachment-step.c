@@ -10,8 +10,8 @@
 #include "packets.h"
 #include "util.h"
 
-/* What there is to do for an attachment follows from its state and from the state of its parts, so each event only notes what
- * happened and then calls attachment_advance_(). */
+/* What there is to do for an attachment follows from its state and from the state of its parts, so each event only notes
+ * what happened and then calls attachment_advance_(). */
 
 static void advance_add(struct attachment *, long long int now);
 static void advance_removal(struct attachment *, long long int now);
@@ -34,8 +34,8 @@ attachment_advance_(struct attachment *a, long long int now)
 
 /* ADD. ----------------------------------------------------------------------------------------------------------- */
 
-/* The link of an attachment that was deleted just now may still be in the same namespace under the same name.  Makes it go
- * now; true when there is none. */
+/* The link of an attachment that was deleted just now may still be in the same namespace under the same name.  Makes it
+ * go now; true when there is none. */
 static bool
 namespace_is_free(const struct attachment *a)
 {
@@ -197,8 +197,8 @@ attachment_remove_(struct attachment *a, bool trash, long long int now)
     attachment_advance_(a, now);
 }
 
-/* The flows first: ovs-vswitchd takes a while to let go of a device, and whatever it is asked meanwhile waits.  So the removal
- * of the port is only asked for once that of the flows is acknowledged, or nobody waits any more. */
+/* The flows first: ovs-vswitchd takes a while to let go of a device, and whatever it is asked meanwhile waits.  So the
+ * removal of the port is only asked for once that of the flows is acknowledged, or nobody waits any more. */
 static void
 undo_dataplane(struct attachment *a)
 {
@@ -589,14 +589,15 @@ expire(struct attachment *a, long long int now)
 {
     struct attachments *t = a->table;
     if (a->state == ATTACHMENT_WAITING) {
-        char *message = xasprintf("the node is not ready: %s", t->why_not ? t->why_not : "it has no addresses for pods yet");
+        char *message = xasprintf("the node is not ready: %s",
+                                  t->why_not ? t->why_not : "it has no addresses for pods yet");
         attachment_reply_(t, a->add_request, CNI_E_AGAIN, message);
         free(message);
         attachment_forget_(a);
     } else if (a->state == ATTACHMENT_ADDING) {
         char *what = describe_wait(a);
-        attachment_fail_(a, now, CNI_E_AGAIN, "not done in %d s, still waiting for %s", ATTACHMENT_ADD_TIMEOUT_MS / 1000,
-                         what);
+        attachment_fail_(a, now, CNI_E_AGAIN, "not done in %d s, still waiting for %s",
+                         ATTACHMENT_ADD_TIMEOUT_MS / 1000, what);
         free(what);
     } else if (a->stuck) {
         retry(a, now);

@@ -12,9 +12,6 @@
 #include "sset.h"
 #include "util.h"
 
-static void admit(struct attachment *, long long int now);
-static int parse_wishes(struct attachment *, const struct cni_request *, struct error *);
-
 /* Life. ---------------------------------------------------------------------------------------------------------- */
 
 struct attachments *
@@ -51,14 +48,6 @@ tombstone_free(struct attachments *t, struct tombstone *ts)
     free(ts);
 }
 
-static void
-gc_free(struct gc *gc)
-{
-    ovs_list_remove(&gc->node);
-    free(gc->errors);
-    free(gc);
-}
-
 void
 attachments_destroy(struct attachments *t)
 {
@@ -79,7 +68,7 @@ attachments_destroy(struct attachments *t)
     }
     struct gc *gc;
     LIST_FOR_EACH_SAFE (gc, node, &t->gcs) {
-        gc_free(gc);
+        attachments_gc_free_(gc);
     }
     struct old_address *old;
     HMAP_FOR_EACH_POP (old, node, &t->old_addresses) {
@@ -117,7 +106,7 @@ admit_waiting(struct attachments *t, long long int now)
     struct attachment *a;
     LIST_FOR_EACH_SAFE (a, busy_node, &t->busy) {
         if (a->state == ATTACHMENT_WAITING) {
-            admit(a, now);
+            attachment_admit_(a, now);
         }
     }
 }
@@ -169,8 +158,8 @@ attachment_ref(struct attachment *a)
     return a;
 }
 
-static void
-attachment_unref(struct attachment *a)
+void
+attachment_unref_(struct attachment *a)
 {
     if (!a || --a->ref_count) {
         return;
@@ -216,7 +205,7 @@ void
 attachment_effect_destroy(struct attachment_effect *effect)
 {
     if (effect) {
-        attachment_unref(effect->attachment);
+        attachment_unref_(effect->attachment);
         free(effect->record);
         cni_reply_destroy(&effect->reply);
         free(effect);
@@ -232,8 +221,8 @@ attachment_reply_(struct attachments *t, uint64_t request, enum cni_code code, c
     effect->reply.message = nullable_xstrdup(message);
 }
 
-static void OVS_PRINTF_FORMAT(4, 5)
-reply(struct attachments *t, uint64_t request, enum cni_code code, const char *format, ...)
+void
+attachment_replyf_(struct attachments *t, uint64_t request, enum cni_code code, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -318,7 +307,7 @@ attachment_forget_(struct attachment *a)
         attachment_drop_owner_(a);
         bitmap_set0(t->ofports, ofp_to_u16(a->ofport));
     }
-    attachment_unref(a);
+    attachment_unref_(a);
 }
 
 struct attachment *
@@ -397,58 +386,10 @@ attachment_drop_owner_(struct attachment *a)
     }
 }
 
-/* The next number behind the one that was given last, so that each is given again as late as possible.  0: none. */
-static ofp_port_t
-choose_ofport(const struct attachments *t)
-{
-    uint32_t n = OFPORT_LAST_POD - OFPORT_FIRST_POD + 1;
-    for (uint32_t i = 0; i < n; i++) {
-        uint32_t port = OFPORT_FIRST_POD + (t->next_ofport - OFPORT_FIRST_POD + i) % n;
-        if (!bitmap_is_set(t->ofports, port)) {
-            return u16_to_ofp(port);
-        }
-    }
-    return 0;
-}
+/* Tombstones. ---------------------------------------------------------------------------------------------------- */
 
-static void
-choose_names(struct attachment *a)
-{
-    struct ds key = DS_EMPTY_INITIALIZER;
-    ds_put_format(&key, "%s/%s/%s", a->network, a->container_id, a->ifname);
-    for (uint32_t basis = 0;; basis++) {
-        ovs_u128 hash;
-        hash_bytes128(key.string, key.length, basis, &hash);
-        snprintf(a->host_name, sizeof a->host_name, POD_LINK_PREFIX"%012llx",
-                 (unsigned long long int) (hash.u64.lo & 0xffffffffffff));
-        if (!a->mac_wished) {
-            eth_addr_from_uint64(hash.u64.hi & 0xffffffffffff, &a->mac);
-            a->mac.ea[0] = (a->mac.ea[0] & 0xfc) | 2;       /* Locally administered, unicast. */
-        }
-        if (!shash_find(&a->table->host_names, a->host_name)) {
-            break;
-        }
-    }
-    ds_destroy(&key);
-}
-
-/* "Pod/NAMESPACE/NAME/IFNAME"; with the container behind it while another attachment of the same pod has that name. */
-static void
-choose_owner(struct attachment *a)
-{
-    a->owner = a->pod_name ? xasprintf("Pod/%s/%s/%s", a->pod_namespace ? a->pod_namespace : "", a->pod_name, a->ifname)
-                           : xasprintf("Pod//%s/%s", a->container_id, a->ifname);
-    if (shash_find(&a->table->owners, a->owner)) {
-        char *longer = xasprintf("%s/%s/%s/%d", a->owner, a->network, a->container_id, ofp_to_u16(a->ofport));
-        free(a->owner);
-        a->owner = longer;
-    }
-}
-
-/* ADD. ----------------------------------------------------------------------------------------------------------- */
-
-static const struct tombstone *
-tombstone_find(const struct attachments *t, const char *network, const char *container_id, const char *ifname)
+const struct tombstone *
+tombstone_find_(const struct attachments *t, const char *network, const char *container_id, const char *ifname)
 {
     const struct tombstone *ts;
     HMAP_FOR_EACH_WITH_HASH (ts, hmap_node, hash_key(network, container_id, ifname), &t->tombstones) {
@@ -463,7 +404,7 @@ void
 tombstone_add_(struct attachments *t, const char *network, const char *container_id, const char *ifname,
                long long int time)
 {
-    const struct tombstone *old = tombstone_find(t, network, container_id, ifname);
+    const struct tombstone *old = tombstone_find_(t, network, container_id, ifname);
     if (old) {
         tombstone_free(t, CONST_CAST(struct tombstone *, old));
     }
@@ -478,420 +419,5 @@ tombstone_add_(struct attachments *t, const char *network, const char *container
            || CONTAINER_OF(ovs_list_front(&t->tombstone_order), struct tombstone, list_node)->time
               < time - ATTACHMENT_TOMBSTONE_MS) {
         tombstone_free(t, CONTAINER_OF(ovs_list_front(&t->tombstone_order), struct tombstone, list_node));
-    }
-}
-
-/* True if the ADD was refused. */
-static bool
-refuse_add(struct attachments *t, uint64_t request, const struct cni_request *rq, long long int started)
-{
-    const struct attachment *old = attachment_find_(t, rq->network, rq->container_id, rq->ifname);
-    const struct tombstone *ts = tombstone_find(t, rq->network, rq->container_id, rq->ifname);
-    if (old && old->state == ATTACHMENT_REMOVING) {
-        reply(t, request, CNI_E_AGAIN, "%s of container %s is still being removed", rq->ifname, rq->container_id);
-    } else if (old) {
-        reply(t, request, CNI_E_EXISTS, "%s of container %s is attached to network %s already", rq->ifname,
-              rq->container_id, rq->network);
-    } else if (ts && started < ts->time) {
-        reply(t, request, CNI_E_FAILED, "%s of container %s was deleted after this ADD was started", rq->ifname,
-              rq->container_id);
-    } else if (hmap_count(&t->by_id) >= ATTACHMENT_MAX) {
-        reply(t, request, CNI_E_AGAIN, "this node has %d attachments, no more are possible", ATTACHMENT_MAX);
-    } else {
-        return false;
-    }
-    return true;
-}
-
-void
-attachments_add(struct attachments *t, uint64_t request, const struct cni_request *rq, struct netns_id netns_id,
-                long long int started, long long int now)
-{
-    if (refuse_add(t, request, rq, started)) {
-        return;
-    }
-    ERROR_AUTO struct error error = ERROR_INIT;
-    struct attachment *a = attachment_create_(t, rq->network, rq->container_id, rq->ifname);
-    if (parse_wishes(a, rq, &error)) {
-        attachment_reply_(t, request, CNI_E_CONFIG, error_message(&error));
-        attachment_unref(a);
-        return;
-    }
-    a->netns = xstrdup(rq->netns ? rq->netns : "");
-    a->pod_namespace = nullable_xstrdup(rq->pod_namespace);
-    a->pod_name = nullable_xstrdup(rq->pod_name);
-    a->pod_uid = nullable_xstrdup(rq->pod_uid);
-    a->netns_id = netns_id;
-    a->created = now;
-    a->deadline = now + ATTACHMENT_ADD_TIMEOUT_MS;
-    a->add_request = request;
-    attachment_insert_(a, ATTACHMENT_WAITING);
-    admit(a, now);
-}
-
-static int
-parse_ips(struct attachment *a, const struct cni_request *rq, struct error *error)
-{
-    a->ips = xcalloc(rq->n_d_ips, sizeof *a->ips);
-    for (size_t i = 0; i < rq->n_d_ips; i++) {
-        struct attachment_ip *ip = &a->ips[a->n_ips++];
-        int code = inet_prefix_parse(rq->d_ips[i].address, &ip->prefix, error);
-        if (!code && rq->d_ips[i].gateway) {
-            ip->has_gateway = true;
-            code = inet_addr_parse(rq->d_ips[i].gateway, &ip->gateway, error);
-        }
-        if (code) {
-            return error_wrap(error, "address of the delegated IPAM");
-        }
-    }
-    return a->n_ips ? 0 : error_set(error, EINVAL, "the delegated IPAM plugin gave no address");
-}
-
-static int
-parse_routes(struct attachment *a, const struct cni_request *rq, struct error *error)
-{
-    a->routes = xcalloc(rq->n_d_routes, sizeof *a->routes);
-    for (size_t i = 0; i < rq->n_d_routes; i++) {
-        const struct cni_route *src = &rq->d_routes[i];
-        struct pod_link_route *dst = &a->routes[a->n_routes++];
-        int code = inet_prefix_parse(src->dst, &dst->dst, error);
-        if (!code && src->gw) {
-            dst->has_gw = true;
-            code = inet_addr_parse(src->gw, &dst->gw, error);
-        }
-        if (code) {
-            return error_wrap(error, "route of the delegated IPAM");
-        }
-        dst->mtu = src->mtu;
-        dst->advmss = src->advmss;
-        dst->priority = src->priority;
-        dst->table = src->table;
-        dst->scope = src->scope;
-    }
-    return 0;
-}
-
-/* A wish may be "ADDRESS" or "ADDRESS/LENGTH"; the length is not ours to give. */
-static int
-parse_fixed(struct attachment *a, const struct cni_request *rq, struct error *error)
-{
-    a->wishes = xcalloc(rq->n_ips, sizeof *a->wishes);
-    for (size_t i = 0; i < rq->n_ips; i++) {
-        struct inet_prefix prefix;
-        int code = strchr(rq->ips[i], '/') ? inet_prefix_parse(rq->ips[i], &prefix, error)
-                                           : inet_addr_parse(rq->ips[i], &prefix.addr, error);
-        if (code) {
-            return error_wrap(error, "\"ips\"");
-        }
-        a->wishes[a->n_wishes++] = prefix.addr;
-    }
-    return 0;
-}
-
-static int
-parse_wishes(struct attachment *a, const struct cni_request *rq, struct error *error)
-{
-    if (rq->mac) {
-        if (!eth_addr_from_string(rq->mac, &a->mac) || eth_addr_is_multicast(a->mac) || eth_addr_is_zero(a->mac)) {
-            return error_set(error, EINVAL, "\"mac\": %s is not the MAC of an interface", rq->mac);
-        }
-        a->mac_wished = true;
-    }
-    if (rq->mtu < 0 || rq->mtu > UINT16_MAX) {
-        return error_set(error, EINVAL, "\"mtu\": %d is out of range", rq->mtu);
-    }
-    a->mtu_wish = rq->mtu;
-    a->delegated = rq->delegated;
-    if (!rq->delegated) {
-        return parse_fixed(a, rq, error);
-    }
-    int code = parse_ips(a, rq, error);
-    return code ? code : parse_routes(a, rq, error);
-}
-
-/* Refuses an ADD that has done nothing yet. */
-static void
-reject(struct attachment *a, enum cni_code code, const char *message)
-{
-    attachment_reply_(a->table, a->add_request, code, message);
-    attachment_forget_(a);
-}
-
-static int
-check_delegated(const struct attachment *a, struct error *error)
-{
-    const struct attachment *other;
-    HMAP_FOR_EACH (other, id_node, &a->table->by_id) {
-        if (other == a || other->replied) {     /* Its DEL is done: the IPAM plugin may give its address to another. */
-            continue;
-        }
-        for (size_t i = 0; i < other->n_ips; i++) {
-            for (size_t j = 0; j < a->n_ips; j++) {
-                if (ipv6_addr_equals(&other->ips[i].prefix.addr, &a->ips[j].prefix.addr)) {
-                    char s[INET_ADDR_STRLEN];
-                    return error_set(error, EBUSY, "the delegated IPAM plugin gave %s, which %s of container %s has",
-                                     inet_addr_format(&a->ips[j].prefix.addr, s), other->ifname, other->container_id);
-                }
-            }
-        }
-    }
-    return 0;
-}
-
-/* Gets its addresses from IPAM.  EAGAIN: there is no pool yet. */
-static int
-take_addresses(struct attachment *a, long long int now, struct error *error)
-{
-    struct attachments *t = a->table;
-    if (a->delegated) {
-        return check_delegated(a, error);
-    }
-    struct ipam_lease lease;
-    int code = ipam_allocate(t->ipam, a->wishes, a->n_wishes, now, &lease, error);
-    if (code) {
-        return code;
-    }
-    a->held = true;
-    a->ips = xcalloc(lease.n, sizeof *a->ips);
-    a->n_ips = lease.n;
-    for (size_t i = 0; i < lease.n; i++) {
-        struct attachment_ip *ip = &a->ips[i];
-        ip->prefix = inet_prefix_host(&lease.addrs[i].addr);
-        ip->generation = lease.addrs[i].generation;
-        for (size_t j = 0; j < t->n_pools; j++) {
-            if (inet_prefix_contains(&t->pools[j], &ip->prefix.addr)) {
-                ip->has_gateway = true;
-                ipam_gateway(&t->pools[j], &ip->gateway);
-            }
-        }
-    }
-    return 0;
-}
-
-/* Starts the work of an ADD, or lets it wait until the node is ready. */
-static void
-admit(struct attachment *a, long long int now)
-{
-    struct attachments *t = a->table;
-    if (t->why_not || !t->mtu) {
-        return;
-    }
-    ERROR_AUTO struct error error = ERROR_INIT;
-    if (a->mtu_wish > t->mtu) {
-        error_set(&error, EINVAL, "\"mtu\": %u is more than the %u bytes that this node can carry", a->mtu_wish, t->mtu);
-        reject(a, CNI_E_CONFIG, error_message(&error));
-        return;
-    }
-    a->ofport = choose_ofport(t);
-    if (!a->ofport) {
-        reject(a, CNI_E_AGAIN, "no OpenFlow port number is free");
-        return;
-    }
-    int code = take_addresses(a, now, &error);
-    if (code) {
-        a->ofport = 0;
-        if (code != EAGAIN) {
-            reject(a, code == ENOSPC ? CNI_E_AGAIN : code == EINVAL ? CNI_E_CONFIG : CNI_E_FAILED, error_message(&error));
-        }
-        return;
-    }
-    a->mtu = a->mtu_wish ? a->mtu_wish : t->mtu;
-    choose_names(a);
-    choose_owner(a);
-    attachment_take_numbers_(a);
-    attachment_set_state_(a, ATTACHMENT_ADDING);
-    attachment_record_(a, RECORD_ADD, now);
-}
-
-/* DEL, CHECK, GC, and clients that go. --------------------------------------------------------------------------- */
-
-static void
-add_waiter(struct attachment *a, uint64_t request, bool gc)
-{
-    struct waiter *w = xmalloc(sizeof *w);
-    w->request = request;
-    w->gc = gc;
-    ovs_list_push_back(&a->waiters, &w->node);
-}
-
-static void
-remove_for(struct attachment *a, uint64_t request, bool gc, long long int now)
-{
-    if (a->state == ATTACHMENT_WAITING) {
-        struct attachments *t = a->table;
-
-        reject(a, CNI_E_FAILED, "deleted before it could be added");    /* Frees it. */
-        if (gc) {
-            attachments_gc_left_(t, request, NULL);
-        } else {
-            attachment_reply_(t, request, CNI_OK, NULL);
-        }
-        return;
-    }
-    add_waiter(a, request, gc);
-    if (a->state == ATTACHMENT_ADDING) {
-        attachment_fail_(a, now, CNI_E_FAILED, "deleted while it was being added");
-    } else {
-        attachment_remove_(a, true, now);
-    }
-}
-
-void
-attachments_del(struct attachments *t, uint64_t request, const struct cni_request *rq, long long int when,
-                long long int now)
-{
-    struct attachment *a = attachment_find_(t, rq->network, rq->container_id, rq->ifname);
-    tombstone_add_(t, rq->network, rq->container_id, rq->ifname, when);
-    if (!a || a->state == ATTACHMENT_WAITING) {
-        attachments_record_tombstone_(t, rq->network, rq->container_id, rq->ifname, when);
-    }
-    if (a && a->created <= when) {
-        remove_for(a, request, false, now);
-    } else {
-        attachment_reply_(t, request, CNI_OK, NULL);
-    }
-}
-
-/* What is wrong with the runtime's idea of the attachment, or NULL. */
-static char *
-compare_result(const struct attachment *a, const struct cni_request *rq)
-{
-    struct eth_addr mac;
-    if (rq->check_host_ifname && strcmp(rq->check_host_ifname, a->host_name)) {
-        return xasprintf("the host's interface is %s, not %s", a->host_name, rq->check_host_ifname);
-    }
-    if (rq->check_mac && (!eth_addr_from_string(rq->check_mac, &mac) || !eth_addr_equals(mac, a->mac))) {
-        return xasprintf("the MAC is "ETH_ADDR_FMT", not %s", ETH_ADDR_ARGS(a->mac), rq->check_mac);
-    }
-    for (size_t i = 0; rq->n_check_ips && i < a->n_ips; i++) {
-        char s[INET_PREFIX_STRLEN];
-        bool found = false;
-        inet_prefix_format(&a->ips[i].prefix, s);
-        for (size_t j = 0; j < rq->n_check_ips; j++) {
-            found = found || !strcmp(rq->check_ips[j].address, s);
-        }
-        if (!found) {
-            return xasprintf("the attachment has %s, which prevResult does not name", s);
-        }
-    }
-    return NULL;
-}
-
-void
-attachments_check(struct attachments *t, uint64_t request, const struct cni_request *rq)
-{
-    struct attachment *a = attachment_find_(t, rq->network, rq->container_id, rq->ifname);
-    if (!a) {
-        reply(t, request, CNI_E_UNKNOWN_CONTAINER, "%s of container %s is not attached to network %s", rq->ifname,
-              rq->container_id, rq->network);
-    } else if (a->state != ATTACHMENT_UP) {
-        reply(t, request, CNI_E_AGAIN, "%s of container %s is still being %s", rq->ifname, rq->container_id,
-              a->state == ATTACHMENT_REMOVING ? "removed" : "added");
-    } else {
-        char *why = compare_result(a, rq);
-        if (why) {
-            attachment_reply_(t, request, CNI_E_BROKEN, why);
-            free(why);
-        } else {
-            attachment_emit_(t, a, ATTACHMENT_CHECK)->request = request;
-        }
-    }
-}
-
-void
-attachments_checked(struct attachments *t, uint64_t request, enum cni_code code, const char *why)
-{
-    attachment_reply_(t, request, code, why);
-}
-
-void
-attachments_gc_left_(struct attachments *t, uint64_t request, const char *error)
-{
-    struct gc *gc;
-    LIST_FOR_EACH_SAFE (gc, node, &t->gcs) {
-        if (gc->request == request) {
-            if (error) {
-                char *errors = gc->errors ? xasprintf("%s; %s", gc->errors, error) : xstrdup(error);
-                free(gc->errors);
-                gc->errors = errors;
-            }
-            if (!--gc->n_left) {
-                attachment_reply_(t, request, gc->errors ? CNI_E_FAILED : CNI_OK, gc->errors);
-                gc_free(gc);
-            }
-        }
-    }
-}
-
-static bool
-is_stale(const struct attachment *a, const char *network, const struct sset *valid, long long int now)
-{
-    if (!a->keyed || strcmp(a->network, network) || a->state == ATTACHMENT_WAITING || a->state == ATTACHMENT_ADDING
-        || now - a->created < ATTACHMENT_GC_MIN_AGE_MS) {
-        return false;
-    }
-    char *key = xasprintf("%s/%s", a->container_id, a->ifname);
-    bool stale = !sset_contains(valid, key);
-    free(key);
-    return stale;
-}
-
-void
-attachments_gc(struct attachments *t, uint64_t request, const struct cni_request *rq, long long int now)
-{
-    struct sset valid = SSET_INITIALIZER(&valid);
-    for (size_t i = 0; i < rq->n_valid; i++) {
-        sset_add_and_free(&valid, xasprintf("%s/%s", rq->valid[i].container_id, rq->valid[i].ifname));
-    }
-    struct gc *gc = xzalloc(sizeof *gc);
-    gc->request = request;
-    gc->n_left = 1;                     /* Ourselves, until all are started. */
-    ovs_list_push_back(&t->gcs, &gc->node);
-
-    struct attachment *a;
-    HMAP_FOR_EACH_SAFE (a, id_node, &t->by_id) {
-        if (is_stale(a, rq->network, &valid, now)) {
-            gc->n_left++;
-            tombstone_add_(t, a->network, a->container_id, a->ifname, now);
-            remove_for(a, request, true, now);
-        }
-    }
-    sset_destroy(&valid);
-    attachments_gc_left_(t, request, NULL);
-}
-
-static void
-forget_waiter(struct attachment *a, uint64_t request)
-{
-    struct waiter *w;
-    LIST_FOR_EACH_SAFE (w, node, &a->waiters) {
-        if (w->request == request) {
-            ovs_list_remove(&w->node);
-            free(w);
-        }
-    }
-}
-
-void
-attachments_client_gone(struct attachments *t, uint64_t request, long long int now)
-{
-    struct gc *gc;
-    LIST_FOR_EACH_SAFE (gc, node, &t->gcs) {
-        if (gc->request == request) {
-            gc_free(gc);
-        }
-    }
-    struct attachment *a;
-    LIST_FOR_EACH_SAFE (a, busy_node, &t->busy) {
-        forget_waiter(a, request);
-        if (a->add_request == request) {
-            a->add_request = 0;
-            if (a->state == ATTACHMENT_WAITING) {
-                attachment_forget_(a);
-            } else if (a->state == ATTACHMENT_ADDING) {
-                attachment_remove_(a, false, now);
-                break;                  /* The list has changed; a request has one attachment. */
-            }
-        }
     }
 }

@@ -38,7 +38,9 @@ controller_libcontroller_la_SOURCES += \
 	controller/ipam-pool.c controller/ipam-pool.h
 controller_libcontroller_la_SOURCES += \
 	controller/attachment.c controller/attachment.h controller/attachment-private.h \
+	controller/attachment-add.c \
 	controller/attachment-record.c \
+	controller/attachment-request.c \
 	controller/attachment-step.c
 controller_libcontroller_la_SOURCES += \
 	controller/cni-server.c controller/cni-server.h \

@@ -53,8 +53,8 @@ listen_unix(const char *path, int *fdp, struct error *error)
 {
     struct sockaddr_un sun = { .sun_family = AF_UNIX };
     if (snprintf(sun.sun_path, sizeof sun.sun_path, "%s.new", path) >= (int) sizeof sun.sun_path) {
-        return error_set(error, ENAMETOOLONG, "%s: the path of a socket may have %zu bytes; choose a shorter run-dir", path,
-                         sizeof sun.sun_path - 5);
+        return error_set(error, ENAMETOOLONG, "%s: the path of a socket may have %zu bytes; choose a shorter run-dir",
+                         path, sizeof sun.sun_path - 5);
     }
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
@@ -152,8 +152,8 @@ find_client(struct cni_server *server, uint64_t number)
     return NULL;
 }
 
-/* When the process at the other end was started, rounded up to the kernel's 10 ms; proc(5), /proc/PID/stat, field 22.  Now, if
- * that cannot be known (another PID namespace). */
+/* When the process at the other end was started, rounded up to the kernel's 10 ms; proc(5), /proc/PID/stat, field 22.
+ * Now, if that cannot be known (another PID namespace). */
 static long long int
 peer_started(int fd)
 {

@@ -147,7 +147,8 @@ find_facts(struct dataplane *dp, struct node_facts *facts)
 {
     memset(facts, 0, sizeof *facts);    /* With its padding: it is compared by memcmp(). */
     facts->encap = dp->config->encapsulation;
-    facts->known = (find_cidrs(dp, facts) && choose_datapath(dp, facts) && find_uplink(dp, facts) && find_mtu(dp, facts));
+    facts->known = (find_cidrs(dp, facts) && choose_datapath(dp, facts) && find_uplink(dp, facts)
+                    && find_mtu(dp, facts));
     facts->nd_by_controller = facts->datapath == DATAPATH_KERNEL;
     facts->take_over = facts->datapath != DATAPATH_KERNEL && facts->encap != ENCAP_NONE;
 }
@@ -328,7 +329,8 @@ realize_peers(struct dataplane *dp)
     store_for_each(dp->store, KUBE_NODE, add_peer, &peers);
     remove_peers(dp, &peers.declared);
     set_hostnet(dp, &peers);
-    tnl_neigh_declare(dp->tnl_neigh, dp->facts.take_over ? DATAPLANE_UPLINK_BRIDGE : NULL, peers.tunnels, peers.n_tunnels);
+    tnl_neigh_declare(dp->tnl_neigh, dp->facts.take_over ? DATAPLANE_UPLINK_BRIDGE : NULL, peers.tunnels,
+                      peers.n_tunnels);
     sset_destroy(&peers.declared);
     free(peers.routes);
     free(peers.cidrs);
@@ -432,7 +434,7 @@ dataplane_node_run_(struct dataplane *dp)
     struct node_facts facts;
     find_facts(dp, &facts);
     if (!facts.known) {
-        return;                         /* What was realised stays: a source that loses its Node must not tear anything down. */
+        return;                         /* What was realised stays, also when a source loses its Node. */
     }
     if (memcmp(&facts, &dp->facts, sizeof facts)) {
         dp->base_seen = dp->base_seen && !facts.take_over == !dp->facts.take_over;

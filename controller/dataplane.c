@@ -349,8 +349,8 @@ remove_from_ovs(const struct config *config, struct error *error)
     }
     bool removed = ovsdb_all_removed(ovsdb);
     ovsdb_destroy(ovsdb);
-    return removed ? 0 : error_set(error, ETIMEDOUT, "Open vSwitch at %s did not remove our bridges in %d s; is it running?",
-                                   config->ovsdb, CLEANUP_TIMEOUT_MS / 1000);
+    return removed ? 0 : error_set(error, ETIMEDOUT, "Open vSwitch at %s did not remove our bridges in %d s; is it "
+                                   "running?", config->ovsdb, CLEANUP_TIMEOUT_MS / 1000);
 }
 
 static void
