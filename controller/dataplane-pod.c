@@ -17,6 +17,8 @@
 
 VLOG_DEFINE_THIS_MODULE(dataplane_pod);
 
+#define JOURNAL_RETRY_MS 1000
+
 /* A journal is rewritten when it is this much larger than what it must hold. */
 #define COMPACT_SLACK (256 * 1024)
 
@@ -260,8 +262,31 @@ run_journal(struct dataplane *dp)
         dp->journal_seen = synced;
         attachments_journal_synced(dp->attachments, synced, time_wall_msec());
     }
-    if (journal_size(dp->journal) >= dp->compact_at) {
+    int error = journal_sync_error(dp->journal);
+    if (error && time_msec() >= dp->journal_retry) {
+        /* What the disk holds is not known.  The journal takes records again when all of it has been written anew. */
+        static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(1, 5);
+        VLOG_ERR_RL(&rl, "the journal's disk failed (%s): writing the journal anew", ovs_strerror(error));
+        dp->journal_retry = time_msec() + JOURNAL_RETRY_MS;
         dataplane_compact_(dp);
+    } else if (journal_size(dp->journal) >= dp->compact_at) {
+        dataplane_compact_(dp);
+    }
+}
+
+static void
+log_taken_early(struct dataplane *dp)
+{
+    struct ipam_stats stats[IPAM_MAX_ADDRS];
+    uint64_t taken_early = 0;
+    size_t n = ipam_get_stats(dp->ipam, stats);
+    for (size_t i = 0; i < n; i++) {
+        taken_early += stats[i].taken_early;
+    }
+    if (taken_early > dp->taken_early) {
+        static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(1, 5);
+        VLOG_INFO_RL(&rl, "no address was free: %"PRIu64" so far were given before their quarantine was over", taken_early);
+        dp->taken_early = taken_early;
     }
 }
 
@@ -371,6 +396,7 @@ dataplane_pod_run_(struct dataplane *dp)
     long long int now = time_wall_msec();
 
     run_journal(dp);
+    log_taken_early(dp);
     look_at_watches(dp);
     if (now >= attachments_next_timeout(dp->attachments)) {
         attachments_run(dp->attachments, now);
@@ -383,6 +409,9 @@ dataplane_pod_wait_(struct dataplane *dp)
     long long int next = attachments_next_timeout(dp->attachments);
 
     journal_wait(dp->journal, dp->journal_seen);
+    if (journal_sync_error(dp->journal)) {
+        poll_timer_wait_until(dp->journal_retry);
+    }
     if (next != LLONG_MAX) {
         poll_timer_wait(MAX(0, next - time_wall_msec()));
     }

@@ -86,6 +86,8 @@ struct dataplane {
     uint64_t journal_seen;
     char *journal_problem;              /* NULL: appending works. */
     size_t compact_at;                  /* Size of the journal. */
+    long long int journal_retry;        /* While its disk fails: when to write it anew. */
+    uint64_t taken_early;               /* Addresses, as the log has said. */
     struct workers *workers;
     struct cni_server *cni;
     struct hmap requests, watches;

@@ -264,6 +264,55 @@ class Life(Case):
         self.assertEqual(self.node.ctl("flows", "--object", "Pod/default/a").strip(), "")
         wait_for("the link goes", lambda: not self.node.links())
 
+    def test_journal_damaged(self):
+        """A torn end is moved aside and reported; what is before it counts.  ipam 5."""
+        self.start_all()
+        _, address = self.node.add("a")
+        self.node.wait_ready("realized")
+        self.node.stop("sluiced")
+        journal = self.node.path("state", "journal")
+        with open(journal, "ab") as file:
+            file.write(b"\x40\0\0\0torn")
+        self.node.start()
+        self.node.wait_ready("realized")
+        self.assertIn("the last 8 bytes were torn or corrupt", self.node.log())
+        with open(journal + ".corrupt-1", "rb") as file:
+            self.assertEqual(file.read(), b"\x40\0\0\0torn")
+        self.assertIn(address, self.node.ctl("pods"))
+        self.assertEqual(json.loads(self.node.ctl("ipam", "check", "--json"))["findings"], [])
+        self.node.stop("sluiced")
+        with open(journal, "r+b") as file:
+            file.write(b"SLUICEJ9")
+        done = subprocess.run(["ip", "netns", "exec", self.node.ns, SLUICED, "--config", self.node.path("sluiced.yaml")],
+                              capture_output=True, text=True, timeout=30, check=False, stdin=subprocess.DEVNULL)
+        self.assertEqual(done.returncode, 1, done)
+        self.assertIn("not a journal of this version", done.stderr)
+
+    def test_journal_disk_fails(self):
+        """fdatasync() fails each time: the journal is written anew, and pods can be added.  ipam 5."""
+        self.node.start_ovs()
+        self.node.start(env={"SLUICE_FAULT": "journal-sync:fail:EIO"})
+        self.node.wait_ready()
+        self.node.add("a")
+        self.assertIn("the journal's disk failed (Input/output error): writing the journal anew", self.node.log())
+        self.node.stop("sluiced", signal.SIGKILL)
+        self.node.start()
+        self.node.wait_ready("realized")
+        self.assertEqual(json.loads(self.node.ctl("ipam", "check", "--json"))["findings"], [])
+
+    def test_exhausted(self):
+        """One address: the second ADD says what the pool is like; a released one is taken early.  ipam 4, 9."""
+        self.node.write("src/node.yaml", NODE.replace("10.244.1.0/24", "10.244.1.0/30"))
+        self.start_all()
+        ns, address = self.node.add("a")
+        status, error = self.node.cni("ADD", "b", self.node.pod("b"))
+        self.assertEqual((status, error["code"]), (1, 11), error)
+        self.assertIn("pool 10.244.1.0/30 is exhausted: 4 addresses, 3 reserved, 1 in use, 0 in quarantine", json.dumps(error))
+        self.assertEqual(self.node.cni("STATUS")[1]["code"], 50)
+        self.assertEqual(self.node.cni("DEL", "a", ns)[0], 0)
+        self.assertEqual(self.node.add("b")[1], address)
+        self.assertIn("no address was free: 1 so far were given before their quarantine was over", self.node.log())
+
     def test_second_daemon(self):
         """One daemon for each run directory; a socket that a dead one left is replaced."""
         self.start_all()
