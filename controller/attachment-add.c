@@ -21,15 +21,18 @@ refuse_add(struct attachments *t, uint64_t request, const struct cni_request *rq
     const struct attachment *old = attachment_find_(t, rq->network, rq->container_id, rq->ifname);
     const struct tombstone *ts = tombstone_find_(t, rq->network, rq->container_id, rq->ifname);
     if (old && old->state == ATTACHMENT_REMOVING) {
-        attachment_replyf_(t, request, CNI_E_AGAIN, "%s of container %s is still being removed", rq->ifname, rq->container_id);
+        attachment_replyf_(t, request, CNI_E_AGAIN, "%s of container %s is still being removed", rq->ifname,
+                           rq->container_id);
     } else if (old) {
         attachment_replyf_(t, request, CNI_E_EXISTS, "%s of container %s is attached to network %s already", rq->ifname,
               rq->container_id, rq->network);
     } else if (ts && started < ts->time) {
-        attachment_replyf_(t, request, CNI_E_FAILED, "%s of container %s was deleted after this ADD was started", rq->ifname,
+        attachment_replyf_(t, request, CNI_E_FAILED, "%s of container %s was deleted after this ADD was started",
+                           rq->ifname,
               rq->container_id);
     } else if (hmap_count(&t->by_id) >= ATTACHMENT_MAX) {
-        attachment_replyf_(t, request, CNI_E_AGAIN, "this node has %d attachments, no more are possible", ATTACHMENT_MAX);
+        attachment_replyf_(t, request, CNI_E_AGAIN, "this node has %d attachments, no more are possible",
+                           ATTACHMENT_MAX);
     } else {
         return false;
     }

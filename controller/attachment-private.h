@@ -1,8 +1,8 @@
 #ifndef SLUICE_ATTACHMENT_PRIVATE_H
 #define SLUICE_ATTACHMENT_PRIVATE_H 1
 
-/* What attachment.c (the table), attachment-add.c and attachment-request.c (what is asked for), attachment-step.c (the progress of
- * one attachment) and attachment-record.c (the journal) share.  For nobody else. */
+/* What attachment.c (the table), attachment-add.c and attachment-request.c (what is asked for), attachment-step.c (the
+ * progress of one attachment) and attachment-record.c (the journal) share.  For nobody else. */
 
 #include "attachment.h"
 
@@ -105,7 +105,8 @@ void attachment_follow_mtu_(struct attachment *);
 /* attachment-record.c */
 void attachment_record_(struct attachment *, enum record_op, long long int now);
 /* A DEL that leaves no other record: an ADD that comes too late may find another daemon. */
-void attachments_record_tombstone_(struct attachments *, const char *network, const char *container_id, const char *ifname,
+void attachments_record_tombstone_(struct attachments *, const char *network, const char *container_id,
+                                   const char *ifname,
                                    long long int time);
 
 #endif /* controller/attachment-private.h */

@@ -87,10 +87,12 @@ attachments_check(struct attachments *t, uint64_t request, const struct cni_requ
 {
     struct attachment *a = attachment_find_(t, rq->network, rq->container_id, rq->ifname);
     if (!a) {
-        attachment_replyf_(t, request, CNI_E_UNKNOWN_CONTAINER, "%s of container %s is not attached to network %s", rq->ifname,
+        attachment_replyf_(t, request, CNI_E_UNKNOWN_CONTAINER, "%s of container %s is not attached to network %s",
+                           rq->ifname,
               rq->container_id, rq->network);
     } else if (a->state != ATTACHMENT_UP) {
-        attachment_replyf_(t, request, CNI_E_AGAIN, "%s of container %s is still being %s", rq->ifname, rq->container_id,
+        attachment_replyf_(t, request, CNI_E_AGAIN, "%s of container %s is still being %s", rq->ifname,
+                           rq->container_id,
               a->state == ATTACHMENT_REMOVING ? "removed" : "added");
     } else {
         char *why = compare_result(a, rq);

@@ -10,8 +10,8 @@
 #include "packets.h"
 #include "util.h"
 
-/* What there is to do for an attachment follows from its state and from the state of its parts, so each event only notes
- * what happened and then calls attachment_advance_(). */
+/* What there is to do for an attachment follows from its state and from the state of its parts, so each event only
+ * notes what happened and then calls attachment_advance_(). */
 
 static void advance_add(struct attachment *, long long int now);
 static void advance_removal(struct attachment *, long long int now);

@@ -3,20 +3,22 @@
 
 /* The life cycle of a pod's port, from CNI ADD to the last trace of its DEL.
  *
- * A core of decisions without I/O and without a clock: events go in, with their time ('now': milliseconds of the wall clock),
- * and effects come out of a queue that the shell around it (dataplane.h, or the simulator in tests/sim) empties after each
- * event with attachments_pop().  It also decides the addresses (ipam.h) and the numbers: the OpenFlow port, the host end's
- * name and the MAC.
+ * A core of decisions without I/O and without a clock: events go in, with their time ('now': milliseconds of the wall
+ * clock), and effects come out of a queue that the shell around it (dataplane.h, or the simulator in tests/sim)
+ * empties after each event with attachments_pop().  It also decides the addresses (ipam.h) and the numbers: the
+ * OpenFlow port, the host end's name and the MAC.
  *
- * An attachment is known by (network, container id, interface name) and from inside by its 'id', which is never used again.
+ * An attachment is known by (network, container id, interface name) and from inside by its 'id', which is never used
+ * again.
  *
- *   ADD   record in the journal -> link and flows side by side -> OVSDB port and configuration inside the pod -> reply.
- *         Success is replied only when the port is up with its number, the flows are acknowledged, the pod is configured and
- *         the record is on the disk.  A failure undoes everything that was done, in reverse, before its error is replied.
- *   DEL   flows go, then the port; the address goes, the removal is recorded, the link goes to the trash.  Success is replied when the
- *         flows' removal is acknowledged, the port is out of the database and the record is written; the link follows.
- *         Flows and port that cannot go because Open vSwitch is away do not hold a DEL for ever: what is recorded as
- *         removed goes before anything else when it is back.
+ *   ADD   record in the journal -> link and flows side by side -> OVSDB port and configuration inside the pod ->
+ *         reply.  Success is replied only when the port is up with its number, the flows are acknowledged, the pod is
+ *         configured and the record is on the disk.  A failure undoes everything that was done, in reverse, before its
+ *         error is replied.
+ *   DEL   flows go, then the port; the address goes, the removal is recorded, the link goes to the trash.  Success is
+ *         replied when the flows' removal is acknowledged, the port is out of the database and the record is written;
+ *         the link follows.  Flows and port that cannot go because Open vSwitch is away do not hold a DEL for ever:
+ *         what is recorded as removed goes before anything else when it is back.
  *
  * An address leaves its quarantine only after flows and port of its owner are known to be gone.  OpenFlow port numbers
  * go round, so that one is used again as late as possible, and never before the old one's removal is acknowledged.
@@ -110,7 +112,7 @@ struct attachment {
     bool recorded;                      /* "add" is in the journal. */
     bool recording, unrecording;        /* A record is on its way. */
     bool unrecorded;                    /* "del" is in the journal. */
-    bool stuck;                         /* "del" could not be written: tried again with the next record that can, or later. */
+    bool stuck;                         /* "del" could not be written: tried again later. */
     bool up_recorded;
     uint64_t seqno;                     /* Of the "add" in the journal. */
     bool synced;
@@ -165,12 +167,12 @@ void attachment_effect_destroy(struct attachment_effect *);
 struct attachments *attachments_create(struct ipam *, const char *boot_id);
 void attachments_destroy(struct attachments *);
 
-/* At start-up: each record of the journal in turn, then attachments_recover(), which declares what is up and undoes the rest.
- * A record that cannot be understood fails with EPROTO, an address held twice with EEXIST. */
+/* At start-up: each record of the journal in turn, then attachments_recover(), which declares what is up and undoes
+ * the rest.  A record that cannot be understood fails with EPROTO, an address held twice with EEXIST. */
 int attachments_replay(struct attachments *, const void *payload, size_t size, struct error *);
 int attachments_recover(struct attachments *, long long int now, struct error *);
-/* Flows and ports that nobody declares are known to be gone: addresses that were in quarantine at the start need not wait
- * for that any more. */
+/* Flows and ports that nobody declares are known to be gone: addresses that were in quarantine at the start need not
+ * wait for that any more. */
 void attachments_dataplane_clean(struct attachments *);
 
 /* Configuration. ------------------------------------------------------------------------------------------------- */
@@ -186,7 +188,7 @@ void attachments_set_mtu(struct attachments *, uint16_t mtu, long long int now);
 /* 'started' is when the plugin was started (not later than 'now'); the namespace {0, 0} is not known. */
 void attachments_add(struct attachments *, uint64_t request, const struct cni_request *, struct netns_id,
                      long long int started, long long int now);
-/* 'when' the runtime wanted the DEL: 'now', or earlier for one from the spool, which an ADD that came later survives. */
+/* 'when' the runtime wanted the DEL: 'now', or earlier for one from the spool; an ADD that came later survives it. */
 void attachments_del(struct attachments *, uint64_t request, const struct cni_request *, long long int when,
                      long long int now);
 void attachments_check(struct attachments *, uint64_t request, const struct cni_request *);
@@ -198,11 +200,12 @@ void attachments_client_gone(struct attachments *, uint64_t request, long long i
 
 void attachments_journaled(struct attachments *, uint64_t ticket, uint64_t seqno, const char *why, long long int now);
 void attachments_journal_synced(struct attachments *, uint64_t seqno, long long int now);
-void attachments_link_done(struct attachments *, uint64_t id, enum attachment_effect_type, int error_code, const char *why,
+void attachments_link_done(struct attachments *, uint64_t id, enum attachment_effect_type, int error_code,
+                           const char *why,
                            const struct eth_addr *host_mac, long long int now);
 void attachments_link_gone(struct attachments *, uint64_t id, long long int now);
-/* The port is up, the flows are acknowledged; or they were refused.  An answer that comes when their removal has been asked for
- * already means nothing. */
+/* The port is up, the flows are acknowledged; or they were refused.  An answer that comes when their removal has been
+ * asked for already means nothing. */
 void attachments_port_done(struct attachments *, uint64_t id, const char *why, long long int now);
 void attachments_flows_done(struct attachments *, uint64_t id, const char *why, long long int now);
 /* The answers to the removals. */
@@ -224,8 +227,8 @@ void attachments_for_each(const struct attachments *, void (*cb)(const struct at
 /* Those that are not up: what the shell has to watch. */
 void attachments_for_each_busy(const struct attachments *, void (*cb)(const struct attachment *, void *aux), void *aux);
 
-/* Everything that the journal must hold, for journal_rewrite(); freed by attachments_free_snapshot().  After the rewrite call
- * attachments_rewritten() with the journal's seqno. */
+/* Everything that the journal must hold, for journal_rewrite(); freed by attachments_free_snapshot().  After the
+ * rewrite call attachments_rewritten() with the journal's seqno. */
 void attachments_snapshot(const struct attachments *, long long int now, struct journal_record **, size_t *n);
 void attachments_free_snapshot(struct journal_record *, size_t n);
 void attachments_rewritten(struct attachments *, long long int now);

@@ -58,7 +58,8 @@ put_list(struct ds *s, const json_t *array)
 
 /* Replies with 'json' (which it drops) as it is, or as text made by 'format'. */
 static void
-reply_steal(struct unixctl_conn *conn, int argc, const char *argv[], json_t *json, void (*format)(const json_t *, struct ds *))
+reply_steal(struct unixctl_conn *conn, int argc, const char *argv[], json_t *json,
+            void (*format)(const json_t *, struct ds *))
 {
     if (argc > 1 && !strcmp(argv[1], "--json")) {
         char *text = json_dumps(json, JSON_INDENT(2));
@@ -81,7 +82,8 @@ format_pods(const json_t *pods, struct ds *s)
 
     ds_put_format(s, "%-16s %-32s %-16s %-13s %s\n", "NAMESPACE", "NAME", "NODE", "STATE", "ADDRESSES");
     json_array_foreach (pods, i, pod) {
-        ds_put_format(s, "%-16s %-32s %-16s %-13s ", text_of(pod, "namespace"), text_of(pod, "name"), text_of(pod, "node"),
+        ds_put_format(s, "%-16s %-32s %-16s %-13s ", text_of(pod, "namespace"), text_of(pod, "name"),
+                      text_of(pod, "node"),
                       text_of(pod, "state"));
         put_list(s, json_object_get(pod, "ips"));
         if (json_object_get(pod, "problem")) {
@@ -120,7 +122,8 @@ format_ipam(const json_t *pools, struct ds *s)
 
     json_array_foreach (pools, i, pool) {
         ds_put_format(s, "pool %s: %lld used, %lld quarantined (%lld not acknowledged), %lld free, %lld reserved, "
-                      "%lld taken early\n", text_of(pool, "pool"), number_of(pool, "used"), number_of(pool, "quarantined"),
+                      "%lld taken early\n", text_of(pool, "pool"), number_of(pool, "used"),
+                      number_of(pool, "quarantined"),
                       number_of(pool, "unacknowledged"), number_of(pool, "free"), number_of(pool, "reserved"),
                       number_of(pool, "takenEarly"));
     }
@@ -156,9 +159,10 @@ format_status(const json_t *status, struct ds *s)
 
     ds_put_format(s, "node %s: %s%s\n", text_of(status, "node"), ready ? "ready" : "not ready: ",
                   !ready ? text_of(status, "reason")
-                  : json_is_true(json_object_get(status, "realized")) ? ", everything is realized" : ", changes under way");
+                  : json_is_true(json_object_get(status, "realized")) ? ", everything is realized"
+                  : ", changes under way");
     ds_put_format(s, "sluiced %s", text_of(status, "version"));
-    if (json_object_get(status, "ovs")) {       /* It stands in the database if the distribution's scripts started it. */
+    if (json_object_get(status, "ovs")) {       /* In the database if the distribution's scripts started it. */
         ds_put_format(s, ", Open vSwitch %s", text_of(status, "ovs"));
     }
     ds_put_char(s, '\n');
@@ -167,10 +171,12 @@ format_status(const json_t *status, struct ds *s)
         ds_put_format(s, "encapsulation %s\nuplink %s, MTU %lld; MTU of pods %lld\n", text_of(status, "encapsulation"),
                       text_of(status, "uplink"), number_of(status, "uplinkMTU"), number_of(status, "mtu"));
     }
-    ds_put_format(s, "attachments: %lld up, %lld being added, %lld waiting, %lld being removed\n", number_of(counts, "up"),
+    ds_put_format(s, "attachments: %lld up, %lld being added, %lld waiting, %lld being removed\n",
+                  number_of(counts, "up"),
                   number_of(counts, "adding"), number_of(counts, "waiting"), number_of(counts, "removing"));
     ds_put_format(s, "known: %lld nodes, %lld pods\n", number_of(counts, "nodes"), number_of(counts, "pods"));
-    ds_put_format(s, "flows: %lld desired, %lld installed, %lld refused; %lld modifications in %lld bundles since the start\n",
+    ds_put_format(s, "flows: %lld desired, %lld installed, %lld refused; %lld modifications in %lld bundles since the "
+                  "start\n",
                   number_of(of, "desired"), number_of(of, "installed"), number_of(of, "refused"),
                   number_of(of, "modifications"), number_of(of, "bundles"));
     format_ipam(json_object_get(status, "ipam"), s);
@@ -254,7 +260,8 @@ static void
 collect_flow(const struct flow_entry *flow, const char *owner, void *query_)
 {
     struct flow_query *query = query_;
-    if ((query->table < 0 || query->table == flow->table_id) && (!query->object || owner_matches(owner, query->object))) {
+    if ((query->table < 0 || query->table == flow->table_id)
+        && (!query->object || owner_matches(owner, query->object))) {
         if (query->n >= query->allocated) {
             query->found = x2nrealloc(query->found, &query->allocated, sizeof *query->found);
         }

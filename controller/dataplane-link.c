@@ -17,8 +17,9 @@
 
 VLOG_DEFINE_THIS_MODULE(dataplane_link);
 
-/* The links of pods that are gone are deleted together, a little later.  Deleting one makes the kernel wait for RCU under the lock
- * of rtnetlink, and telling of it makes ovs-vswitchd look at all links again: an ADD or DEL right behind would have to wait for
+/* The links of pods that are gone are deleted together, a little later.  Deleting one makes the kernel wait for RCU
+ * under the lock of rtnetlink, and telling of it makes ovs-vswitchd look at all links again: an ADD or DEL right
+ * behind would have to wait for
  * both.  And most are gone by themselves by then, because the runtime has removed the pod's namespace.
  *
  * Milliseconds after the last DEL, and after the first one at the latest: */
@@ -235,8 +236,8 @@ struct empty_job {
     struct error error;
 };
 
-/* The main loop leaves the list 'emptying' as it is until this is done.  Groups pay only for several; a name that is gone
- * already costs next to nothing. */
+/* The main loop leaves the list 'emptying' as it is until this is done.  Groups pay only for several; a name that is
+ * gone already costs next to nothing. */
 static void
 empty_work(void *job_)
 {

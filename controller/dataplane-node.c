@@ -305,8 +305,8 @@ set_hostnet(struct dataplane *dp, const struct peers *peers)
     for (size_t i = 0; i < facts->n_cidrs; i++) {
         addrs[i] = (struct inet_prefix) { facts->gateways[i], facts->cidrs[i].plen };
     }
-    /* The guard stands with every datapath: AF_PACKET leaves each frame to the kernel, AF_XDP does while ovs-vswitchd is dead, and the
-     * kernel module while a pod's port is missing in it. */
+    /* The guard stands with every datapath: AF_PACKET leaves each frame to the kernel, AF_XDP does while ovs-vswitchd
+     * is dead, and the kernel module while a pod's port is missing in it. */
     struct hostnet_config config = {
         .gateway = GATEWAY, .gateway_mac = node_gateway_mac, .gateway_addrs = addrs, .n_gateway_addrs = facts->n_cidrs,
         .mtu = facts->mtu, .routes = peers->routes, .n_routes = peers->n_routes, .cluster_cidrs = peers->cidrs,

@@ -234,7 +234,8 @@ append(struct dataplane *dp, const struct attachment_effect *effect)
     code = code ? error_set_errno(&error, code, "journal")
            : journal_append(dp->journal, effect->record, effect->record_size, &seqno, &error);
     set_journal_problem(dp, code ? error_message(&error) : NULL);
-    attachments_journaled(dp->attachments, effect->ticket, seqno, code ? error_message(&error) : NULL, time_wall_msec());
+    attachments_journaled(dp->attachments, effect->ticket, seqno, code ? error_message(&error) : NULL,
+                          time_wall_msec());
 }
 
 void
@@ -363,7 +364,7 @@ carry_out(struct dataplane *dp, const struct attachment_effect *effect)
     case ATTACHMENT_FLOWS_REMOVE:
         ignore(fault_point("flows-remove"));
         w = watch_get(dp, a);
-        w->version = MAX(1, of_state_remove(ofctrl_state(dp->ofctrl), a->owner));     /* 0: nothing was ever declared. */
+        w->version = MAX(1, of_state_remove(ofctrl_state(dp->ofctrl), a->owner));     /* 0: nothing declared yet. */
         w->flows = w->flows_going = true;
         w->flows_since = time_usec();
         break;

@@ -31,7 +31,7 @@
 
 #define DATAPLANE_UPLINK_BRIDGE "br-uplink"
 
-/* All that base, peers and pods depend on, in one comparable struct without pointers (set to zero before it is filled). */
+/* All that base, peers and pods depend on, in one comparable struct without pointers (zero before it is filled). */
 struct node_facts {
     bool known;                         /* Everything below could be found out. */
     struct inet_prefix cidrs[KUBE_MAX_CIDRS];
@@ -118,7 +118,7 @@ struct dataplane {
 
     struct ovs_list trash;              /* Links that are to go (struct trash) ... */
     size_t n_trash;
-    long long int empty_at, empty_until;        /* ... then (time_msec()), which later DELs put off, but not beyond this. */
+    long long int empty_at, empty_until;        /* ... then (time_msec()); later DELs put it off, to this. */
     struct ovs_list emptying;           /* A worker deletes these now. */
 
     char *spool_dir;

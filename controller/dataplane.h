@@ -3,17 +3,18 @@
 
 /* The node at work: the shell of I/O around the cores.
  *
- * It carries out the effects of attachment.h with the journal, worker threads, OVSDB and OpenFlow; makes the compiler's input of
- * the store, the attachments and the host's network; and answers ovs-cni.  Everything is declared before anything is sent: the
- * journal and the sources are read first, so that a restart changes nothing in a switch that has everything already.
+ * It carries out the effects of attachment.h with the journal, worker threads, OVSDB and OpenFlow; makes the
+ * compiler's input of the store, the attachments and the host's network; and answers ovs-cni.  Everything is declared
+ * before anything is sent: the journal and the sources are read first, so that a restart changes nothing in a switch
+ * that has everything already.
  *
  *     store (Nodes) ----\                              /--> ovsdb_set_base, hostnet_set
  *     hostnet (uplink) --+--> struct node_facts ------+---> compile_base, compile_peer --\
  *     configuration ----/                              \--> pools, MTU --> attachments    +--> of_state
  *                                      attachments --> ports in OVSDB, compile_pod ------/
  *
- * Fault points (lib/fault.h), one before each effect: "journal-add", "journal-up", "journal-del", "link-create", "link-configure",
- * "link-delete", "link-trash", "port-set", "port-remove", "flows-set", "flows-remove", "reply".
+ * Fault points (lib/fault.h), one before each effect: "journal-add", "journal-up", "journal-del", "link-create",
+ * "link-configure", "link-delete", "link-trash", "port-set", "port-remove", "flows-set", "flows-remove", "reply".
  *
  * Follows the run / wait pattern.  Nothing here polls: what waits for Open vSwitch is looked at when ovsdb_seqno() or
  * of_state_acked() changes. */

@@ -73,7 +73,8 @@ print_help(void)
          "       sluiced [--config FILE] --cleanup\n\n"
          "The node daemon of Sluice; see sluiced(8).\n\n"
          "  -c, --config FILE     default: " SLUICE_SYSCONFDIR "/sluiced.yaml, if it is there\n"
-         "  --cleanup             take away all that Sluice made on this node (not its state files), give the uplink back, and exit\n"
+         "  --cleanup             take away all that Sluice made on this node (not its state files), give the uplink\n"
+         "                        back, and exit\n"
          "  -v, --verbose[=SPEC]  log more, as for ovs-vswitchd: \"dbg\", \"dataplane:dbg\", ...\n"
          "  -h, --help    -V, --version\n\n"
          "Each key of the file is also an option, and wins over it:\n");
@@ -85,7 +86,8 @@ init_options(struct options *options)
 {
     static const struct option fixed[] = {
         { "config", required_argument, NULL, 'c' }, { "cleanup", no_argument, NULL, OPT_CLEANUP },
-        { "verbose", optional_argument, NULL, 'v' }, { "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'V' },
+        { "verbose", optional_argument, NULL, 'v' }, { "help", no_argument, NULL, 'h' },
+        { "version", no_argument, NULL, 'V' },
     };
     memset(options, 0, sizeof *options);
     memcpy(options->longs, fixed, sizeof fixed);
@@ -173,7 +175,10 @@ make_dir(const char *path, mode_t mode, struct error *error)
         }
     }
     free(copy);
-    return mkdir(path, mode) && errno != EEXIST ? error_set_errno(error, errno, "cannot make the directory %s", path) : 0;
+    if (mkdir(path, mode) && errno != EEXIST) {
+        return error_set_errno(error, errno, "cannot make the directory %s", path);
+    }
+    return 0;
 }
 
 /* The pid file, locked for as long as we live, so that there is one sluiced for each run directory. */

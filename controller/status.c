@@ -93,8 +93,10 @@ put_pod(const struct kube_object *object, void *pods_)
     char *key = xasprintf("%s/%s", object->namespace_, object->name);
 
     if (!sset_contains(&pods->attached, key)) {
-        const char *state = strcmp(pod->node, pods->dp->config->node) ? "remote" : pod->host_network ? "host" : "not attached";
-        json_array_append_new(pods->array, json_pack("{s:s, s:s, s:s, s:o, s:s}", "namespace", object->namespace_, "name",
+        const char *state = strcmp(pod->node, pods->dp->config->node) ? "remote"
+                            : pod->host_network ? "host" : "not attached";
+        json_array_append_new(pods->array, json_pack("{s:s, s:s, s:s, s:o, s:s}", "namespace", object->namespace_,
+                                                     "name",
                                                      object->name, "node", pod->node, "ips",
                                                      addresses_to_json(pod->addrs, pod->n_addrs), "state", state));
     }
@@ -105,8 +107,10 @@ static int
 compare_pods(const void *a_, const void *b_)
 {
     json_t *a = *(json_t *const *) a_, *b = *(json_t *const *) b_;
-    int cmp = strcmp(json_string_value(json_object_get(a, "namespace")), json_string_value(json_object_get(b, "namespace")));
-    return cmp ? cmp : strcmp(json_string_value(json_object_get(a, "name")), json_string_value(json_object_get(b, "name")));
+    int cmp = strcmp(json_string_value(json_object_get(a, "namespace")),
+                     json_string_value(json_object_get(b, "namespace")));
+    return cmp ? cmp : strcmp(json_string_value(json_object_get(a, "name")),
+                              json_string_value(json_object_get(b, "name")));
 }
 
 /* The same elements in order of namespace (if they have one) and name. */
@@ -240,7 +244,8 @@ get_openflow(const struct dataplane *dp)
 {
     struct of_state_stats s;
     of_state_get_stats(ofctrl_state(dp->ofctrl), &s);
-    return json_pack("{s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "connected", (int) ofctrl_is_connected(dp->ofctrl),
+    return json_pack("{s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "connected",
+                     (int) ofctrl_is_connected(dp->ofctrl),
                      "synced", (int) s.synced, "owners", (json_int_t) s.n_owners, "desired", (json_int_t) s.n_desired,
                      "installed", (json_int_t) s.n_installed, "refused", (json_int_t) s.n_quarantined, "bundles",
                      (json_int_t) s.n_bundles, "modifications", (json_int_t) s.n_flow_mods, "dumps",
@@ -289,11 +294,13 @@ status_get(const struct dataplane *dp, const struct source_dir *source)
     const struct node_facts *facts = &dp->facts;
     bool limited;
     const char *why = dataplane_not_ready(dp, &limited);
-    json_t *status = json_pack("{s:s, s:s, s:b, s:b, s:s*, s:b, s:s*}", "node", dp->config->node, "version", SLUICE_VERSION,
+    json_t *status = json_pack("{s:s, s:s, s:b, s:b, s:s*, s:b, s:s*}", "node", dp->config->node, "version",
+                               SLUICE_VERSION,
                                "ready", (int) !why, "realized", (int) dataplane_realized(dp), "reason", why, "limited",
                                (int) (why && limited), "ovs", ovsdb_ovs_version(dp->ovsdb));
     if (facts->known) {
-        json_object_update_new(status, json_pack("{s:s, s:s*, s:s, s:s, s:i, s:i}", "datapath", datapath_name(facts->datapath),
+        json_object_update_new(status, json_pack("{s:s, s:s*, s:s, s:s, s:i, s:i}", "datapath",
+                                                 datapath_name(facts->datapath),
                                                  "datapathReason", dp->datapath_why, "encapsulation",
                                                  encap_name(facts->encap), "uplink", facts->uplink, "uplinkMTU",
                                                  (int) facts->uplink_mtu, "mtu", (int) facts->mtu));
@@ -324,7 +331,8 @@ status_ipam(const struct dataplane *dp)
         const struct ipam_stats *s = &stats[i];
         json_t *pool = json_pack("{s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "pool", prefix_to_json(&s->pool), "size",
                                  (json_int_t) MIN(s->size, INT64_MAX), "used", (json_int_t) s->used, "quarantined",
-                                 (json_int_t) s->quarantined, "unacknowledged", (json_int_t) s->unacknowledged, "reserved",
+                                 (json_int_t) s->quarantined, "unacknowledged", (json_int_t) s->unacknowledged,
+                                 "reserved",
                                  (json_int_t) s->reserved, "free", (json_int_t) MIN(s->free, INT64_MAX), "takenEarly",
                                  (json_int_t) s->taken_early);
         if (s->next_free != LLONG_MAX) {
@@ -364,7 +372,8 @@ audit_port(const struct ovsdb_port *port, void *audit_)
         find(audit, "OVSDB: port %s (container %s) belongs to no attachment", port->name,
              port->container_id ? port->container_id : "unknown");
     } else if (port->container_id && strcmp(port->container_id, a->container_id)) {
-        find(audit, "OVSDB: port %s says container %s, the journal %s", port->name, port->container_id, a->container_id);
+        find(audit, "OVSDB: port %s says container %s, the journal %s", port->name, port->container_id,
+             a->container_id);
     }
 }
 
@@ -390,7 +399,8 @@ audit_known(const struct attachment *a, void *audit_)
 static void
 audit_source(struct audit *audit, const struct attachment *a)
 {
-    const struct kube_object *object = a->pod_name ? store_get(audit->dp->store, KUBE_POD, a->pod_namespace, a->pod_name)
+    const struct kube_object *object = a->pod_name ? store_get(audit->dp->store, KUBE_POD, a->pod_namespace,
+                                                               a->pod_name)
                                                    : NULL;
     const struct kube_pod *pod = object ? kube_pod_cast(object) : NULL;
 
@@ -418,13 +428,15 @@ audit_attachment(const struct attachment *a, void *audit_)
         find(audit, "OVSDB: port %s of container %s is missing", a->host_name, a->container_id);
     }
     if (!sset_contains(&audit->links, a->host_name)) {
-        find(audit, "host: interface %s of container %s is missing: was its namespace deleted without a CNI DEL?", a->host_name,
+        find(audit, "host: interface %s of container %s is missing: was its namespace deleted without a CNI DEL?",
+             a->host_name,
              a->container_id);
     }
     for (size_t i = 0; i < a->n_ips; i++) {
         uint64_t generation = 0;
         enum ipam_address_state state = ipam_lookup(audit->dp->ipam, &a->ips[i].prefix.addr, &generation);
-        if (a->ips[i].generation && (generation != a->ips[i].generation || (state != IPAM_USED && state != IPAM_FOREIGN))) {
+        if (a->ips[i].generation && (generation != a->ips[i].generation
+                                     || (state != IPAM_USED && state != IPAM_FOREIGN))) {
             find(audit, "IPAM: an address of container %s is not held by it", a->container_id);
         }
     }

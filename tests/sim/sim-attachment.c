@@ -1,15 +1,17 @@
-/* The simulator of a port's life: the real attachment core and the real IPAM core, in a model of their shell and of the world
- * around it.  Links are made by workers in any order; OVSDB and the switch take what is declared when they like, or not at all for
- * a while; the disk is full at times; the runtime gives up, repeats DELs and lets plugins come late; the daemon dies between
- * any two effects and starts again from its journal; the machine reboots and loses what was not synced.
+/* The simulator of a port's life: the real attachment core and the real IPAM core, in a model of their shell and of
+ * the world around it.  Links are made by workers in any order; OVSDB and the switch take what is declared when they
+ * like, or not at all for a while; the disk is full at times; the runtime gives up, repeats DELs and lets plugins come
+ * late; the daemon dies between any two effects and starts again from its journal; the machine reboots and loses what
+ * was not synced.
  *
- * 'struct world' has three parts: what the daemon knows (gone after a crash), what the shell has under way, and what is true.
- * After each step:
+ * 'struct world' has three parts: what the daemon knows (gone after a crash), what the shell has under way, and what
+ * is true.  After each step:
  *
- *   closed before open   success is replied only with link, configuration, port, flows and a record that is on the disk
+ *   closed before open   success is replied only with link, configuration, port, flows and a record on the disk
  *   outlives the daemon  a pod that is up keeps link, port and flows, through crashes too
  *   no address twice     no two sandboxes, and no two owners in the switch, have one address or one port number
- *   nothing left         after a DEL neither port nor flows nor record (unless Open vSwitch was away), in the end nothing at all
+ *   nothing left         after a DEL neither port nor flows nor record (unless Open vSwitch was away); in the end
+ *                        nothing at all
  *   one answer           to each request
  *
  * Acceptance lists: CNI A6, A8, A9, D1 to D10, G2 to G6; IPAM 4 to 7. */
@@ -218,7 +220,8 @@ start_daemon(struct world *w)
         SIM_CHECK(w->h, !attachments_replay(w->t, w->journal[i], strlen(w->journal[i]), &error), "replay of %s: %s",
                   w->journal[i], error_message(&error));
     }
-    SIM_CHECK(w->h, sim_failed(w->h) || !attachments_recover(w->t, w->now, &error), "recovery: %s", error_message(&error));
+    SIM_CHECK(w->h, sim_failed(w->h) || !attachments_recover(w->t, w->now, &error), "recovery: %s",
+              error_message(&error));
 
     struct inet_prefix pools[2];
     inet_cidr_parse("10.0.0.0/29", &pools[0], NULL);
@@ -380,7 +383,8 @@ is_recorded(const struct world *w, const char *cid)
     snprintf(needle, sizeof needle, "\"cid\":\"%s\"", cid);
     for (size_t i = 0; i < w->n_journal; i++) {
         if (strstr(w->journal[i], needle)) {
-            recorded = strstr(w->journal[i], "\"op\":\"del\"") || strstr(w->journal[i], "\"op\":\"tomb\"") ? false : true;
+            recorded = strstr(w->journal[i], "\"op\":\"del\"") || strstr(w->journal[i],
+                                                                         "\"op\":\"tomb\"") ? false : true;
         }
     }
     return recorded;
@@ -410,7 +414,8 @@ check_up(struct world *w, const struct sandbox *sb, const char *when)
     struct link *link = find_link(w, sb->host_name);
 
     SIM_CHECK(w->h, a, "%s %s: not in the table", sb->cid, when);
-    SIM_CHECK(w->h, link && link->configured && link->ino == sb->ino, "%s %s: no link, or not configured", sb->cid, when);
+    SIM_CHECK(w->h, link && link->configured && link->ino == sb->ino, "%s %s: no link, or not configured", sb->cid,
+              when);
     SIM_CHECK(w->h, find_item(&w->ports, sb->host_name), "%s %s: no port", sb->cid, when);
     SIM_CHECK(w->h, !a || find_item(&w->flows, a->owner), "%s %s: no flows", sb->cid, when);
 }
@@ -440,9 +445,10 @@ deleted(struct world *w, const struct request *rq, struct sandbox *sb)
 {
     SIM_CHECK(w->h, !is_recorded(w, rq->cid), "%s after DEL: still in the journal", rq->cid);
     SIM_CHECK(w->h, !attachments_find(w->t, "net", rq->cid, "eth0"), "%s after DEL: still in the table", rq->cid);
-    /* A DEL that is repeated may find that only work in the background is left; and until the first transaction of a new
-     * daemon, what it does not know may still be there. */
-    if (sb->n_dels == 1 && w->clean && !rq->ovs_was_away && w->now - rq->since < ATTACHMENT_DEL_TIMEOUT_MS && sb->host_name[0]) {
+    /* A DEL that is repeated may find that only work in the background is left; and until the first transaction of a
+     * new daemon, what it does not know may still be there. */
+    if (sb->n_dels == 1 && w->clean && !rq->ovs_was_away && w->now - rq->since < ATTACHMENT_DEL_TIMEOUT_MS
+        && sb->host_name[0]) {
         SIM_CHECK(w->h, !find_item(&w->ports, sb->host_name), "%s after DEL: port left", rq->cid);
         for (size_t i = 0; i < w->flows.n; i++) {
             SIM_CHECK(w->h, w->flows.items[i].ofport != sb->ofport, "%s after DEL: flows left", rq->cid);
@@ -498,7 +504,8 @@ set_port(struct world *w, const struct attachment *a)
     for (size_t i = 0; i < w->flows.n; i++) {
         const struct item *other = &w->flows.items[i];
         SIM_CHECK(w->h, !strcmp(other->name, a->owner) || other->ofport != a->ofport,
-                  "%s gets port number %u, for which flows of %s still stand", a->host_name, ofp_to_u16(a->ofport), other->name);
+                  "%s gets port number %u, for which flows of %s still stand", a->host_name, ofp_to_u16(a->ofport),
+                  other->name);
     }
     put_item(&w->declared_ports, a->host_name, a);
     struct watch *watch = watch_get(w, a->id);
@@ -715,7 +722,8 @@ static struct cni_request
 make_request(const char *cid)
 {
     return (struct cni_request) {
-        .network = CONST_CAST(char *, "net"), .container_id = CONST_CAST(char *, cid), .ifname = CONST_CAST(char *, "eth0"),
+        .network = CONST_CAST(char *, "net"), .container_id = CONST_CAST(char *, cid), .ifname = CONST_CAST(char *,
+                                                                                                            "eth0"),
         .netns = CONST_CAST(char *, "/run/netns/x"), .pod_namespace = CONST_CAST(char *, "ns"),
         .pod_name = CONST_CAST(char *, "pod"),
     };
@@ -742,7 +750,8 @@ send_add(struct world *w, int sandbox, const char *cid, uint64_t ino, long long 
         w->sandboxes[sandbox].request = number;
         w->sandboxes[sandbox].state = SB_ADDING;
     }
-    attachments_add(w->t, number, &rq, (struct netns_id) { 4, ino }, sim_bug(w->h, "late-unnoticed") ? w->now : launched,
+    attachments_add(w->t, number, &rq, (struct netns_id) { 4, ino }, sim_bug(w->h, "late-unnoticed") ? w->now
+                    : launched,
                     w->now);
 }
 
@@ -860,7 +869,8 @@ check_unique(struct world *w, const struct items *items, const char *what)
     for (size_t i = 0; i < items->n; i++) {
         for (size_t j = 0; j < i; j++) {
             const struct item *a = &items->items[i], *b = &items->items[j];
-            SIM_CHECK(w->h, !a->ofport || a->ofport != b->ofport, "%s: %s and %s have one port number", what, a->name, b->name);
+            SIM_CHECK(w->h, !a->ofport || a->ofport != b->ofport, "%s: %s and %s have one port number", what, a->name,
+                      b->name);
             for (size_t k = 0; k < a->n_addrs * b->n_addrs; k++) {
                 SIM_CHECK(w->h, !ipv6_addr_equals(&a->addrs[k / b->n_addrs], &b->addrs[k % b->n_addrs]),
                           "%s: %s and %s have one address", what, a->name, b->name);

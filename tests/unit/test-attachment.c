@@ -13,8 +13,8 @@
 #include "unit.h"
 #include "util.h"
 
-/* A scripted shell: it logs each effect, and answers at once with success, unless its name is in 'hold' (no answer yet) or in
- * 'fail'.  The journal is an array of texts. */
+/* A scripted shell: it logs each effect, and answers at once with success, unless its name is in 'hold' (no answer
+ * yet) or in 'fail'.  The journal is an array of texts. */
 struct shell {
     struct ipam *ipam;
     struct attachments *t;
@@ -41,13 +41,15 @@ effect_name(const struct attachment_effect *e)
     };
     if (e->type == ATTACHMENT_JOURNAL) {
         return strstr(e->record, "\"op\":\"add\"") ? "record-add" : strstr(e->record, "\"op\":\"up\"") ? "record-up"
-               : strstr(e->record, "\"op\":\"del\"") ? "record-del" : strstr(e->record, "\"op\":\"mtu\"") ? "record-mtu" : "record-tomb";
+               : strstr(e->record, "\"op\":\"del\"") ? "record-del"
+               : strstr(e->record, "\"op\":\"mtu\"") ? "record-mtu" : "record-tomb";
     }
     return names[e->type];
 }
 
 static void
-answer(struct shell *s, enum attachment_effect_type type, uint64_t id, uint64_t ticket, uint64_t request, const char *why)
+answer(struct shell *s, enum attachment_effect_type type, uint64_t id, uint64_t ticket, uint64_t request,
+       const char *why)
 {
     static const struct eth_addr host_mac = ETH_ADDR_C(02,00,00,00,00,99);
     int code = why ? s->fail_code : 0;
@@ -783,7 +785,8 @@ START_TEST(test_bad_records)
     static const char *const bad[] = {
         "", "[]", "{}", "{\"op\":1}", "{\"op\":\"new\"}", "{\"op\":\"up\",\"net\":\"n\",\"cid\":\"c\",\"if\":\"e\"}",
         "{\"op\":\"meta\"}", "{\"op\":\"meta\",\"gen\":-1,\"port\":16}", "{\"op\":\"meta\",\"gen\":1,\"port\":1}",
-        "{\"op\":\"free\",\"ip\":\"10.0.0\",\"gen\":1,\"time\":1}", "{\"op\":\"add\",\"net\":\"n\",\"cid\":\"c\",\"if\":\"e\"}",
+        "{\"op\":\"free\",\"ip\":\"10.0.0\",\"gen\":1,\"time\":1}",
+        "{\"op\":\"add\",\"net\":\"n\",\"cid\":\"c\",\"if\":\"e\"}",
     };
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
         ERROR_AUTO struct error error = ERROR_INIT;

@@ -105,7 +105,8 @@ call_main(void *call_)
 {
     struct call *call = call_;
     struct cni_request rq = { .verb = CNI_ADD, .network = CONST_CAST(char *, "n"), .ifname = CONST_CAST(char *, "eth0"),
-                              .container_id = CONST_CAST(char *, call->container_id), .netns = CONST_CAST(char *, "/x") };
+                              .container_id = CONST_CAST(char *, call->container_id), .netns = CONST_CAST(char *,
+                                                                                                          "/x") };
     call->retval = cni_wire_call(call->path, &rq, call->netns_fd, 5000, &call->reply, NULL);
     __atomic_store_n(&call->done, true, __ATOMIC_RELEASE);
     return NULL;
@@ -235,7 +236,8 @@ has_answer(void *a_)
 START_TEST(test_garbage)
 {
     static const struct { const char *bytes; size_t size; } bad[] = {
-        { "\0\0\0\0", 4 }, { "\377\377\377\377", 4 }, { "\0\0\0\2[]", 6 }, { "\0\0\0\3{}x", 7 }, { "GET / HTTP/1.0\r\n\r\n", 18 },
+        { "\0\0\0\0", 4 }, { "\377\377\377\377", 4 }, { "\0\0\0\2[]", 6 }, { "\0\0\0\3{}x",
+                                                                            7 }, { "GET / HTTP/1.0\r\n\r\n", 18 },
     };
     struct fixture *f = fixture_create();
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
