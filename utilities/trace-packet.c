@@ -139,12 +139,11 @@ find_protocol(const struct trace_question *q, size_t *index, struct error *error
 static void
 put_entrance(const struct trace_facts *facts, const struct trace_packet *p, struct ds *s)
 {
-    bool tunnel = p->in_port == facts->tunnel_port;
-    struct eth_addr src = (p->from.kind == TRACE_POD ? p->from.pod->mac : tunnel ? facts->router_mac
+    struct eth_addr src = (p->from.kind == TRACE_POD ? p->from.pod->mac : p->by_tunnel ? facts->router_mac
                            : facts->gateway_mac);
 
     ds_put_format(s, "in_port=%"PRIu16",", p->in_port);
-    if (tunnel) {
+    if (p->by_tunnel) {
         bool v4 = inet_is_v4(&p->from.node->tunnel_dst);
         char text[INET_ADDR_STRLEN];
         ds_put_format(s, "tun_id=%d,%s=%s,", FLOW_NETWORK_DEFAULT, v4 ? "tun_src" : "tun_ipv6_src",
@@ -166,7 +165,7 @@ make_flow(const struct trace_facts *facts, const struct trace_question *q, size_
     put_entrance(facts, p, &s);
     ds_put_format(&s, "%s,%s=%s,%s=%s,nw_ttl=%d", v4 ? protocols[protocol].v4 : protocols[protocol].v6,
                   v4 ? "nw_src" : "ipv6_src", inet_addr_format(&p->src, src), v4 ? "nw_dst" : "ipv6_dst",
-                  inet_addr_format(&p->dst, dst), p->in_port == facts->tunnel_port ? TTL - 1 : TTL);
+                  inet_addr_format(&p->dst, dst), p->by_tunnel ? TTL - 1 : TTL);
     if (ports) {
         ds_put_format(&s, ",%s_src=%d,%s_dst=%d", ports, q->sport ? q->sport : DEFAULT_SPORT, ports, q->port);
     } else {
@@ -202,8 +201,8 @@ choose_port(const struct trace_facts *facts, const struct trace_question *q, str
         if (to->kind == TRACE_NODE && from->kind == TRACE_PEER_POD) {
             return ask_there(facts, p, error);
         }
-        p->in_port = (to->kind == TRACE_NODE ? 0 : comes_by_tunnel(facts, from) ? facts->tunnel_port
-                      : facts->gateway_port);
+        p->by_tunnel = to->kind != TRACE_NODE && comes_by_tunnel(facts, from);
+        p->in_port = to->kind == TRACE_NODE ? 0 : p->by_tunnel ? facts->tunnel_port : facts->gateway_port;
         return 0;
     }
 }

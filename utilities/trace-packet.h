@@ -28,6 +28,7 @@ struct trace_packet {
     struct trace_end from, to;
     struct in6_addr src, dst;
     uint16_t in_port;                   /* 0: it does not meet br-int. */
+    bool by_tunnel;                     /* From the tunnel, from 'from.node'. */
     char *flow;                         /* As ofproto/trace takes it; NULL: it does not meet br-int. */
 };
 

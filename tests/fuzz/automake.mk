@@ -10,7 +10,8 @@ FUZZERS_ALL = tests/fuzz/fuzz-attachment \
 	tests/fuzz/fuzz-journal \
 	tests/fuzz/fuzz-manifest \
 	tests/fuzz/fuzz-of-msg \
-	tests/fuzz/fuzz-punt-reply
+	tests/fuzz/fuzz-punt-reply \
+	tests/fuzz/fuzz-trace
 FUZZ_CPPFLAGS = $(AM_CPPFLAGS) -DTOP_SRCDIR='"$(abs_top_srcdir)"'
 FUZZ_LDADD = controller/libcontroller.la flows/libflows.la lib/libsluice.la lib/libsluice-base.la $(OVS_LIBS) \
 	$(JANSSON_LIBS) $(YAML_LIBS) $(NFTABLES_LIBS)
@@ -74,3 +75,8 @@ tests_fuzz_fuzz_cni_result_SOURCES = tests/fuzz/fuzz-cni-result.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_cni_result_CPPFLAGS = $(FUZZ_CPPFLAGS)
 tests_fuzz_fuzz_cni_result_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_cni_result_LDADD = ovs-cni/libovscni.la $(FUZZ_LDADD)
+tests_fuzz_fuzz_trace_SOURCES = tests/fuzz/fuzz-trace.c utilities/trace-facts.c utilities/trace-packet.c \
+	utilities/trace-parse.c utilities/trace-verdict.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_trace_CPPFLAGS = $(FUZZ_CPPFLAGS)
+tests_fuzz_fuzz_trace_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_trace_LDADD = $(FUZZ_LDADD)
