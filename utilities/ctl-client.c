@@ -69,7 +69,7 @@ ctl_client_ask(struct ctl_client *client, const char *command, const char *const
                struct error *error)
 {
     char *result = NULL, *refusal = NULL;
-    int code = unixctl_client_transact(client->rpc, command, n_args, CONST_CAST(char **, args), &result, &refusal);
+    int code = unixctl_client_transact(client->rpc, command, n_args, (char **) args, &result, &refusal);
 
     if (code) {
         code = error_set(error, code > 0 ? code : ECONNRESET, "%s: no answer: %s", client->path,

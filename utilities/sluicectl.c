@@ -181,7 +181,7 @@ ask(const char *verb, const struct options *o, struct svec *args)
     ERROR_AUTO struct error error = ERROR_INIT;
     char *path = xasprintf("%s/sluiced.ctl", o->rundir), *answer = NULL;
     struct ctl_client *client = NULL;
-    const char *const *texts = CONST_CAST(const char *const *, args->names);
+    const char *const *texts = (const char *const *) args->names;
     int code = ctl_client_open(path, &client, &error);
 
     code = code ? code : ctl_client_ask(client, verb, texts, args->n, &answer, &error);

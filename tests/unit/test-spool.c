@@ -82,8 +82,8 @@ END_TEST
 START_TEST(test_bad_files)
 {
     static const char *const bad[] = { "", "{", "{}", "{\"v\":1,\"verb\":\"STATUS\"}",
-                                       "{\"v\":1,\"verb\":\"DEL\",\"network\":\"n\",\"containerID\":\"../x\","
-                                       "\"ifname\":\"e\"}" };
+                                       ("{\"v\":1,\"verb\":\"DEL\",\"network\":\"n\",\"containerID\":\"../x\","
+                                        "\"ifname\":\"e\"}") };
     struct spool_entry *entries;
     size_t n, n_bad;
 
