@@ -32,14 +32,12 @@ class Kernel:
         cls.OPTIONS = (*inherited.OPTIONS, "--datapath", "kernel")
         cls.ALLOWED_LOG = [*inherited.ALLOWED_LOG, *Kernel.ALLOWED_LOG]
 
+
+class KernelForwarding(Kernel, of("forwarding").Forwarding):
     def test_mtu_of_the_gateway_port(self):
         status = self.lab.exec("node-1", "sluicectl", "status")
         wanted = status.split("MTU of pods ")[1].split()[0]
         self.assertIn(f"mtu {wanted} ", self.lab.exec("node-1", "ip", "link", "show", "dev", "sluice0"))
-
-
-class KernelForwarding(Kernel, of("forwarding").Forwarding):
-    pass
 
 
 class KernelSpoofing(Kernel, of("spoofing").Spoofing):
