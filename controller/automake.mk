@@ -2,6 +2,7 @@
 noinst_LTLIBRARIES += controller/libcontroller.la
 
 controller_libcontroller_la_SOURCES = \
+	controller/audit.c controller/audit.h \
 	controller/config.c controller/config.h \
 	controller/ctl.h \
 	controller/kube-decode.c controller/kube-decode.h \

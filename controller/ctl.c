@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "controller/audit.h"
 #include "controller/dataplane-private.h"
 #include "controller/status.h"
 #include "openvswitch/dynamic-string.h"
@@ -209,15 +210,31 @@ ctl_nodes(struct unixctl_conn *conn, int argc, const char *argv[], void *ctl_)
 }
 
 static void
+ctl_ipam_repair(struct unixctl_conn *conn, int argc, const char *argv[], struct ctl *ctl)
+{
+    ERROR_AUTO struct error error = ERROR_INIT;
+    json_t *report;
+
+    if (audit_repair(ctl->dp, &report, &error)) {
+        json_decref(report);
+        unixctl_command_reply_error(conn, error_message(&error));
+    } else {
+        reply_steal(conn, argc, argv, report, format_check);
+    }
+}
+
+static void
 ctl_ipam(struct unixctl_conn *conn, int argc, const char *argv[], void *ctl_)
 {
     struct ctl *ctl = ctl_;
     const char *last = argc > 1 ? argv[argc - 1] : "";
 
     if (!strcmp(last, "check")) {
-        reply_steal(conn, argc, argv, status_ipam_check(ctl->dp), format_check);
+        reply_steal(conn, argc, argv, audit_check(ctl->dp), format_check);
+    } else if (!strcmp(last, "repair")) {
+        ctl_ipam_repair(conn, argc, argv, ctl);
     } else if (*last && strcmp(last, "--json")) {
-        unixctl_command_reply_error(conn, "ipam: the only subcommand is check");
+        unixctl_command_reply_error(conn, "ipam: the subcommands are check and repair");
     } else {
         reply_steal(conn, argc, argv, status_ipam(ctl->dp), format_ipam);
     }
@@ -368,7 +385,7 @@ ctl_create(struct dataplane *dp, const struct source_dir *source)
     unixctl_command_register("status", "[--json]", 0, 1, ctl_status, ctl);
     unixctl_command_register("pods", "[--json]", 0, 1, ctl_pods, ctl);
     unixctl_command_register("nodes", "[--json]", 0, 1, ctl_nodes, ctl);
-    unixctl_command_register("ipam", "[--json] [check]", 0, 2, ctl_ipam, ctl);
+    unixctl_command_register("ipam", "[--json] [check|repair]", 0, 2, ctl_ipam, ctl);
     unixctl_command_register("flows", "[--json] [TABLE] [--object OWNER]", 0, 4, ctl_flows, ctl);
     unixctl_command_register("owner", "COOKIE", 1, 1, ctl_owner, ctl);
     unixctl_command_register("wait", "ready|realized MILLISECONDS", 2, 2, ctl_wait_for, ctl);

@@ -9,7 +9,7 @@
  *   status [--json]                            one state for all: readiness, reasons, versions, counts (INTERFACES.md)
  *   pods | nodes [--json]                      what is known and what is realised
  *   flows [--json] [TABLE] [--object OWNER]    the installed flows with table names and owners
- *   ipam [--json] [check]                      pools; "check" compares journal, OVSDB, host and source
+ *   ipam [--json] [check|repair]               pools; "check" compares journal, OVSDB, host and source, "repair" mends (audit.h)
  *   owner COOKIE                               whose flows have this cookie (0x...)
  *   wait ready|realized MILLISECONDS           replies when it holds, or with an error when the time is over; never polls
  *

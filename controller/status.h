@@ -13,7 +13,5 @@ json_t *status_get(const struct dataplane *, const struct source_dir *source);
 json_t *status_pods(const struct dataplane *);
 json_t *status_nodes(const struct dataplane *);
 json_t *status_ipam(const struct dataplane *);
-/* Compares journal, OVSDB, host and source: {"ok": bool, "findings": [text]}. */
-json_t *status_ipam_check(const struct dataplane *);
 
 #endif /* controller/status.h */

@@ -224,6 +224,6 @@ tests_bench_bench_ovsdb_LDADD = controller/libcontroller.la flows/libflows.la $(
 check_PROGRAMS += $(BENCHES)
 
 include tests/fuzz/automake.mk
-EXTRA_DIST += tests/system/cnilab.py tests/system/test-cni-conformance.py \
+EXTRA_DIST += tests/system/cnilab.py tests/system/test-ipam.py tests/system/test-cni-conformance.py \
 	tests/cnitool/go.mod tests/cnitool/go.sum tests/cnitool/tools.go
 EXTRA_DIST += tests/bench/bench-cni-start

@@ -21,7 +21,7 @@ static const char usage_text[] =
     "  pods | nodes                  what the daemon knows and what it has realised\n"
     "  flows [TABLE] [--object OWNER]\n"
     "                                the installed flows, with table names and owners\n"
-    "  ipam [check]                  pools; check compares journal, OVSDB, host and source\n"
+    "  ipam [check|repair]           pools; check compares journal, OVSDB, host and source\n"
     "  trace --from A --to B [--protocol tcp|udp|sctp|icmp] [--port N] [--sport N] [--family 4|6]\n"
     "        [--source-address ADDRESS]\n"
     "  trace --batch FILE            a packet's way and what decides it\n"
