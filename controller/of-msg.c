@@ -153,10 +153,11 @@ of_msg_switch_config(void)
 /* The dump. ------------------------------------------------------------------------------------------------------ */
 
 struct ofpbuf *
-of_msg_flow_request(uint32_t xid)
+of_msg_flow_request(uint32_t xid, uint64_t cookie, uint64_t mask)
 {
     struct ofputil_flow_stats_request request = {
         .out_port = OFPP_ANY, .out_group = OFPG_ANY, .table_id = OFPTT_ALL,
+        .cookie = htonll(cookie), .cookie_mask = htonll(mask),
     };
 
     match_init_catchall(&request.match);

@@ -33,6 +33,10 @@ static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(10, 10);
 enum dump_part { DUMP_FLOWS = 1 << 0, DUMP_GROUPS = 1 << 1, DUMP_METERS = 1 << 2 };
 #define N_DUMP_PARTS 3
 
+/* The flows are asked for in slices, by some bits of the cookie, one after the other.  ovs-vswitchd carries packets in the thread that
+ * answers (userspace datapaths): it wrote down 9,000 flows in one go while the sockets of busy pods overflowed. */
+#define N_SLICES 32
+
 /* What became of the bundle under way. */
 enum bundle_phase {
     BUNDLE_NONE,
@@ -59,6 +63,7 @@ struct ofctrl {
     struct of_state *state;
 
     unsigned int dump_missing;          /* enum dump_part. */
+    unsigned int slice;                 /* Of the flows. */
     uint32_t first_dump_xid;            /* N_DUMP_PARTS of them. */
 
     enum bundle_phase phase;
@@ -232,6 +237,12 @@ send_counted(struct ofctrl *ctrl, struct ofpbuf *msg)
 }
 
 static void
+request_slice(struct ofctrl *ctrl)
+{
+    send_counted(ctrl, of_msg_flow_request(dump_xid(ctrl, DUMP_FLOWS), ctrl->slice, N_SLICES - 1));
+}
+
+static void
 connected(struct ofctrl *ctrl)
 {
     ctrl->connected = true;
@@ -246,7 +257,8 @@ connected(struct ofctrl *ctrl)
     ctrl->dump_missing = DUMP_FLOWS | DUMP_GROUPS | DUMP_METERS;
     ctrl->first_dump_xid = ctrl->next_xid;
     ctrl->next_xid += N_DUMP_PARTS;
-    send_counted(ctrl, of_msg_flow_request(dump_xid(ctrl, DUMP_FLOWS)));
+    ctrl->slice = 0;
+    request_slice(ctrl);
     send_counted(ctrl, of_msg_group_request(dump_xid(ctrl, DUMP_GROUPS)));
     send_counted(ctrl, of_msg_meter_request(dump_xid(ctrl, DUMP_METERS)));
 }
@@ -296,6 +308,8 @@ dump_reply(struct ofctrl *ctrl, const struct ofp_header *oh, enum dump_part part
     int error = decode(oh, ctrl->state);
     if (error) {
         give_up(ctrl, "cannot decode what is installed");
+    } else if (!ofpmp_more(oh) && part == DUMP_FLOWS && ++ctrl->slice < N_SLICES) {
+        request_slice(ctrl);
     } else if (!ofpmp_more(oh)) {
         ctrl->dump_missing &= ~part;
         if (!ctrl->dump_missing) {
