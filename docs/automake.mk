@@ -6,3 +6,4 @@ dist_doc_DATA += docs/mtu.md
 dist_doc_DATA += docs/datapaths.md
 dist_doc_DATA += docs/uplink.md
 dist_doc_DATA += docs/ipam.md
+dist_doc_DATA += docs/performance.md

@@ -5,6 +5,7 @@ import concurrent.futures
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -31,6 +32,7 @@ def sluice_lab(name, *arguments, **options):
 @contextlib.contextmanager
 def lab(name, *options):
     """A lab of that name; yields its nodes."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))     # So that this ends in "finally".
     sluice_lab(name, "down")
     try:
         sluice_lab(name, "up", *options)
