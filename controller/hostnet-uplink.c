@@ -446,6 +446,9 @@ hostnet_take_over(struct rtnl *rtnl, const char *state_dir, const char *uplink, 
             gro_off(uplink);
         }
         move_accept_ra(record, uplink, bridge);
+        /* The bridge's port has the uplink's MAC, so its link-local address was probed for duplicates when the uplink came up.
+         * Until that is over again, seconds, the kernel could resolve no neighbour for what it forwards, nor for tunnels. */
+        hostnet_sysctl_set("ipv6", bridge, "accept_dad", 0, NULL);
         retval = move(rtnl, &from, &b, &to, record, error);
     }
     belongings_destroy(&b);

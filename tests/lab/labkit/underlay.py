@@ -45,7 +45,7 @@ def _outside(lab):
     netns.set_sysctl("net.ipv4.conf.all.send_redirects", 0)
     batch = [f"address add {address} dev lo" for address in lab.internet()]
     for subnet in range(lab.options["subnets"]):
-        netns.tx_checksum_off(f"eth{subnet}")
+        _like_a_nic(f"eth{subnet}")
         batch += [f"address add {net[1]}/{net.prefixlen} dev eth{subnet}" + (" nodad" if net.version == 6 else "")
                   for net in lab.underlay(subnet)]
         batch.append(f"link set eth{subnet} up")
@@ -55,10 +55,17 @@ def _outside(lab):
     procs.run(["ip", "-batch", "-"], what="ip -batch", input="\n".join(batch) + "\n")
 
 
+def _like_a_nic(device):
+    """Finished checksums on the wire, and no two seconds of duplicate detection: a machine's link-local addresses are long
+    settled when its CNI starts, and without one the kernel resolves no neighbour for what it forwards."""
+    netns.tx_checksum_off(device)
+    netns.set_sysctl(f"net.ipv6.conf.{device}.accept_dad", 0)
+
+
 def connect_node(lab, node):
     """The node's address and default route."""
     name = lab.netns(node)
-    netns.call(name, netns.tx_checksum_off, UPLINK)
+    netns.call(name, _like_a_nic, UPLINK)
     prefixes = [net.prefixlen for net in lab.underlay(lab.subnet(node))]
     batch = [f"address add {address}/{length} dev {UPLINK}" + (" nodad" if address.version == 6 else "")
              for address, length in zip(lab.node_addresses(node), prefixes)]
