@@ -33,8 +33,9 @@ static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(10, 10);
 enum dump_part { DUMP_FLOWS = 1 << 0, DUMP_GROUPS = 1 << 1, DUMP_METERS = 1 << 2 };
 #define N_DUMP_PARTS 3
 
-/* The flows are asked for in slices, by some bits of the cookie, one after the other.  ovs-vswitchd carries packets in the thread that
- * answers (userspace datapaths): it wrote down 9,000 flows in one go while the sockets of busy pods overflowed. */
+/* The flows are asked for in slices, by some bits of the cookie, one after the other.  ovs-vswitchd carries packets in
+ * the thread that answers (userspace datapaths): it wrote down 9,000 flows in one go while the sockets of busy pods
+ * overflowed. */
 #define N_SLICES 32
 
 /* What became of the bundle under way. */
@@ -465,8 +466,8 @@ bundle_open(struct ofctrl *ctrl)
     }
 }
 
-/* A switch that refuses one change keeps the others in the bundle.  For deletions that is harmless: what is deleted need not wait
- * for the rest, and is deleted again with it. */
+/* A switch that refuses one change keeps the others in the bundle.  For deletions that is harmless: what is deleted need
+ * not wait for the rest, and is deleted again with it. */
 static bool
 bundle_only_deletes(const struct of_bundle *bundle)
 {

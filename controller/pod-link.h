@@ -6,8 +6,8 @@
  * All functions block (rtnetlink takes its lock for milliseconds, more on a busy machine), so they run in a worker
  * thread (worker.h), never in the main loop; they share nothing and may run side by side.  The pair is made by one
  * RTM_NEWLINK, its peer born in the pod's namespace under its final name, MAC and MTU (FACTS.md).  The host end gets
- * no IPv6 address of its own (addr_gen_mode none): nothing on the node speaks there but the switch.  (Switching IPv6 off there
- * altogether needs a sysctl, and its writers spin while anyone holds the lock of rtnetlink.)
+ * no IPv6 address of its own (addr_gen_mode none): nothing on the node speaks there but the switch.  (Switching IPv6
+ * off there altogether needs a sysctl, and its writers spin while anyone holds the lock of rtnetlink.)
  *
  * Each notification about a link or a route makes ovs-vswitchd look at all links and routes of the node again, and an
  * ADD waits for ovs-vswitchd, so what belongs together is done in one go. */

@@ -366,7 +366,8 @@ put_change(struct ofpbuf *msg, const char *name, const struct rtnl_link_change *
     }
 }
 
-/* Sends several requests by one system call, so that who listens to the kernel's notifications wakes up once.  Frees them. */
+/* Sends several requests by one system call, so that who listens to the kernel's notifications wakes up once.  Frees
+ * them. */
 static int
 transact_several(struct rtnl *rtnl, struct ofpbuf requests[], int errors[], size_t n)
 {
@@ -411,7 +412,8 @@ rtnl_veth_create(struct rtnl *rtnl, const struct rtnl_veth *veth, struct error *
         retval = errors[2];
         rtnl_link_delete(rtnl, veth->name, NULL);
     }
-    return retval ? error_set_errno(error, retval, "cannot create the veth pair %s and %s", veth->name, veth->peer_name) : 0;
+    return retval ? error_set_errno(error, retval, "cannot create the veth pair %s and %s", veth->name,
+                                    veth->peer_name) : 0;
 }
 
 int

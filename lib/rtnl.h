@@ -44,8 +44,8 @@ int rtnl_link_get(struct rtnl *, const char *name, struct rtnl_link *, struct er
 /* All links; '*links' is to be freed with free(). */
 int rtnl_link_list(struct rtnl *, struct rtnl_link **links, size_t *n, struct error *);
 
-/* A veth pair whose peer is born in another namespace under its final name.  The near end is set up, and gets no IPv6 address of
- * its own (addr_gen_mode none). */
+/* A veth pair whose peer is born in another namespace under its final name.  The near end is set up, and gets no IPv6
+ * address of its own (addr_gen_mode none). */
 struct rtnl_veth {
     const char *name;
     const char *peer_name;
