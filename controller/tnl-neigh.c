@@ -37,6 +37,7 @@ struct hop {
     struct eth_addr mac;
     bool told, confirmed;               /* ovs-vswitchd knows 'mac'; the kernel confirmed it since the refresh. */
     bool failed;
+    bool silent;                        /* It did not answer when it was asked last; also while it is asked again. */
 };
 
 struct destination {
@@ -184,6 +185,7 @@ hop_use(struct tnl_neigh *tn, struct hop *hop)
     hop->confirmed = false;
     hop->failed = neigh_use(tn->ifindex, &hop->addr, &error);
     if (hop->failed) {
+        hop->silent = true;
         tn->retry_at = MIN(tn->retry_at, time_msec() + RETRY_MS);
     }
 }
@@ -215,12 +217,12 @@ hop_update(const struct neigh_event *event, void *tn_)
         hop->has_mac = true;
         hop->mac = event->mac;
         hop->confirmed |= event->reachable;
-        hop->failed = false;
+        hop->failed = hop->silent = false;
         if (news) {
             tell(tn, hop);
         }
     } else if (hop && event->failed) {
-        hop->failed = true;
+        hop->failed = hop->silent = true;
         tn->retry_at = MIN(tn->retry_at, time_msec() + RETRY_MS);
     }
 }
@@ -386,6 +388,21 @@ tnl_neigh_n_unresolved(const struct tnl_neigh *tn)
         n += !is_resolved(tn, &tn->destinations[i]);
     }
     return n;
+}
+
+bool
+tnl_neigh_is_settled(const struct tnl_neigh *tn)
+{
+    if (!tn->bridge || tnl_neigh_problem(tn)) {
+        return true;
+    }
+    for (size_t i = 0; i < tn->n; i++) {
+        const struct destination *destination = &tn->destinations[i];
+        if (destination->hop && !destination->hop->silent && !is_resolved(tn, destination)) {
+            return false;
+        }
+    }
+    return !tn->resync;
 }
 
 const char *

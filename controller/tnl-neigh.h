@@ -40,6 +40,9 @@ void tnl_neigh_wait(struct tnl_neigh *);
 bool tnl_neigh_is_resolved(const struct tnl_neigh *, const struct in6_addr *destination);
 /* How many of the declared destinations are not resolved. */
 size_t tnl_neigh_n_unresolved(const struct tnl_neigh *);
+/* True if there is nothing to wait for: each destination is resolved, has no route, or its next hop did not answer.  A node
+ * that has just come up is realized only then, so that its pods' first packets are not lost. */
+bool tnl_neigh_is_settled(const struct tnl_neigh *);
 /* NULL, or what an operator must mend. */
 const char *tnl_neigh_problem(const struct tnl_neigh *);
 /* Changes whenever an answer above may have changed. */
