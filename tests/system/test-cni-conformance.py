@@ -434,6 +434,7 @@ class Check(LiveCase):
         self.assert_talks(ns, r)
         self.node.exec("ovs-ofctl", "-O", "OpenFlow15", "del-flows", "br-int")
         self.node.restart()
+        wait_for("ready", lambda: self.node.sluicectl("status")["ready"])       # Until then 11 is right (C6).
         self.assert_ok(self.check("c4", ns, r))
         self.assert_talks(ns, r)
         self.delete("c4", ns)
