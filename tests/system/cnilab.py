@@ -1,6 +1,7 @@
 """A node with real Open vSwitch and real sluiced for the tests of CNI, made by sluice-lab, and the runtime's side of
 CNI."""
 
+import contextlib
 import json
 import os
 import re
@@ -62,6 +63,9 @@ class Node:
     def start(self, daemon, **env):
         """Starts a daemon that was stopped."""
         self.call("start", "node-1", daemon, env=env)
+        if daemon == "sluiced":         # It listens; the switch is known a little later, if there is one.
+            with contextlib.suppress(AssertionError, OSError, ValueError, subprocess.SubprocessError):
+                wait_for("ready", lambda: self.sluicectl("status")["ready"], timeout=3)
 
     def stop(self, daemon, kill=False):
         """Stops a daemon, or kills it (-9)."""
