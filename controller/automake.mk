@@ -56,7 +56,6 @@ controller_libcontroller_la_SOURCES += \
 	controller/ofctrl.c controller/ofctrl.h \
 	controller/pinctrl.c controller/pinctrl.h \
 	controller/punt-reply.c controller/punt-reply.h
-	controller/ofctrl.c controller/ofctrl.h
 controller_libcontroller_la_SOURCES += \
 	controller/dataplane.c controller/dataplane.h controller/dataplane-private.h \
 	controller/dataplane-cni.c \
@@ -70,6 +69,6 @@ controller_libcontroller_la_SOURCES += \
 # The daemon.
 sbin_PROGRAMS += controller/sluiced
 controller_sluiced_SOURCES = controller/sluiced.c
-controller_sluiced_LDADD = controller/libcontroller.la flows/libflows.la lib/libsluice.la lib/libsluice-base.la \
-	$(OVS_LIBS) $(JANSSON_LIBS) $(YAML_LIBS) $(NFTABLES_LIBS)
+controller_sluiced_LDADD = controller/libcontroller.la flows/libflows.la lib/libsluice-kube.la lib/libsluice.la lib/libsluice-base.la \
+	$(OVS_LIBS) $(JANSSON_LIBS) $(YAML_LIBS) $(NFTABLES_LIBS) $(CURL_LIBS)
 dist_man_MANS += controller/sluiced.8

@@ -1,0 +1,93 @@
+#ifndef SLUICE_KUBE_REFLECTOR_H
+#define SLUICE_KUBE_REFLECTOR_H 1
+
+/* Keeps a copy of one Kubernetes collection up to date: list in pages, then watch from where the list was.
+ *
+ * A core of decisions without I/O and clock: what happened goes in with its time ('now', milliseconds of a monotonic clock),
+ * and reflector_next() says which request to send.  kube-client.h is the shell around it; tests/sim drives it through seeded
+ * histories of cuts, delays, refusals and restored servers.
+ *
+ *   LIST    limit=N, then continue=TOKEN.  410 (the token has expired) begins again, the second time without pages.
+ *   WATCH   from the list's resourceVersion, with bookmarks.  An event moves the resourceVersion on.  410, as a status or as an
+ *           ERROR event, lists again.  A normal end watches again at once.
+ *   PROBE   after a connection was lost, before the watch goes on: a list with limit=1, whose resourceVersion tells whether the
+ *           server has gone back in time (etcd restored from a backup); then it lists again.
+ *   wait    after a failure: exponential backoff with jitter, or as long as Retry-After says; an event or a complete list resets it.
+ *   404     the collection does not exist (a CRD that is not installed): gone() once, then it is looked for again.
+ *
+ * Listing again does not empty the copy: begin(), the objects, end(); what was not among them is gone then.
+ *
+ * Source: the Kubernetes API concepts, "Efficient detection of changes", "Resource versions", "Retrieving large results sets in
+ * chunks"; client-go's tools/cache Reflector. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "error.h"
+
+#define REFLECTOR_PAGE 500              /* Objects a page. */
+#define REFLECTOR_BACKOFF_MIN_MS 200
+#define REFLECTOR_BACKOFF_MAX_MS 30000
+#define REFLECTOR_ABSENT_MS 30000       /* A collection that does not exist is looked for again. */
+#define REFLECTOR_WATCH_MIN_S 300       /* A watch's timeoutSeconds: between this and twice it. */
+#define REFLECTOR_IDLE_MS 90000         /* A watch without any byte, bookmarks included (the server sends them each minute). */
+
+enum reflector_event { REFLECTOR_LISTED, REFLECTOR_ADDED, REFLECTOR_MODIFIED, REFLECTOR_DELETED };
+
+struct reflector_ops {
+    void (*begin)(void *aux);                   /* A list begins, perhaps anew in the middle of one. */
+    /* 'object' is borrowed.  Items of a list may lack "kind" and "apiVersion". */
+    void (*object)(void *aux, enum reflector_event, const json_t *object);
+    void (*end)(void *aux);                     /* The list is complete. */
+    void (*gone)(void *aux);                    /* The collection does not exist (any more). */
+    /* An object that could not be read: not JSON, too large.  'what' names it as far as possible. */
+    void (*bad)(void *aux, const char *what);
+};
+
+enum reflector_request_type { REFLECTOR_LIST, REFLECTOR_WATCH, REFLECTOR_PROBE };
+
+struct reflector_request {
+    enum reflector_request_type type;
+    char *path;                         /* With its query; to be freed by the caller. */
+    long long int idle_timeout_ms;      /* 0: none. */
+    long long int timeout_ms;           /* 0: none. */
+};
+
+struct reflector_stats {
+    uint64_t lists, watches, events, bookmarks, failures, gone_back;
+};
+
+struct reflector;
+
+/* 'path': "/api/v1/pods"; 'query': more parameters ("fieldSelector=...", escaped), or NULL.  'seed' is for the jitter. */
+struct reflector *reflector_create(const char *path, const char *query, uint32_t seed, const struct reflector_ops *, void *aux);
+void reflector_destroy(struct reflector *);
+
+/* True, with a request to send now, if none is under way and it is time. */
+bool reflector_next(struct reflector *, long long int now, struct reflector_request *);
+/* When to ask again; LLONG_MAX while a request is under way. */
+long long int reflector_next_time(const struct reflector *);
+/* Ask for it without waiting: credentials were renewed, or something else tells that the server is back. */
+void reflector_kick(struct reflector *, long long int now);
+
+/* What came back: head once, body any number of times, done once ('error' NULL or code 0: complete).  reflector_body()
+ * returns false when the request should be ended at once (its done is then ECANCELED). */
+void reflector_head(struct reflector *, int status, long long int retry_after_ms, long long int now);
+bool reflector_body(struct reflector *, const char *data, size_t size, long long int now);
+void reflector_done(struct reflector *, const struct error *, long long int now);
+
+/* A complete list was seen, or the collection is known not to exist. */
+bool reflector_synced(const struct reflector *);
+bool reflector_absent(const struct reflector *);
+/* NULL: all is well; else the last failure: what was done, why it failed, what to do ("403: ... may not list pods: apply
+ * deploy/rbac.yaml"). */
+const char *reflector_problem(const struct reflector *);
+/* The last failure was a 401: the credentials may have been renewed. */
+bool reflector_unauthorized(const struct reflector *);
+const char *reflector_resource_version(const struct reflector *);
+void reflector_get_stats(const struct reflector *, struct reflector_stats *);
+
+#endif /* lib/kube-reflector.h */
