@@ -11,6 +11,7 @@
 struct entry {
     struct hmap_node node;              /* In 'objects' of its kind. */
     struct kube_object *object;
+    bool marked;                        /* Not seen since store_mark(). */
 };
 
 struct change {
@@ -105,19 +106,30 @@ store_put(struct store *store, struct kube_object *object)
 {
     struct entry *entry = find(store, object->kind, object->namespace_, object->name);
 
-    if (entry && kube_object_equal(entry->object, object)) {
-        kube_object_destroy(object);
-        return;
-    }
     if (entry) {
+        entry->marked = false;
+        if (kube_object_equal(entry->object, object)) {
+            kube_object_destroy(object);
+            return;
+        }
         kube_object_destroy(entry->object);
     } else {
         entry = xmalloc(sizeof *entry);
+        entry->marked = false;
         hmap_insert(&store->objects[object->kind], &entry->node,
                     hash_key(object->kind, object->namespace_, object->name));
     }
     entry->object = object;
     note_change(store, object->kind, object->namespace_, object->name);
+}
+
+static void
+remove_entry(struct store *store, enum kube_kind kind, struct entry *entry)
+{
+    note_change(store, kind, entry->object->namespace_, entry->object->name);
+    hmap_remove(&store->objects[kind], &entry->node);
+    kube_object_destroy(entry->object);
+    free(entry);
 }
 
 void
@@ -126,10 +138,39 @@ store_remove(struct store *store, enum kube_kind kind, const char *namespace_, c
     struct entry *entry = find(store, kind, namespace_, name);
 
     if (entry) {
-        note_change(store, kind, namespace_, name);
-        hmap_remove(&store->objects[kind], &entry->node);
-        kube_object_destroy(entry->object);
-        free(entry);
+        remove_entry(store, kind, entry);
+    }
+}
+
+void
+store_mark(struct store *store, enum kube_kind kind)
+{
+    struct entry *entry;
+
+    HMAP_FOR_EACH (entry, node, &store->objects[kind]) {
+        entry->marked = true;
+    }
+}
+
+void
+store_keep(struct store *store, enum kube_kind kind, const char *namespace_, const char *name)
+{
+    struct entry *entry = find(store, kind, namespace_, name);
+
+    if (entry) {
+        entry->marked = false;
+    }
+}
+
+void
+store_sweep(struct store *store, enum kube_kind kind)
+{
+    struct entry *entry;
+
+    HMAP_FOR_EACH_SAFE (entry, node, &store->objects[kind]) {
+        if (entry->marked) {
+            remove_entry(store, kind, entry);
+        }
     }
 }
 

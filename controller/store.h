@@ -20,6 +20,12 @@ void store_destroy(struct store *);
 void store_put(struct store *, struct kube_object *);
 void store_remove(struct store *, enum kube_kind, const char *namespace_, const char *name);
 
+/* For a source that lists a kind anew: mark all of its objects; store_put(), also of an unchanged one, and store_keep() take an
+ * object's mark away; sweep removes those that have theirs still. */
+void store_mark(struct store *, enum kube_kind);
+void store_keep(struct store *, enum kube_kind, const char *namespace_, const char *name);
+void store_sweep(struct store *, enum kube_kind);
+
 /* NULL if there is none.  The pointer is good until that object is put or removed. */
 const struct kube_object *store_get(const struct store *, enum kube_kind, const char *namespace_, const char *name);
 size_t store_count(const struct store *, enum kube_kind);

@@ -138,9 +138,35 @@ START_TEST(test_store)
 }
 END_TEST
 
+START_TEST(test_store_sweep)
+{
+    struct store *store = store_create();
+
+    store_put(store, namespace_object("seen"));
+    store_put(store, namespace_object("kept"));
+    store_put(store, namespace_object("missed"));
+    uint64_t seqno = store_seqno(store, KUBE_NAMESPACE);
+
+    store_mark(store, KUBE_NAMESPACE);
+    store_put(store, namespace_object("seen"));
+    store_keep(store, KUBE_NAMESPACE, "", "kept");
+    store_keep(store, KUBE_NAMESPACE, "", "nobody");
+    ck_assert_uint_eq(store_seqno(store, KUBE_NAMESPACE), seqno);
+    store_put(store, namespace_object("new"));
+    store_sweep(store, KUBE_NAMESPACE);
+    ck_assert_uint_eq(store_count(store, KUBE_NAMESPACE), 3);
+    ck_assert(!store_get(store, KUBE_NAMESPACE, "", "missed"));
+    ck_assert_uint_eq(store_seqno(store, KUBE_NAMESPACE), seqno + 2);
+    store_sweep(store, KUBE_NAMESPACE);                         /* No mark is left. */
+    ck_assert_uint_eq(store_count(store, KUBE_NAMESPACE), 3);
+    store_destroy(store);
+}
+END_TEST
+
 UNIT_MAIN("kube-types", {
     tcase_add_test(tc, test_node);
     tcase_add_test(tc, test_pod);
     tcase_add_test(tc, test_bad);
     tcase_add_test(tc, test_store);
+    tcase_add_test(tc, test_store_sweep);
 })
