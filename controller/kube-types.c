@@ -11,8 +11,7 @@
 
 /* What the kinds differ in.  A kind without members of its own has no functions. */
 struct kind_class {
-    const char *name, *version;
-    bool namespaced;
+    bool namespaced, may_be_absent;
     size_t size;
     int (*decode)(const json_t *, struct kube_object *, struct error *);
     void (*destroy)(struct kube_object *);
@@ -20,22 +19,46 @@ struct kind_class {
 };
 
 static const struct kind_class classes[KUBE_N_KINDS] = {
-    [KUBE_NAMESPACE] = { "Namespace", "v1", false, sizeof(struct kube_namespace), NULL, NULL, NULL },
-    [KUBE_NODE] = { "Node", "v1", false, sizeof(struct kube_node), kube_node_decode, kube_node_destroy, kube_node_equal },
-    [KUBE_POD] = { "Pod", "v1", true, sizeof(struct kube_pod), kube_pod_decode, kube_pod_destroy, kube_pod_equal },
+    [KUBE_NAMESPACE] = { false, false, sizeof(struct kube_namespace), NULL, NULL, NULL },
+    [KUBE_NODE] = { false, false, sizeof(struct kube_node), kube_node_decode, kube_node_destroy, kube_node_equal },
+    [KUBE_POD] = { true, false, sizeof(struct kube_pod), kube_pod_decode, kube_pod_destroy, kube_pod_equal },
+    [KUBE_SERVICE] = { true, false, sizeof(struct kube_object), NULL, NULL, NULL },
+    [KUBE_ENDPOINTSLICE] = { true, false, sizeof(struct kube_object), NULL, NULL, NULL },
+    [KUBE_NETWORKPOLICY] = { true, false, sizeof(struct kube_object), NULL, NULL, NULL },
+    [KUBE_CLUSTERNETWORKPOLICY] = { false, true, sizeof(struct kube_object), NULL, NULL, NULL },
+};
+
+static const struct kind_name {
+    const char *name, *version, *path;
+} names[KUBE_N_KINDS] = {
+#define KUBE_KIND(ENUM, NAME, VERSION, PATH) [KUBE_##ENUM] = { NAME, VERSION, PATH },
+    KUBE_KINDS
+#undef KUBE_KIND
 };
 
 const char *
 kube_kind_name(enum kube_kind kind)
 {
-    return classes[kind].name;
+    return names[kind].name;
+}
+
+const char *
+kube_kind_path(enum kube_kind kind)
+{
+    return names[kind].path;
+}
+
+bool
+kube_kind_may_be_absent(enum kube_kind kind)
+{
+    return classes[kind].may_be_absent;
 }
 
 bool
 kube_kind_from_name(const char *name, enum kube_kind *kind)
 {
     for (size_t i = 0; i < KUBE_N_KINDS; i++) {
-        if (!strcmp(classes[i].name, name)) {
+        if (!strcmp(names[i].name, name)) {
             *kind = i;
             return true;
         }
@@ -96,9 +119,50 @@ find_class(const json_t *json, enum kube_kind *kind, struct error *error)
     if (!json_is_object(json_object_get(json, "metadata"))) {
         return error_set(error, EINVAL, "\"metadata\" is missing");
     }
-    if (!kube_kind_from_name(name, kind) || strcmp(classes[*kind].version, version)) {
+    if (!kube_kind_from_name(name, kind) || strcmp(names[*kind].version, version)) {
         return error_set(error, ENOTSUP, "kind %.64s of %.64s is not one that this version of Sluice reads", name, version);
     }
+    return 0;
+}
+
+/* What the object calls itself goes in front of an error, as far as it can be read. */
+static void
+wrap_error(enum kube_kind kind, const json_t *metadata, struct error *error)
+{
+    const char *namespace_ = json_string_value(json_object_get(metadata, "namespace"));
+    const char *name = json_string_value(json_object_get(metadata, "name"));
+
+    if (name && kube_name_ok(name, true, 253)) {
+        bool slash = namespace_ && kube_name_ok(namespace_, false, 63);
+        error_wrap(error, "%s %s%s%s", names[kind].name, slash ? namespace_ : "", slash ? "/" : "", name);
+    } else {
+        error_wrap(error, "%s", names[kind].name);
+    }
+}
+
+static int
+decode(enum kube_kind kind, const json_t *json, struct kube_object **objectp, struct error *error)
+{
+    const struct kind_class *class = &classes[kind];
+    const json_t *metadata = json_object_get(json, "metadata");
+    struct kube_object *object = xzalloc(class->size);
+
+    object->kind = kind;
+    smap_init(&object->labels);
+    smap_init(&object->annotations);
+    int retval = decode_metadata(metadata, class, object, error);
+    if (retval) {
+        error_wrap(error, "metadata");
+    }
+    if (!retval && class->decode) {
+        retval = class->decode(json, object, error);
+    }
+    if (retval) {
+        wrap_error(kind, metadata, error);
+        kube_object_destroy(object);
+        return retval;
+    }
+    *objectp = object;
     return 0;
 }
 
@@ -107,32 +171,29 @@ kube_object_decode(const json_t *json, struct kube_object **objectp, struct erro
 {
     enum kube_kind kind = KUBE_N_KINDS;
     int retval = find_class(json, &kind, error);
-    if (retval) {
-        return retval;
-    }
+    return retval ? retval : decode(kind, json, objectp, error);
+}
 
-    const struct kind_class *class = &classes[kind];
-    struct kube_object *object = xzalloc(class->size);
+int
+kube_object_decode_kind(enum kube_kind kind, const json_t *json, struct kube_object **objectp, struct error *error)
+{
+    const char *name, *version;
 
-    object->kind = kind;
-    smap_init(&object->labels);
-    smap_init(&object->annotations);
-    retval = decode_metadata(json_object_get(json, "metadata"), class, object, error);
-    if (retval) {
-        error_wrap(error, "metadata");
+    if (!json_is_object(json)) {
+        return error_set(error, EINVAL, "%s: not an object", names[kind].name);
     }
-    if (!retval && class->decode) {
-        retval = class->decode(json, object, error);
-        if (retval) {
-            error_wrap(error, "%s %s%s%s", class->name, object->namespace_, *object->namespace_ ? "/" : "", object->name);
-        }
+    if (kube_get_string(json, "kind", &name, error) || kube_get_string(json, "apiVersion", &version, error)) {
+        wrap_error(kind, json_object_get(json, "metadata"), error);
+        return EINVAL;
     }
-    if (retval) {
-        kube_object_destroy(object);
-        return retval;
+    if ((*name && strcmp(name, names[kind].name)) || (*version && strcmp(version, names[kind].version))) {
+        return error_set(error, EINVAL, "kind %.64s of %.64s stands where %s of %s should", name, version, names[kind].name,
+                         names[kind].version);
     }
-    *objectp = object;
-    return 0;
+    if (!json_is_object(json_object_get(json, "metadata"))) {
+        return error_set(error, EINVAL, "%s: \"metadata\" is missing", names[kind].name);
+    }
+    return decode(kind, json, objectp, error);
 }
 
 void

@@ -19,13 +19,20 @@
 #include "inet.h"
 #include "smap.h"
 
-#define KUBE_KINDS                              \
-    KUBE_KIND(NAMESPACE, "Namespace", "v1")     \
-    KUBE_KIND(NODE, "Node", "v1")               \
-    KUBE_KIND(POD, "Pod", "v1")
+/* Enum, kind, API version, where the API serves the collection. */
+#define KUBE_KINDS                                                                                              \
+    KUBE_KIND(NAMESPACE, "Namespace", "v1", "/api/v1/namespaces")                                               \
+    KUBE_KIND(NODE, "Node", "v1", "/api/v1/nodes")                                                              \
+    KUBE_KIND(POD, "Pod", "v1", "/api/v1/pods")                                                                 \
+    KUBE_KIND(SERVICE, "Service", "v1", "/api/v1/services")                                                     \
+    KUBE_KIND(ENDPOINTSLICE, "EndpointSlice", "discovery.k8s.io/v1", "/apis/discovery.k8s.io/v1/endpointslices") \
+    KUBE_KIND(NETWORKPOLICY, "NetworkPolicy", "networking.k8s.io/v1",                                           \
+              "/apis/networking.k8s.io/v1/networkpolicies")                                                     \
+    KUBE_KIND(CLUSTERNETWORKPOLICY, "ClusterNetworkPolicy", "policy.networking.k8s.io/v1alpha2",                \
+              "/apis/policy.networking.k8s.io/v1alpha2/clusternetworkpolicies")
 
 enum kube_kind {
-#define KUBE_KIND(ENUM, NAME, VERSION) KUBE_##ENUM,
+#define KUBE_KIND(ENUM, NAME, VERSION, PATH) KUBE_##ENUM,
     KUBE_KINDS
 #undef KUBE_KIND
     KUBE_N_KINDS
@@ -78,11 +85,18 @@ struct kube_pod {
 
 /* Decodes one object.  ENOTSUP: a kind or version that Sluice does not read (the error names it); EINVAL: a wrong object. */
 int kube_object_decode(const json_t *, struct kube_object **, struct error *);
+/* The same for an element of a list that the API gave: such ones lack "kind" and "apiVersion".  If they are there they must be
+ * those of 'kind'. */
+int kube_object_decode_kind(enum kube_kind, const json_t *, struct kube_object **, struct error *);
 void kube_object_destroy(struct kube_object *);
 bool kube_object_equal(const struct kube_object *, const struct kube_object *);
 
 const char *kube_kind_name(enum kube_kind);
 bool kube_kind_from_name(const char *, enum kube_kind *);
+/* "/api/v1/pods", "/apis/discovery.k8s.io/v1/endpointslices". */
+const char *kube_kind_path(enum kube_kind);
+/* The kind is a CustomResourceDefinition's: an API server may not have it, or get it later. */
+bool kube_kind_may_be_absent(enum kube_kind);
 /* Whether objects of the kind live in a namespace. */
 bool kube_kind_is_namespaced(enum kube_kind);
 

@@ -261,6 +261,11 @@ get_counts(const struct dataplane *dp)
     }
     json_object_set_new(counts, "nodes", json_integer(store_count(dp->store, KUBE_NODE)));
     json_object_set_new(counts, "pods", json_integer(store_count(dp->store, KUBE_POD)));
+    json_object_set_new(counts, "namespaces", json_integer(store_count(dp->store, KUBE_NAMESPACE)));
+    json_object_set_new(counts, "services", json_integer(store_count(dp->store, KUBE_SERVICE)));
+    json_object_set_new(counts, "endpointSlices", json_integer(store_count(dp->store, KUBE_ENDPOINTSLICE)));
+    json_object_set_new(counts, "networkPolicies", json_integer(store_count(dp->store, KUBE_NETWORKPOLICY)));
+    json_object_set_new(counts, "clusterNetworkPolicies", json_integer(store_count(dp->store, KUBE_CLUSTERNETWORKPOLICY)));
     return counts;
 }
 

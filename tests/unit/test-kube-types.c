@@ -102,6 +102,44 @@ START_TEST(test_bad)
 }
 END_TEST
 
+/* Elements of lists lack kind and apiVersion; whatever they are, an error names them as far as it can. */
+START_TEST(test_decode_kind)
+{
+    static const struct {
+        const char *json, *want;        /* NULL: good. */
+        enum kube_kind kind;
+    } cases[] = {
+        { "{\"metadata\":{\"name\":\"a\"}}", NULL, KUBE_POD },
+        { "{\"kind\":\"Pod\",\"apiVersion\":\"v1\",\"metadata\":{\"name\":\"a\"}}", NULL, KUBE_POD },
+        { "{\"kind\":\"NetworkPolicy\",\"apiVersion\":\"networking.k8s.io/v1\",\"metadata\":{\"name\":\"a\"}}",
+          "kind NetworkPolicy of networking.k8s.io/v1 stands where Pod of v1 should", KUBE_POD },
+        { "{\"apiVersion\":\"v2\",\"metadata\":{\"name\":\"a\"}}", "of v2 stands where", KUBE_POD },
+        { "{\"kind\":{},\"metadata\":{\"name\":\"a\",\"namespace\":\"b\"}}", "Pod b/a: kind: must be a string", KUBE_POD },
+        { "[]", "Pod: not an object", KUBE_POD },
+        { "{}", "Pod: \"metadata\" is missing", KUBE_POD },
+        { "{\"metadata\":{\"name\":\"a\",\"namespace\":\"b\",\"uid\":7}}", "Pod b/a: metadata: uid: must be", KUBE_POD },
+        { "{\"metadata\":{\"name\":\"a\",\"namespace\":\"B\"}}", "Pod a: metadata: namespace", KUBE_POD },
+        { "{\"metadata\":{\"name\":\"A\",\"namespace\":\"b\"}}", "Pod: metadata: name", KUBE_POD },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        ERROR_AUTO struct error error = ERROR_INIT;
+        json_t *json = json_loads(cases[i].json, 0, NULL);
+        struct kube_object *object = NULL;
+        int code = kube_object_decode_kind(cases[i].kind, json, &object, &error);
+
+        ck_assert_msg(code == (cases[i].want ? EINVAL : 0), "%s: %s", cases[i].json, error_message(&error));
+        ck_assert_msg(!cases[i].want || strstr(error_message(&error), cases[i].want), "\"%s\" is not in \"%s\"", cases[i].want,
+                      error_message(&error));
+        kube_object_destroy(object);
+        json_decref(json);
+    }
+    ck_assert_str_eq(kube_kind_path(KUBE_POD), "/api/v1/pods");
+    ck_assert_str_eq(kube_kind_path(KUBE_ENDPOINTSLICE), "/apis/discovery.k8s.io/v1/endpointslices");
+    ck_assert(kube_kind_may_be_absent(KUBE_CLUSTERNETWORKPOLICY) && !kube_kind_may_be_absent(KUBE_NETWORKPOLICY));
+    ck_assert(kube_kind_is_namespaced(KUBE_NETWORKPOLICY) && !kube_kind_is_namespaced(KUBE_CLUSTERNETWORKPOLICY));
+}
+END_TEST
+
 static struct kube_object *
 namespace_object(const char *name)
 {
@@ -167,6 +205,7 @@ UNIT_MAIN("kube-types", {
     tcase_add_test(tc, test_node);
     tcase_add_test(tc, test_pod);
     tcase_add_test(tc, test_bad);
+    tcase_add_test(tc, test_decode_kind);
     tcase_add_test(tc, test_store);
     tcase_add_test(tc, test_store_sweep);
 })

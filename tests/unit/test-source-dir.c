@@ -141,7 +141,7 @@ START_TEST(test_last_good_version)
     check_names(&f, "ab");
     check_problem(&f, "1.yaml: line:");
     write_file(&f, "2.yaml", NS("'../x'"));
-    check_problem(&f, "2.yaml: line 1: metadata: name: \"../x\" is not a name that Kubernetes allows");
+    check_problem(&f, "2.yaml: line 1: Namespace: metadata: name: \"../x\" is not a name that Kubernetes allows");
     write_file(&f, "2.yaml", "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\n---\n" NS("c"));
     check_problem(&f, "2.yaml: line 1: kind Deployment of apps/v1");
     write_file(&f, "1.yaml", NS("a"));
