@@ -227,3 +227,4 @@ include tests/fuzz/automake.mk
 EXTRA_DIST += tests/system/cnilab.py tests/system/test-ipam.py tests/system/test-cni-conformance.py \
 	tests/cnitool/go.mod tests/cnitool/go.sum tests/cnitool/tools.go
 EXTRA_DIST += tests/bench/bench-cni-start
+include tests/kube/automake.mk

@@ -1,0 +1,2 @@
+# Tests against a real API server without kubelets: the server (tests/k8s-rig), a proxy that fails on command.
+EXTRA_DIST += tests/kube/apiserver.py tests/kube/proxy.py
