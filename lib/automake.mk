@@ -29,3 +29,7 @@ lib_libsluice_base_la_SOURCES += lib/sd-notify.c lib/sd-notify.h
 # libsluice-kube: the client of the Kubernetes API; the only part that needs libcurl.
 noinst_LTLIBRARIES += lib/libsluice-kube.la
 lib_libsluice_kube_la_SOURCES = lib/http.h lib/json-split.h lib/kube-client.h lib/kube-credentials.h lib/kube-reflector.h
+lib_libsluice_kube_la_SOURCES += \
+	lib/kube-credentials.c \
+	lib/kubeconfig.c lib/kubeconfig.h \
+	lib/pem.c lib/pem.h

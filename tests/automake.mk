@@ -131,6 +131,21 @@ tests_unit_test_mtu_SOURCES = tests/unit/test-mtu.c
 tests_unit_test_mtu_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_mtu_LDADD = controller/libcontroller.la $(UNIT_LDADD)
 
+UNIT_TESTS += tests/unit/test-pem
+tests_unit_test_pem_SOURCES = tests/unit/test-pem.c
+tests_unit_test_pem_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_pem_LDADD = lib/libsluice-kube.la lib/libsluice-base.la $(CHECK_LIBS)
+
+UNIT_TESTS += tests/unit/test-kubeconfig
+tests_unit_test_kubeconfig_SOURCES = tests/unit/test-kubeconfig.c
+tests_unit_test_kubeconfig_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_kubeconfig_LDADD = lib/libsluice-kube.la $(UNIT_LDADD) $(CURL_LIBS)
+
+UNIT_TESTS += tests/unit/test-kube-credentials
+tests_unit_test_kube_credentials_SOURCES = tests/unit/test-kube-credentials.c
+tests_unit_test_kube_credentials_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_kube_credentials_LDADD = lib/libsluice-kube.la $(UNIT_LDADD) $(CURL_LIBS)
+
 check_PROGRAMS += $(UNIT_TESTS) $(SIMS)
 TESTS += $(UNIT_TESTS) $(SIMS)
 

@@ -8,6 +8,7 @@ FUZZERS_ALL = tests/fuzz/fuzz-attachment \
 	tests/fuzz/fuzz-inet \
 	tests/fuzz/fuzz-ipam \
 	tests/fuzz/fuzz-journal \
+	tests/fuzz/fuzz-kubeconfig \
 	tests/fuzz/fuzz-manifest \
 	tests/fuzz/fuzz-of-msg \
 	tests/fuzz/fuzz-punt-reply \
@@ -80,3 +81,7 @@ tests_fuzz_fuzz_trace_SOURCES = tests/fuzz/fuzz-trace.c utilities/trace-facts.c 
 tests_fuzz_fuzz_trace_CPPFLAGS = $(FUZZ_CPPFLAGS)
 tests_fuzz_fuzz_trace_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_trace_LDADD = $(FUZZ_LDADD)
+tests_fuzz_fuzz_kubeconfig_SOURCES = tests/fuzz/fuzz-kubeconfig.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_kubeconfig_CPPFLAGS = $(FUZZ_CPPFLAGS)
+tests_fuzz_fuzz_kubeconfig_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_kubeconfig_LDADD = lib/libsluice-kube.la $(FUZZ_LDADD) $(CURL_LIBS)
