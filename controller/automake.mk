@@ -12,6 +12,7 @@ controller_libcontroller_la_SOURCES = \
 	controller/manifests.c controller/manifests.h \
 	controller/node-input.c controller/node-input.h \
 	controller/source-dir.c controller/source-dir.h \
+	controller/source-kind.c controller/source-kind.h \
 	controller/store.c controller/store.h
 
 controller_libcontroller_la_SOURCES += \

@@ -1,0 +1,44 @@
+#ifndef SLUICE_SOURCE_KIND_H
+#define SLUICE_SOURCE_KIND_H 1
+
+/* One kind of objects on its way from the Kubernetes API into the store.
+ *
+ * The receiver of a reflector (kube-reflector.h): decodes each object as it comes and puts it into the store.  A list that is read
+ * anew marks what is there and sweeps what it did not bring, so that what did not change makes no change.
+ *
+ * An object that is wrong is named in the problems until it is right or gone.  Its last good version stays in force; a wrong
+ * object with another UID is another object, and takes the old one with it.  When a list had an object that could not even be
+ * named, nothing is swept: which of those it did not bring it was is not known.
+ *
+ * A kind that is built into Kubernetes is always there: "not found" then means that something answers that is no API server,
+ * and changes nothing.  The kind of a CustomResourceDefinition may be absent: then there are no objects.
+ *
+ * Pure: no I/O, no clock. */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "controller/store.h"
+#include "kube-reflector.h"
+
+/* Problems that are kept with their text; more are counted. */
+#define SOURCE_KIND_MAX_PROBLEMS 1000
+
+struct source_kind;
+
+struct source_kind *source_kind_create(enum kube_kind, struct store *);
+void source_kind_destroy(struct source_kind *);
+
+/* Their 'aux' is a struct source_kind. */
+extern const struct reflector_ops source_kind_ops;
+
+/* The store has what the collection has, or had when it could be read last. */
+bool source_kind_synced(const struct source_kind *);
+bool source_kind_absent(const struct source_kind *);
+
+size_t source_kind_n_problems(const struct source_kind *);
+/* 'where' is "Pod NAMESPACE/NAME". */
+void source_kind_for_each_problem(const struct source_kind *, void (*cb)(const char *where, const char *problem, void *aux),
+                                  void *aux);
+
+#endif /* controller/source-kind.h */
