@@ -75,6 +75,7 @@ const struct flow_field_info *flow_field_info(enum flow_field);
     PRIORITY(SPOOF_GUARD, OWN_ARP, 180, "ARP with the pod's own MAC and address")                                      \
     PRIORITY(SPOOF_GUARD, FOREIGN_ARP, 170, "drop: ARP with a foreign MAC or address")                                 \
     PRIORITY(SPOOF_GUARD, MULTICAST, 160, "drop: a multicast or broadcast frame")                                      \
+    PRIORITY(SPOOF_GUARD, ISOLATED, 155, "drop: IP of a pod whose Pod object is not known yet")                        \
     PRIORITY(SPOOF_GUARD, OWN_IP, 150, "IP from the pod's own MAC and address to the router")                          \
     PRIORITY(SPOOF_GUARD, FOREIGN_IP, 140, "drop: IP from a foreign MAC or address, or not to the router's MAC")       \
     PRIORITY(SPOOF_GUARD, ETHERTYPE, 0, "drop: neither IP nor ARP (another ethertype, LLC, SNAP)")                     \
@@ -89,6 +90,7 @@ const struct flow_field_info *flow_field_info(enum flow_field);
     PRIORITY(L3_FORWARD, MULTICAST, 500, "drop: to a multicast, broadcast or reserved address")                        \
     PRIORITY(L3_FORWARD, LINK_LOCAL, 490, "drop: to an IPv6 link-local address, which is never routed")                \
     PRIORITY(L3_FORWARD, LOOPBACK, 480, "drop: to a loopback address, whatever the node's stack would think of it")    \
+    PRIORITY(L3_FORWARD, ISOLATED, 410, "drop: to a pod whose Pod object is not known yet")                            \
     PRIORITY(L3_FORWARD, HOST, 400, "one address: a local pod's, the gateway's")                                       \
     PRIORITY(L3_FORWARD, NO_POD, 300, "drop: of the node's pod CIDR, but no pod has it")                               \
     PRIORITY(L3_FORWARD, PEER, 100, "a peer's pod CIDR (plus prefix length)")                                          \

@@ -45,6 +45,8 @@ struct flow_pod {
     struct eth_addr mac;
     const struct in6_addr *addrs;
     size_t n_addrs;
+    bool isolated;                      /* Nothing is known of it yet, so it sends and gets no IP.  ARP and ND are answered, so
+                                         * that its first packet afterwards need not wait for them. */
 };
 
 /* Another node. */

@@ -84,6 +84,10 @@ table_l3_forward_pod(const struct flow_local *local, const struct flow_pod *pod,
     for (size_t i = 0; i < pod->n_addrs; i++) {
         struct inet_prefix dst = inet_prefix_host(&pod->addrs[i]);
         route(b, pod->network, &dst);
+        if (pod->isolated) {            /* Its address may be outside of the node's CIDR (delegated IPAM). */
+            build_flow(b, TABLE_L3_FORWARD, PRIORITY_L3_FORWARD_ISOLATED);
+            continue;
+        }
         send_to(b, DEST_POD, pod->ofport, local->router_mac, pod->mac);
         build_flow(b, TABLE_L3_FORWARD, PRIORITY_L3_FORWARD_HOST);
     }

@@ -150,6 +150,16 @@ own_ip(const struct flow_local *local, const struct flow_pod *pod, const struct 
     allow(b, PRIORITY_SPOOF_GUARD_OWN_IP);
 }
 
+/* In place of own_ip(): says in the counters why. */
+static void
+isolate(const struct flow_pod *pod, uint16_t dl_type, struct build *b)
+{
+    struct match *match = build_match(b);
+    match_set_in_port(match, pod->ofport);
+    match_set_dl_type(match, htons(dl_type));
+    build_flow(b, TABLE_SPOOF_GUARD, PRIORITY_SPOOF_GUARD_ISOLATED);
+}
+
 void
 table_spoof_guard_pod(const struct flow_local *local, const struct flow_pod *pod, struct build *b)
 {
@@ -164,7 +174,13 @@ table_spoof_guard_pod(const struct flow_local *local, const struct flow_pod *pod
             own_advert(pod, addr, b);
             has_ipv6 = true;
         }
-        own_ip(local, pod, addr, b);
+        if (!pod->isolated) {
+            own_ip(local, pod, addr, b);
+        }
+    }
+    if (pod->isolated) {
+        isolate(pod, ETH_TYPE_IP, b);
+        isolate(pod, ETH_TYPE_IPV6, b);
     }
     if (has_ipv6) {
         struct in6_addr link_local;

@@ -145,6 +145,9 @@ set_pod(struct fixture *f, const char *key, char *value, struct error *error)
         retval = parse_number(value, 0xffffff, &n, error);
         pod->network = n;
         return retval;
+    } else if (!strcmp(key, "isolated")) {
+        pod->isolated = !strcmp(value, "yes");
+        return 0;
     }
     return error_set(error, EINVAL, "unknown key \"%s\"", key);
 }

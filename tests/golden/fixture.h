@@ -5,7 +5,7 @@
  *
  *     node NAME router-mac MAC gateway-mac MAC gateway-port PORT tunnel-port PORT|none mtu BYTES [nd-by-controller yes]
  *     pod-cidr CIDR gateway ADDRESS
- *     pod OWNER port PORT mac MAC addrs ADDRESS,... [network ID]
+ *     pod OWNER port PORT mac MAC addrs ADDRESS,... [network ID] [isolated yes]
  *     peer OWNER tunnel ADDRESS cidrs CIDR,...
  *     peer OWNER reach gateway cidrs CIDR,...
  */
