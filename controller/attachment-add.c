@@ -62,6 +62,9 @@ attachments_add(struct attachments *t, uint64_t request, const struct cni_reques
     a->deadline = now + ATTACHMENT_ADD_TIMEOUT_MS;
     a->add_request = request;
     attachment_insert_(a, ATTACHMENT_WAITING);
+    if (t->declares_pods && a->pod_name) {
+        attachment_await_(a);
+    }
     attachment_admit_(a, now);
 }
 
@@ -285,6 +288,7 @@ attachment_admit_(struct attachment *a, long long int now)
     choose_names(a);
     choose_owner(a);
     attachment_take_numbers_(a);
+    a->known_deadline = now + ATTACHMENT_KNOWN_TIMEOUT_MS;
     attachment_set_state_(a, ATTACHMENT_ADDING);
     attachment_record_(a, RECORD_ADD, now);
 }

@@ -2,7 +2,7 @@
 #define SLUICE_ATTACHMENT_PRIVATE_H 1
 
 /* What attachment.c (the table), attachment-add.c and attachment-request.c (what is asked for), attachment-step.c (the
- * progress of one attachment) and attachment-record.c (the journal) share.  For nobody else. */
+ * progress of one attachment), attachment-known.c (its Pod object) and attachment-record.c (the journal) share.  For nobody else. */
 
 #include "attachment.h"
 
@@ -13,7 +13,7 @@
 #include "openvswitch/shash.h"
 #include "ovsdb.h"
 
-enum record_op { RECORD_ADD, RECORD_UP, RECORD_DEL, RECORD_MTU };
+enum record_op { RECORD_ADD, RECORD_UP, RECORD_DEL, RECORD_MTU, RECORD_KNOWN, N_RECORD_OPS };
 
 struct tombstone {
     struct hmap_node hmap_node;         /* In 'tombstones'. */
@@ -53,6 +53,8 @@ struct attachments {
     uint64_t next_id;
     size_t counts[ATTACHMENT_REMOVING + 1];
     size_t n_stuck;
+    bool declares_pods;
+    struct hmap unknown;                /* Attachments that are not 'known', by namespace and name of the pod. */
 
     struct inet_prefix pools[IPAM_MAX_ADDRS];
     size_t n_pools;
@@ -101,6 +103,10 @@ void attachment_remove_(struct attachment *, bool trash, long long int now);    
 void attachment_fail_(struct attachment *, long long int now, enum cni_code, const char *format, ...)
     OVS_PRINTF_FORMAT(4, 5);                                            /* May free it. */
 void attachment_follow_mtu_(struct attachment *);
+
+/* attachment-known.c */
+void attachment_await_(struct attachment *);    /* It is not known: puts it into 'unknown'. */
+void attachment_unawait_(struct attachment *);  /* Takes it out again. */
 
 /* attachment-record.c */
 void attachment_record_(struct attachment *, enum record_op, long long int now);

@@ -84,7 +84,7 @@ dump(json_t *json)
 static json_t *
 record_to_json(const struct attachment *a, enum record_op op, long long int now)
 {
-    static const char *const names[] = { "add", "up", "del", "mtu" };
+    static const char *const names[] = { "add", "up", "del", "mtu", "known" };
     if (op == RECORD_ADD) {
         return add_to_json(a);
     }
@@ -94,6 +94,8 @@ record_to_json(const struct attachment *a, enum record_op op, long long int now)
         json_object_set_new(json, "seen", json_boolean(a->seen));
     } else if (op == RECORD_MTU) {
         json_object_set_new(json, "mtu", json_integer(a->mtu));
+    } else if (op == RECORD_UP && !a->known) {
+        json_object_set_new(json, "known", json_false());
     }
     return json;
 }
@@ -102,12 +104,12 @@ void
 attachment_record_(struct attachment *a, enum record_op op, long long int now)
 {
     struct attachment_effect *effect = attachment_emit_(a->table, a, ATTACHMENT_JOURNAL);
-    effect->ticket = a->id * 4 + op;
+    effect->ticket = a->id * N_RECORD_OPS + op;
     effect->record = dump(record_to_json(a, op, now));
     effect->record_size = strlen(effect->record);
     if (op == RECORD_DEL) {
         a->unrecording = true;
-    } else if (op != RECORD_MTU) {
+    } else if (op == RECORD_ADD || op == RECORD_UP) {
         a->recording = true;
     }
 }
@@ -415,6 +417,11 @@ replay_json(struct attachments *t, struct reader *r)
         r->bad = "cid";                 /* Of an attachment that was never added. */
     } else if (!strcmp(op, "up")) {
         a->up_recorded = true;
+        if (json_is_false(json_object_get(r->json, "known")) && a->known && a->pod_name) {
+            attachment_await_(a);
+        }
+    } else if (!strcmp(op, "known")) {
+        attachment_unawait_(a);
     } else if (!strcmp(op, "mtu")) {
         a->mtu = get_integer(r, "mtu", 0, UINT16_MAX);
     } else if (!strcmp(op, "del")) {

@@ -145,7 +145,8 @@ advance_add(struct attachment *a, long long int now)
         attachment_emit_(a->table, a, ATTACHMENT_PORT_SET);
         attachment_emit_(a->table, a, ATTACHMENT_LINK_CONFIGURE);
     }
-    if (a->conf != STEP_DONE || a->port != STEP_DONE || a->flows != STEP_DONE || !a->synced || a->recording) {
+    if (a->conf != STEP_DONE || a->port != STEP_DONE || a->flows != STEP_DONE || !a->synced || a->recording
+        || (!a->known && !a->denied)) {
         return;
     }
     if (!a->up_recorded) {
@@ -153,6 +154,9 @@ advance_add(struct attachment *a, long long int now)
         return;
     }
     reply_added(a);
+    if (!a->known) {
+        attachment_emit_(a->table, a, ATTACHMENT_DENIED);
+    }
     attachment_set_state_(a, ATTACHMENT_UP);
     attachment_follow_mtu_(a);
 }
@@ -389,9 +393,9 @@ del_journaled(struct attachment *a, const char *why, long long int now)
 void
 attachments_journaled(struct attachments *t, uint64_t ticket, uint64_t seqno, const char *why, long long int now)
 {
-    struct attachment *a = find_id(t, ticket / 4);
+    struct attachment *a = find_id(t, ticket / N_RECORD_OPS);
     if (a) {
-        switch ((enum record_op) (ticket % 4)) {
+        switch ((enum record_op) (ticket % N_RECORD_OPS)) {
         case RECORD_ADD:
             add_journaled(a, seqno, why, now);
             break;
@@ -401,8 +405,10 @@ attachments_journaled(struct attachments *t, uint64_t ticket, uint64_t seqno, co
         case RECORD_DEL:
             del_journaled(a, why, now);
             break;
-        case RECORD_MTU:
+        case RECORD_MTU: case RECORD_KNOWN:
             break;                      /* A lost one is put right after the next start. */
+        case N_RECORD_OPS:
+            OVS_NOT_REACHED();
         }
     }
     if (!why && t->n_stuck) {
@@ -541,10 +547,10 @@ attachments_port_done(struct attachments *t, uint64_t id, const char *why, long 
 }
 
 void
-attachments_flows_done(struct attachments *t, uint64_t id, const char *why, long long int now)
+attachments_flows_done(struct attachments *t, uint64_t id, bool isolated, const char *why, long long int now)
 {
     struct attachment *a = find_id(t, id);
-    if (a) {
+    if (a && (why || isolated == !a->known)) {  /* Else those that open it are on their way. */
         part_done(a, &a->flows, "Open vSwitch refused the flows", why, now);
     }
 }
@@ -594,6 +600,9 @@ expire(struct attachment *a, long long int now)
         attachment_reply_(t, a->add_request, CNI_E_AGAIN, message);
         free(message);
         attachment_forget_(a);
+    } else if (a->state == ATTACHMENT_ADDING && now < a->deadline) {
+        a->denied = true;
+        attachment_advance_(a, now);
     } else if (a->state == ATTACHMENT_ADDING) {
         char *what = describe_wait(a);
         attachment_fail_(a, now, CNI_E_AGAIN, "not done in %d s, still waiting for %s",
@@ -614,6 +623,9 @@ expire(struct attachment *a, long long int now)
 static long long int
 deadline(const struct attachment *a)
 {
+    if (a->state == ATTACHMENT_ADDING && !a->known && !a->denied) {
+        return MIN(a->known_deadline, a->deadline);
+    }
     return a->state == ATTACHMENT_UP || a->replied ? LLONG_MAX : a->deadline;
 }
 

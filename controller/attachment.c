@@ -22,6 +22,7 @@ attachments_create(struct ipam *ipam, const char *boot_id)
     t->boot_id = xstrdup(boot_id);
     hmap_init(&t->by_key);
     hmap_init(&t->by_id);
+    hmap_init(&t->unknown);
     ovs_list_init(&t->busy);
     ovs_list_init(&t->effects);
     ovs_list_init(&t->gcs);
@@ -76,6 +77,7 @@ attachments_destroy(struct attachments *t)
     }
     hmap_destroy(&t->by_key);
     hmap_destroy(&t->by_id);
+    hmap_destroy(&t->unknown);
     hmap_destroy(&t->tombstones);
     hmap_destroy(&t->old_addresses);
     shash_destroy(&t->host_names);
@@ -246,6 +248,7 @@ attachment_create_(struct attachments *t, const char *network, const char *conta
     struct attachment *a = xzalloc(sizeof *a);
     a->table = t;
     a->ref_count = 1;
+    a->known = true;
     a->network = xstrdup(network);
     a->container_id = xstrdup(container_id);
     a->ifname = xstrdup(ifname);
@@ -298,6 +301,7 @@ attachment_forget_(struct attachment *a)
 {
     struct attachments *t = a->table;
     attachment_unkey_(a);
+    attachment_unawait_(a);
     hmap_remove(&t->by_id, &a->id_node);
     ovs_list_remove(&a->busy_node);
     ovs_list_init(&a->busy_node);

@@ -23,10 +23,18 @@
  * An address leaves its quarantine only after flows and port of its owner are known to be gone.  OpenFlow port numbers
  * go round, so that one is used again as late as possible, and never before the old one's removal is acknowledged.
  *
+ * Where the source declares every pod (the API), a pod that is not known is denied until it is: its flows are isolated
+ * (flows/flow-input.h) from the first one on.  ADD waits for the Pod object, beside everything else, for
+ * ATTACHMENT_KNOWN_TIMEOUT_MS; when it comes the flows are opened, and ADD is answered only when that is acknowledged.
+ * When it does not come ADD is answered with isolated flows, which open when it does.  Objects are told apart by UID, if
+ * the runtime gave one.  Known once is known until the DEL: a Pod object that goes first, as it does when it is deleted by
+ * force, changes nothing.
+ *
  * A DEL leaves a tombstone: an ADD whose plugin was started before that DEL comes too late and fails (acceptance D10).
  *
  * Journal: each record is one JSON object with "op":
  *   add   everything that a restart needs; "up": its ADD was answered; "mtu": it was changed; "del": it is gone
+ *   known its Pod object came after the "up", which said "known": false
  *   tomb  a DEL that left no other record
  *   meta, free   only in a compacted journal: counters, addresses in quarantine
  * After a restart what was not "up" is undone, and after a reboot (another boot id) everything is, because no network
@@ -51,6 +59,7 @@ struct journal_record;
 
 #define ATTACHMENT_ADD_TIMEOUT_MS 30000
 #define ATTACHMENT_DEL_TIMEOUT_MS 8000          /* Also of an undo. */
+#define ATTACHMENT_KNOWN_TIMEOUT_MS 2000        /* How long an ADD waits for the Pod object. */
 #define ATTACHMENT_RETRY_MS 5000                /* A removal that could not be recorded. */
 #define ATTACHMENT_GC_MIN_AGE_MS 1000
 #define ATTACHMENT_TOMBSTONE_MS 600000
@@ -93,6 +102,8 @@ struct attachment {
     long long int created;
     enum attachment_state state;
     enum attachment_step link, conf, port, flows;
+    bool known;                         /* The pod's object came, or need not come.  If not its flows are isolated. */
+    bool mismatch;                      /* ... one came that has another UID. */
     uint64_t add_request;               /* Of the ADD that is under way; 0: none. */
 
     /* Private to attachment*.c. */
@@ -101,6 +112,9 @@ struct attachment {
     struct hmap_node key_node;          /* In 'by_key' while 'keyed'. */
     struct hmap_node id_node;
     struct ovs_list busy_node;          /* In 'busy' unless it is up. */
+    struct hmap_node unknown_node;      /* In 'unknown' unless 'known'. */
+    bool denied;                        /* The object did not come in time. */
+    long long int known_deadline;
     bool keyed;
     bool owner_taken;                   /* 'owner' is in 'owners': until its flows are gone. */
     uint16_t mtu_wish;                  /* 0: the node's. */
@@ -141,6 +155,7 @@ enum attachment_effect_type {
     ATTACHMENT_PORT_REMOVE,             /* attachments_port_gone(). */
     ATTACHMENT_FLOWS_SET,               /* attachments_flows_done(). */
     ATTACHMENT_FLOWS_REMOVE,            /* attachments_flows_gone(). */
+    ATTACHMENT_DENIED,                  /* Tell the operator: attachment_problem().  No answer. */
     ATTACHMENT_CHECK,                   /* Look at kernel, database and switch; answer with attachments_checked(). */
     ATTACHMENT_REPLY,                   /* 'reply' to 'request'. */
 };
@@ -183,6 +198,14 @@ int attachments_set_pools(struct attachments *, const struct inet_prefix *, size
 /* Of new pods, and of those that run unless their ADD asked for an own one. */
 void attachments_set_mtu(struct attachments *, uint16_t mtu, long long int now);
 
+/* Whether the source declares every pod; false at first.  To be called before the first ADD. */
+void attachments_set_declares_pods(struct attachments *, bool, long long int now);
+/* The object of that pod is there, with that UID ("" or NULL: none).  To be called when it comes, after each
+ * attachments_add() of a pod whose object is there, and for all pods once after a start.  An object that stands for
+ * several UIDs (a static pod's) is told once for each. */
+void attachments_pod_known(struct attachments *, const char *namespace_, const char *name, const char *uid,
+                           long long int now);
+
 /* Requests.  Each is answered by one ATTACHMENT_REPLY unless the client went.  Request numbers are never 0. ------- */
 
 /* 'started' is when the plugin was started (not later than 'now'); the namespace {0, 0} is not known. */
@@ -205,9 +228,9 @@ void attachments_link_done(struct attachments *, uint64_t id, enum attachment_ef
                            const struct eth_addr *host_mac, long long int now);
 void attachments_link_gone(struct attachments *, uint64_t id, long long int now);
 /* The port is up, the flows are acknowledged; or they were refused.  An answer that comes when their removal has been
- * asked for already means nothing. */
+ * asked for already means nothing.  'isolated': whether those flows are. */
 void attachments_port_done(struct attachments *, uint64_t id, const char *why, long long int now);
-void attachments_flows_done(struct attachments *, uint64_t id, const char *why, long long int now);
+void attachments_flows_done(struct attachments *, uint64_t id, bool isolated, const char *why, long long int now);
 /* The answers to the removals. */
 void attachments_port_gone(struct attachments *, uint64_t id, long long int now);
 void attachments_flows_gone(struct attachments *, uint64_t id, long long int now);
@@ -226,6 +249,9 @@ const struct attachment *attachments_get(const struct attachments *, uint64_t id
 void attachments_for_each(const struct attachments *, void (*cb)(const struct attachment *, void *aux), void *aux);
 /* Those that are not up: what the shell has to watch. */
 void attachments_for_each_busy(const struct attachments *, void (*cb)(const struct attachment *, void *aux), void *aux);
+
+/* NULL, or why it has no network although it is up (a constant). */
+const char *attachment_problem(const struct attachment *);
 
 /* Everything that the journal must hold, for journal_rewrite(); freed by attachments_free_snapshot().  After the
  * rewrite call attachments_rewritten() with the journal's seqno. */

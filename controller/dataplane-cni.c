@@ -127,6 +127,9 @@ add(struct dataplane *dp, uint64_t number, const struct cni_request *rq, int net
         reply_text(dp, number, CNI_E_NETNS, "the container's network namespace is the node's own");
     } else {
         attachments_add(dp->attachments, number, rq, id, started, time_wall_msec());
+        if (rq->pod_name) {
+            dataplane_pod_changed_(dp, rq->pod_namespace ? rq->pod_namespace : "", rq->pod_name);
+        }
     }
 }
 

@@ -133,7 +133,7 @@ job_work(void *job_)
         job->code = pod_link_check(&job->link, &job->error);
         break;
     case ATTACHMENT_JOURNAL: case ATTACHMENT_PORT_SET: case ATTACHMENT_PORT_REMOVE: case ATTACHMENT_FLOWS_SET:
-    case ATTACHMENT_FLOWS_REMOVE: case ATTACHMENT_LINK_TRASH: case ATTACHMENT_REPLY:
+    case ATTACHMENT_FLOWS_REMOVE: case ATTACHMENT_LINK_TRASH: case ATTACHMENT_DENIED: case ATTACHMENT_REPLY:
         OVS_NOT_REACHED();
     }
     if (job->code && !job->error.code) {

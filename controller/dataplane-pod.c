@@ -56,7 +56,7 @@ compile_attachment(struct dataplane *dp, const struct flow_local *local, const s
 {
     struct in6_addr addrs[CNI_WIRE_MAX_IPS];
     struct flow_pod pod = { .owner = a->owner, .network = FLOW_NETWORK_DEFAULT, .ofport = a->ofport, .mac = a->mac,
-                            .addrs = addrs };
+                            .addrs = addrs, .isolated = !a->known };
     struct flow_set set = FLOW_SET_INIT;
 
     for (size_t i = 0; i < a->n_ips && i < ARRAY_SIZE(addrs); i++) {
@@ -76,6 +76,7 @@ set_flows(struct dataplane *dp, const struct attachment *a)
     w->flows_since = time_usec();
     w->flows_going = false;
     w->version = 0;
+    w->isolated = !a->known;
     if (dp->facts.known) {
         struct flow_local local;
         dataplane_fill_local_(dp, &local);
@@ -97,6 +98,7 @@ compile_one(const struct attachment *a, void *all_)
         struct watch *w = watch_find(all->dp, a->id);
         if (w && w->flows && !w->flows_going) {
             w->version = version;
+            w->isolated = !a->known;
         }
     }
 }
@@ -145,7 +147,7 @@ look_at_flows(struct dataplane *dp, struct watch *w, uint64_t acked)
         if (w->flows_going) {
             attachments_flows_gone(dp->attachments, w->id, time_wall_msec());
         } else {
-            attachments_flows_done(dp->attachments, w->id, why, time_wall_msec());
+            attachments_flows_done(dp->attachments, w->id, w->isolated, why, time_wall_msec());
         }
     }
 }
@@ -216,12 +218,13 @@ set_journal_problem(struct dataplane *dp, const char *why)
     dp->journal_problem = nullable_xstrdup(why);
 }
 
-/* Names for SLUICE_FAULT: "journal-add", "journal-up", "journal-del". */
+/* Names for SLUICE_FAULT: "journal-add", "journal-up", "journal-known", "journal-del". */
 static int
 journal_fault(const struct attachment_effect *effect)
 {
     return fault_point(strstr(effect->record, "\"op\":\"add\"") ? "journal-add"
-                       : strstr(effect->record, "\"op\":\"up\"") ? "journal-up" : "journal-del");
+                       : strstr(effect->record, "\"op\":\"up\"") ? "journal-up"
+                       : strstr(effect->record, "\"op\":\"known\"") ? "journal-known" : "journal-del");
 }
 
 static void
@@ -291,6 +294,17 @@ log_taken_early(struct dataplane *dp)
     }
 }
 
+/* Pods' objects. ------------------------------------------------------------------------------------------------- */
+
+void
+dataplane_pod_changed_(struct dataplane *dp, const char *namespace_, const char *name)
+{
+    const struct kube_object *object = store_get(dp->store, KUBE_POD, namespace_, name);
+    if (object) {
+        attachments_pod_known(dp->attachments, namespace_, name, object->uid, time_wall_msec());
+    }
+}
+
 /* Effects. ------------------------------------------------------------------------------------------------------- */
 
 static int
@@ -356,7 +370,7 @@ carry_out(struct dataplane *dp, const struct attachment_effect *effect)
     case ATTACHMENT_FLOWS_SET:
         code = fault_point("flows-set");
         if (code) {
-            attachments_flows_done(dp->attachments, a->id, ovs_strerror(code), time_wall_msec());
+            attachments_flows_done(dp->attachments, a->id, false, ovs_strerror(code), time_wall_msec());
         } else {
             set_flows(dp, a);
         }
@@ -367,6 +381,9 @@ carry_out(struct dataplane *dp, const struct attachment_effect *effect)
         w->version = MAX(1, of_state_remove(ofctrl_state(dp->ofctrl), a->owner));     /* 0: nothing declared yet. */
         w->flows = w->flows_going = true;
         w->flows_since = time_usec();
+        break;
+    case ATTACHMENT_DENIED:
+        VLOG_WARN("%s: %s", a->owner, attachment_problem(a) ? attachment_problem(a) : "known now");
         break;
     case ATTACHMENT_CHECK:
         check(dp, effect);

@@ -57,6 +57,7 @@ struct watch {
     char host_name[16];
     bool port, flows;                   /* Waits for these ... */
     bool port_going, flows_going;       /* ... to go, rather than to come. */
+    bool isolated;                      /* The flows that were declared last are. */
     uint64_t version;                   /* Of the flows; 0: not compiled yet. */
     long long int flows_since, port_since;      /* time_usec(). */
 };
@@ -145,6 +146,8 @@ void dataplane_pod_wait_(struct dataplane *);
 bool dataplane_pod_effects_(struct dataplane *);        /* Carries out all that is queued; true if there was any. */
 void dataplane_pods_compile_(struct dataplane *);       /* All of them again. */
 void dataplane_compact_(struct dataplane *);
+/* The object of a pod came, changed or went; or a pod is being attached. */
+void dataplane_pod_changed_(struct dataplane *, const char *namespace_, const char *name);
 
 /* dataplane-link.c */
 void dataplane_link_effect_(struct dataplane *, const struct attachment_effect *, int netns_fd);

@@ -271,12 +271,15 @@ dataplane_realized(const struct dataplane *dp)
 
 /* The main loop. ------------------------------------------------------------------------------------------------- */
 
-/* The dataplane follows the counters of the store, not its list of changes. */
+/* The one consumer of the store's list of changes: whoever follows a kind has its line here. */
 static void
-drop_changes(struct store *store)
+run_changes(struct dataplane *dp)
 {
     struct store_key key;
-    while (store_pop_change(store, &key)) {
+    while (store_pop_change(dp->store, &key)) {
+        if (key.kind == KUBE_POD) {
+            dataplane_pod_changed_(dp, key.namespace_, key.name);
+        }
         store_key_destroy(&key);
     }
 }
@@ -296,10 +299,16 @@ acknowledge_old(struct dataplane *dp)
 }
 
 void
+dataplane_set_declares_pods(struct dataplane *dp, bool declares_pods)
+{
+    attachments_set_declares_pods(dp->attachments, declares_pods, time_wall_msec());
+}
+
+void
 dataplane_run(struct dataplane *dp, bool sources_synced)
 {
     dp->sources_synced = sources_synced;
-    drop_changes(dp->store);
+    run_changes(dp);
     ovsdb_run(dp->ovsdb);
     ofctrl_run(dp->ofctrl);
     dataplane_node_run_(dp);

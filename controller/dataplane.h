@@ -13,8 +13,8 @@
  *     configuration ----/                              \--> pools, MTU --> attachments    +--> of_state
  *                                      attachments --> ports in OVSDB, compile_pod ------/
  *
- * Fault points (lib/fault.h), one before each effect: "journal-add", "journal-up", "journal-del", "link-create",
- * "link-configure", "link-delete", "link-trash", "port-set", "port-remove", "flows-set", "flows-remove", "reply".
+ * Fault points (lib/fault.h), one before each effect: "journal-add", "journal-up", "journal-known", "journal-del",
+ * "link-create", "link-configure", "link-delete", "link-trash", "port-set", "port-remove", "flows-set", "flows-remove", "reply".
  *
  * Follows the run / wait pattern.  Nothing here polls: what waits for Open vSwitch is looked at when ovsdb_seqno() or
  * of_state_acked() changes. */
@@ -33,6 +33,8 @@ struct store;
 int dataplane_create(const struct config *, struct store *, struct dataplane **, struct error *);
 /* Leaves everything in the kernel and in Open vSwitch as it is. */
 void dataplane_destroy(struct dataplane *);
+/* Whether the source declares every pod of this node (source_declares_pods()); false at first.  Before the first run. */
+void dataplane_set_declares_pods(struct dataplane *, bool);
 /* 'sources_synced': the store holds what the source has. */
 void dataplane_run(struct dataplane *, bool sources_synced);
 void dataplane_wait(struct dataplane *);

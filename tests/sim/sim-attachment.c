@@ -13,8 +13,13 @@
  *   nothing left         after a DEL neither port nor flows nor record (unless Open vSwitch was away); in the end
  *                        nothing at all
  *   one answer           to each request
+ *   denied until known   where the source declares pods (three histories of four), no flows of a pod are open in the
+ *                        switch before its object was there, and they are always open afterwards; a success is replied
+ *                        with open flows, or when the object is overdue
  *
- * Acceptance lists: CNI A6, A8, A9, D1 to D10, G2 to G6; IPAM 4 to 7. */
+ * Objects come before, during and after the ADD, or never, with this or that UID, and go at any time.
+ *
+ * Acceptance lists: issue 4, items 5 and 6; CNI A6, A8, A9, D1 to D10, G2 to G6; IPAM 4 to 7. */
 
 #include <config.h>
 
@@ -36,6 +41,8 @@
 #define MAX_ITEMS 256
 #define MAX_RECORDS 4096
 #define QUARANTINE_MS 1000
+#define N_PODS 3                        /* Names, so that several sandboxes have one. */
+#define MAX_CIDS 512
 
 enum sandbox_state { SB_NONE, SB_LAUNCHED, SB_ADDING, SB_UP, SB_BROKEN, SB_DELETING };
 
@@ -49,6 +56,20 @@ struct sandbox {
     unsigned int n_dels;
     char host_name[16], address[64];
     ofp_port_t ofport;
+};
+
+/* What is true of a container: "c%u" is the u-th. */
+struct container {
+    int pod;
+    char uid[24];                       /* "": the runtime does not tell. */
+    bool allowed;                       /* Its object was there while it was. */
+    bool uncertain;                     /* The record of that was lost. */
+    long long int asked;                /* When its ADD came. */
+};
+
+struct object {
+    bool there;
+    char uid[24];
 };
 
 /* An ADD whose process the runtime has given up, but which still runs. */
@@ -78,6 +99,7 @@ struct item {
     ofp_port_t ofport;
     struct in6_addr addrs[2];
     size_t n_addrs;
+    bool isolated;
 };
 
 struct items {
@@ -95,7 +117,7 @@ struct op {
 
 struct watch {
     uint64_t id;
-    bool flows, port, flows_going, port_going;
+    bool flows, port, flows_going, port_going, isolated;
 };
 
 struct world {
@@ -129,11 +151,21 @@ struct world {
     struct late late[64];
     size_t n_late;
     unsigned int next_cid;
+    bool declares;
+    struct container containers[MAX_CIDS];
+    struct object objects[N_PODS];
 };
 
 static void run_effects(struct world *, bool may_crash);
+static void commit(struct world *, bool flows);
 
 /* Small things. -------------------------------------------------------------------------------------------------- */
+
+static struct container *
+container_of(struct world *w, const char *cid)
+{
+    return &w->containers[atoi(cid + 1)];
+}
 
 static struct item *
 find_item(struct items *items, const char *name)
@@ -157,6 +189,7 @@ put_item(struct items *items, const char *name, const struct attachment *a)
     memset(item, 0, sizeof *item);
     ovs_strlcpy(item->name, name, sizeof item->name);
     item->ofport = a->ofport;
+    item->isolated = !a->known;
     for (size_t i = 0; i < a->n_ips && i < 2; i++) {
         item->addrs[item->n_addrs++] = a->ips[i].prefix.addr;
     }
@@ -204,6 +237,72 @@ watch_get(struct world *w, uint64_t id)
     return &w->watches[w->n_watches++];
 }
 
+/* Objects. ------------------------------------------------------------------------------------------------------- */
+
+static void
+name_of(int pod, char name[8])
+{
+    snprintf(name, 8, "pod-%d", pod);
+}
+
+/* The shell looks a pod up in the store. */
+static void
+tell_object(struct world *w, int pod)
+{
+    const struct object *o = &w->objects[pod];
+    char name[8];
+
+    name_of(pod, name);
+    if (o->there) {
+        attachments_pod_known(w->t, "ns", name, sim_bug(w->h, "uid-ignored") ? NULL : o->uid, w->now);
+    }
+}
+
+/* In truth: the object is there for containers that are. */
+static void
+allow(struct world *w, struct container *c)
+{
+    const struct object *o = &w->objects[c->pod];
+    c->allowed = c->allowed || !w->declares || (o->there && (!c->uid[0] || !strcmp(c->uid, o->uid)));
+}
+
+static void
+put_object(struct world *w, int pod, const char *uid)
+{
+    struct object *o = &w->objects[pod];
+
+    sim_log(w->h, "object pod-%d: %s", pod, uid ? uid : "gone");
+    o->there = uid != NULL;
+    ovs_strlcpy(o->uid, uid ? uid : "", sizeof o->uid);
+    for (unsigned int i = 1; i <= w->next_cid; i++) {
+        char cid[24];
+        snprintf(cid, sizeof cid, "c%u", i);
+        if (w->containers[i].pod == pod && attachments_find(w->t, "net", cid, "eth0")) {
+            allow(w, &w->containers[i]);
+        }
+    }
+    tell_object(w, pod);
+}
+
+/* The API server and its watch. */
+static void
+move_object(struct world *w)
+{
+    int pod = sim_below(w->h, N_PODS);
+    const struct sandbox *sb = &w->sandboxes[sim_below(w->h, N_SANDBOXES)];
+
+    if (w->objects[pod].there && sim_chance(w->h, 30)) {
+        put_object(w, pod, NULL);
+    } else if (sb->state != SB_NONE && container_of(w, sb->cid)->uid[0]) {
+        put_object(w, container_of(w, sb->cid)->pod, container_of(w, sb->cid)->uid);
+    } else {
+        put_object(w, pod, "another");
+    }
+    if (sim_chance(w->h, 30)) {
+        commit(w, true);                /* An acknowledgement of before comes first. */
+    }
+}
+
 /* The daemon's life. --------------------------------------------------------------------------------------------- */
 
 static void
@@ -229,6 +328,10 @@ start_daemon(struct world *w)
     attachments_set_pools(w->t, pools, 2, w->now, NULL);
     attachments_set_mtu(w->t, w->mtu, w->now);
     w->ready = w->clean = false;
+    attachments_set_declares_pods(w->t, w->declares, w->now);
+    for (int i = 0; i < N_PODS; i++) {
+        tell_object(w, i);              /* The store is filled before anything is sent. */
+    }
 }
 
 static void
@@ -398,7 +501,14 @@ append(struct world *w, const struct attachment_effect *e)
 
     if (!why && !lost) {
         ovs_assert(w->n_journal < MAX_RECORDS);
-        w->journal[w->n_journal++] = xmemdup0(e->record, e->record_size);
+        char *record = xmemdup0(e->record, e->record_size);
+        char *known = strstr(record, ",\"known\":false");
+        if (known && sim_bug(w->h, "denial-forgotten")) {
+            strcpy(known, "}");
+        }
+        w->journal[w->n_journal++] = record;
+    } else if (e->attachment) {
+        container_of(w, e->attachment->container_id)->uncertain |= strstr(e->record, "\"op\":\"known\"") != NULL;
     }
     attachments_journaled(w->t, e->ticket, w->n_journal, why, w->now);
     if (sim_bug(w->h, "sync-early")) {
@@ -417,7 +527,20 @@ check_up(struct world *w, const struct sandbox *sb, const char *when)
     SIM_CHECK(w->h, link && link->configured && link->ino == sb->ino, "%s %s: no link, or not configured", sb->cid,
               when);
     SIM_CHECK(w->h, find_item(&w->ports, sb->host_name), "%s %s: no port", sb->cid, when);
-    SIM_CHECK(w->h, !a || find_item(&w->flows, a->owner), "%s %s: no flows", sb->cid, when);
+    const struct item *flows = a ? find_item(&w->flows, a->owner) : NULL;
+    SIM_CHECK(w->h, !a || (flows && flows->ofport == a->ofport), "%s %s: no flows", sb->cid, when);
+}
+
+/* Those that are declared, or of the switch at last. */
+static void
+check_known(struct world *w, const struct sandbox *sb, struct items *items, const char *when)
+{
+    const struct attachment *a = attachments_find(w->t, "net", sb->cid, "eth0");
+    const struct item *flows = a ? find_item(items, a->owner) : NULL;
+    const struct container *c = container_of(w, sb->cid);
+
+    SIM_CHECK(w->h, !flows || flows->isolated == !c->allowed || c->uncertain, "%s %s: flows are %s", sb->cid, when,
+              flows->isolated ? "isolated although it is known" : "open although it is not known");
 }
 
 static void
@@ -431,6 +554,9 @@ added(struct world *w, struct sandbox *sb, const struct attachment_effect *e)
     ovs_strlcpy(sb->host_name, e->reply.result.host_ifname, sizeof sb->host_name);
     ovs_strlcpy(sb->address, e->reply.result.ips[0].address, sizeof sb->address);
     check_up(w, sb, "on reply");
+    check_known(w, sb, &w->flows, "on reply");
+    SIM_CHECK(w->h, a->known || w->now - container_of(w, sb->cid)->asked >= ATTACHMENT_KNOWN_TIMEOUT_MS,
+              "%s on reply: did not wait for the object", sb->cid);
     snprintf(needle, sizeof needle, "\"cid\":\"%s\"", sb->cid);
     bool synced = false;
     for (size_t i = 0; i < w->n_synced; i++) {
@@ -545,9 +671,14 @@ carry_out(struct world *w, const struct attachment_effect *e)
     case ATTACHMENT_FLOWS_SET:
         sim_log(w->h, "flows %s", a->owner);
         put_item(&w->declared_flows, a->owner, a);
+        SIM_CHECK(w->h, !a->known || container_of(w, a->container_id)->allowed, "%s: opened but not known", a->owner);
         watch = watch_get(w, a->id);
         watch->flows = true;
         watch->flows_going = false;
+        watch->isolated = !a->known;
+        break;
+    case ATTACHMENT_DENIED:
+        sim_log(w->h, "denied %s", a->owner);
         break;
     case ATTACHMENT_FLOWS_REMOVE:
         sim_log(w->h, "-flows %s", a->owner);
@@ -597,7 +728,9 @@ tell_one(struct world *w, struct watch *watch, bool flows)
         if (watch->flows_going) {
             attachments_flows_gone(w->t, watch->id, w->now);
         } else {
-            attachments_flows_done(w->t, watch->id, why, w->now);
+            const struct attachment *a = attachments_get(w->t, watch->id);
+            bool isolated = sim_bug(w->h, "stale-ack") ? a && !a->known : watch->isolated;
+            attachments_flows_done(w->t, watch->id, isolated, why, w->now);
         }
     } else if (!flows && watch->port) {
         watch->port = false;
@@ -719,13 +852,15 @@ clean(struct world *w)
 /* The runtime. --------------------------------------------------------------------------------------------------- */
 
 static struct cni_request
-make_request(const char *cid)
+make_request(struct world *w, const char *cid, char name[8])
 {
+    const struct container *c = container_of(w, cid);
+    name_of(c->pod, name);
     return (struct cni_request) {
         .network = CONST_CAST(char *, "net"), .container_id = CONST_CAST(char *, cid), .ifname = CONST_CAST(char *,
                                                                                                             "eth0"),
         .netns = CONST_CAST(char *, "/run/netns/x"), .pod_namespace = CONST_CAST(char *, "ns"),
-        .pod_name = CONST_CAST(char *, "pod"),
+        .pod_name = name, .pod_uid = c->uid[0] ? CONST_CAST(char *, c->uid) : NULL,
     };
 }
 
@@ -743,7 +878,10 @@ static void
 send_add(struct world *w, int sandbox, const char *cid, uint64_t ino, long long int launched)
 {
     uint64_t number = new_request(w, sandbox, cid, false);
-    struct cni_request rq = make_request(cid);
+    struct container *c = container_of(w, cid);
+    char name[8];
+    struct cni_request rq = make_request(w, cid, name);
+    bool is_new = !attachments_find(w->t, "net", cid, "eth0");
 
     sim_log(w->h, "ADD %"PRIu64" %s netns %"PRIu64" started at %lld", number, cid, ino, launched);
     if (sandbox >= 0) {
@@ -753,6 +891,14 @@ send_add(struct world *w, int sandbox, const char *cid, uint64_t ino, long long 
     attachments_add(w->t, number, &rq, (struct netns_id) { 4, ino }, sim_bug(w->h, "late-unnoticed") ? w->now
                     : launched,
                     w->now);
+    if (is_new) {
+        c->asked = w->now;
+        c->uncertain = c->allowed = false;
+        allow(w, c);
+    }
+    if (!sim_bug(w->h, "object-unheard")) {
+        tell_object(w, c->pod);
+    }
 }
 
 static void
@@ -760,7 +906,8 @@ send_del(struct world *w, int sandbox)
 {
     struct sandbox *sb = &w->sandboxes[sandbox];
     uint64_t number = new_request(w, sandbox, sb->cid, true);
-    struct cni_request rq = make_request(sb->cid);
+    char name[8];
+    struct cni_request rq = make_request(w, sb->cid, name);
 
     sim_log(w->h, "DEL %"PRIu64" %s", number, sb->cid);
     sb->state = SB_DELETING;
@@ -780,6 +927,15 @@ launch(struct world *w, struct sandbox *sb)
     snprintf(sb->cid, sizeof sb->cid, "c%u", again && w->next_cid ? w->next_cid : ++w->next_cid);
     sb->launched = w->now;
     sb->state = SB_LAUNCHED;
+    if (!again) {
+        struct container *c = container_of(w, sb->cid);
+        ovs_assert(w->next_cid < MAX_CIDS);
+        c->pod = sim_below(w->h, N_PODS);
+        snprintf(c->uid, sizeof c->uid, sim_chance(w->h, 10) ? "" : "u%u", w->next_cid);
+        if (sim_chance(w->h, 30)) {
+            put_object(w, c->pod, c->uid[0] ? c->uid : "another");
+        }
+    }
 }
 
 static bool
@@ -850,7 +1006,8 @@ static void
 send_gc(struct world *w)
 {
     struct cni_attachment_id valid[N_SANDBOXES];
-    struct cni_request rq = make_request("");
+    char name[8];
+    struct cni_request rq = make_request(w, "c0", name);
     rq.valid = valid;
     for (size_t i = 0; i < N_SANDBOXES; i++) {
         if (w->sandboxes[i].state != SB_NONE && w->sandboxes[i].state != SB_BROKEN) {
@@ -888,6 +1045,7 @@ check(struct world *w)
         const struct sandbox *sb = &w->sandboxes[i];
         if (sb->state == SB_UP) {
             check_up(w, sb, "while it runs");
+            check_known(w, sb, &w->declared_flows, "while it runs");
             for (size_t j = 0; j < i; j++) {
                 SIM_CHECK(w->h, w->sandboxes[j].state != SB_UP || strcmp(w->sandboxes[j].address, sb->address),
                           "%s and %s both have %s", sb->cid, w->sandboxes[j].cid, sb->address);
@@ -961,8 +1119,10 @@ step(struct world *w)
 {
     uint32_t dice = sim_below(w->h, 100);
 
-    if (dice < 22) {
+    if (dice < 19) {
         move_sandbox(w, sim_below(w->h, N_SANDBOXES));
+    } else if (dice < 25) {
+        move_object(w);
     } else if (dice < 45) {
         finish_op(w);
     } else if (dice < 57) {
@@ -1000,6 +1160,7 @@ history(struct sim_history *h)
     w->h = h;
     w->now = 1000000;
     w->mtu = 1450;
+    w->declares = sim_chance(h, 75);
     w->n_requests = 1;                  /* 0 is no request. */
     start_daemon(w);
     pass_time(w, 1);
@@ -1025,6 +1186,7 @@ int
 main(int argc, char *argv[])
 {
     static const char *const bugs[] = { "ack-early", "port-early", "sync-early", "record-lost", "link-left",
-                                        "reboot-unnoticed", "never-clean", "late-unnoticed", NULL };
+                                        "reboot-unnoticed", "never-clean", "late-unnoticed", "uid-ignored",
+                                        "denial-forgotten", "stale-ack", "object-unheard", NULL };
     return sim_main(argc, argv, &(struct sim) { "attachment", history, bugs });
 }

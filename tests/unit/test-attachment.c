@@ -37,14 +37,22 @@ effect_name(const struct attachment_effect *e)
         [ATTACHMENT_LINK_CREATE] = "create", [ATTACHMENT_LINK_CONFIGURE] = "configure", [ATTACHMENT_LINK_MTU] = "mtu",
         [ATTACHMENT_LINK_DELETE] = "delete", [ATTACHMENT_LINK_TRASH] = "trash", [ATTACHMENT_PORT_SET] = "port",
         [ATTACHMENT_PORT_REMOVE] = "-port", [ATTACHMENT_FLOWS_SET] = "flows", [ATTACHMENT_FLOWS_REMOVE] = "-flows",
-        [ATTACHMENT_CHECK] = "check",
+        [ATTACHMENT_CHECK] = "check", [ATTACHMENT_DENIED] = "denied",
     };
     if (e->type == ATTACHMENT_JOURNAL) {
         return strstr(e->record, "\"op\":\"add\"") ? "record-add" : strstr(e->record, "\"op\":\"up\"") ? "record-up"
                : strstr(e->record, "\"op\":\"del\"") ? "record-del"
+               : strstr(e->record, "\"op\":\"known\"") ? "record-known"
                : strstr(e->record, "\"op\":\"mtu\"") ? "record-mtu" : "record-tomb";
     }
     return names[e->type];
+}
+
+static bool
+is_isolated(const struct shell *s, uint64_t id)
+{
+    const struct attachment *a = attachments_get(s->t, id);
+    return a && !a->known;
 }
 
 static void
@@ -74,7 +82,7 @@ answer(struct shell *s, enum attachment_effect_type type, uint64_t id, uint64_t 
         attachments_port_gone(s->t, id, s->now);
         break;
     case ATTACHMENT_FLOWS_SET:
-        attachments_flows_done(s->t, id, why, s->now);
+        attachments_flows_done(s->t, id, is_isolated(s, id), why, s->now);
         break;
     case ATTACHMENT_FLOWS_REMOVE:
         attachments_flows_gone(s->t, id, s->now);
@@ -82,7 +90,7 @@ answer(struct shell *s, enum attachment_effect_type type, uint64_t id, uint64_t 
     case ATTACHMENT_CHECK:
         attachments_checked(s->t, request, why ? CNI_E_BROKEN : CNI_OK, why);
         break;
-    case ATTACHMENT_REPLY:
+    case ATTACHMENT_DENIED: case ATTACHMENT_REPLY:
         break;
     }
 }
@@ -102,7 +110,8 @@ run(struct shell *s)
         } else {
             const char *name = effect_name(e);
             bool fail = sset_contains(&s->fail, name);
-            ds_put_format(&s->log, "%s ", name);
+            ds_put_format(&s->log, "%s%s ", e->type == ATTACHMENT_FLOWS_SET && !e->attachment->known ? "isolated-" : "",
+                          name);
             s->last_id = e->attachment ? e->attachment->id : 0;
             if (e->type == ATTACHMENT_JOURNAL && !fail) {
                 s->journal[s->n_journal++] = xmemdup0(e->record, e->record_size);
@@ -374,7 +383,7 @@ START_TEST(test_del_waits)              /* ipam 4; cni D5 */
     del(s, 2, "a");
     expect(s, "-flows trash record-del");
     ck_assert_int_eq(state_of(s, "10.244.1.2"), IPAM_UNACKNOWLEDGED);
-    attachments_flows_done(s->t, id, NULL, s->now);     /* An answer of before. */
+    attachments_flows_done(s->t, id, false, NULL, s->now);     /* An answer of before. */
     expect(s, "");
     attachments_flows_gone(s->t, id, s->now);
     expect(s, "-port");
@@ -780,6 +789,176 @@ START_TEST(test_mtu_follows)
 }
 END_TEST
 
+/* The source declares pods. */
+static struct shell *
+shell_create_declaring(void)
+{
+    struct shell *s = shell_create();
+    attachments_set_declares_pods(s->t, true, s->now);
+    return s;
+}
+
+static void
+add_uid(struct shell *s, uint64_t rq, const char *cid, const char *pod, const char *uid)
+{
+    struct cni_request r = request(cid);
+    r.pod_name = CONST_CAST(char *, pod);
+    r.pod_uid = CONST_CAST(char *, uid);
+    attachments_add(s->t, rq, &r, (struct netns_id) { 4, rq }, s->now, s->now);
+}
+
+#define DENIED_LOG "record-add create isolated-flows port configure"
+
+START_TEST(test_known_before)           /* issue 4, item 5: the object is there before its ADD: one set of flows */
+{
+    struct shell *s = shell_create_declaring();
+    add_uid(s, 1, "c", "web", "u1");
+    attachments_pod_known(s->t, "default", "web", "u1", s->now);
+    expect(s, ADD_LOG " reply1=0");
+    add_uid(s, 2, "d", "web-2", NULL);  /* A runtime that gives no UID. */
+    attachments_pod_known(s->t, "default", "web-2", "u2", s->now);
+    expect(s, ADD_LOG " reply2=0");
+    struct cni_request r = request("tool");     /* cnitool: no pod at all. */
+    r.pod_name = r.pod_namespace = NULL;
+    attachments_add(s->t, 3, &r, (struct netns_id) { 4, 9 }, s->now, s->now);
+    expect(s, ADD_LOG " reply3=0");
+    shell_destroy(s);
+}
+END_TEST
+
+START_TEST(test_known_after)            /* issue 4, item 5: while ADD waits */
+{
+    struct shell *s = shell_create_declaring();
+    add_uid(s, 1, "c", "web", "u1");
+    expect(s, DENIED_LOG);
+    ck_assert(attachments_next_timeout(s->t) == s->now + ATTACHMENT_KNOWN_TIMEOUT_MS);
+    ck_assert_ptr_null(attachment_problem(find(s, "c")));
+    attachments_pod_known(s->t, "default", "other", "u1", s->now);
+    attachments_pod_known(s->t, "elsewhere", "web", "u1", s->now);
+    attachments_pod_known(s->t, "default", "web", "u0", s->now);
+    expect(s, "");
+    sset_add(&s->hold, "flows");
+    attachments_pod_known(s->t, "default", "web", "u1", s->now);
+    expect(s, "record-known flows");
+    attachments_flows_done(s->t, find(s, "c")->id, true, NULL, s->now);       /* The acknowledgement of before. */
+    expect(s, "");
+    attachments_flows_done(s->t, find(s, "c")->id, false, NULL, s->now);
+    expect(s, "record-up reply1=0");
+    shell_destroy(s);
+}
+END_TEST
+
+START_TEST(test_known_never)            /* issue 4, item 5: denied, and opened late */
+{
+    struct shell *s = shell_create_declaring();
+    add_uid(s, 1, "c", "web", "u1");
+    run(s);
+    s->now += ATTACHMENT_KNOWN_TIMEOUT_MS - 1;
+    attachments_run(s->t, s->now);
+    expect(s, DENIED_LOG);
+    s->now++;
+    attachments_run(s->t, s->now);
+    expect(s, "record-up reply1=0 denied");
+    ck_assert_str_eq(attachment_problem(find(s, "c")), "denied: the Pod object is not known yet");
+    ck_assert(attachments_next_timeout(s->t) == LLONG_MAX);
+    attachments_pod_known(s->t, "default", "web", "u0", s->now);
+    ck_assert_ptr_nonnull(strstr(attachment_problem(find(s, "c")), "another UID"));
+    expect(s, "");
+
+    restart(s, "boot-1");               /* Still denied, ... */
+    attachments_set_declares_pods(s->t, true, s->now);
+    expect(s, "port isolated-flows");
+    attachments_pod_known(s->t, "default", "web", "u1", s->now);
+    expect(s, "record-known flows");
+    ck_assert_ptr_null(attachment_problem(find(s, "c")));
+    restart(s, "boot-1");               /* ... and still known, whatever the source says by now. */
+    attachments_set_declares_pods(s->t, true, s->now);
+    expect(s, "port flows");
+    del(s, 2, "c");
+    expect(s, DEL_LOG " reply2=0");
+    shell_destroy(s);
+}
+END_TEST
+
+START_TEST(test_known_and_the_rest)
+{
+    struct shell *s = shell_create_declaring();
+    sset_add(&s->hold, "port");         /* The object is overdue, but so is the port: ADD waits for both. */
+    add_uid(s, 1, "c", "web", "u1");
+    run(s);
+    s->now += ATTACHMENT_KNOWN_TIMEOUT_MS;
+    attachments_run(s->t, s->now);
+    expect(s, DENIED_LOG);
+    ck_assert(attachments_next_timeout(s->t) == s->now + ATTACHMENT_ADD_TIMEOUT_MS - ATTACHMENT_KNOWN_TIMEOUT_MS);
+    attachments_pod_known(s->t, "default", "web", "u1", s->now);
+    expect(s, "record-known flows");
+    answer(s, ATTACHMENT_PORT_SET, find(s, "c")->id, 0, 0, NULL);
+    expect(s, "record-up reply1=0");
+
+    sset_clear(&s->hold);
+    add_uid(s, 2, "d", "gone", "u2");   /* A DEL in between. */
+    expect(s, DENIED_LOG);
+    del(s, 3, "d");
+    attachments_pod_known(s->t, "default", "gone", "u2", s->now);
+    expect(s, "-flows record-del -port delete reply2=100 reply3=0");
+
+    attachments_set_ready(s->t, "not ready", s->now);   /* It comes while the ADD waits for the node. */
+    add_uid(s, 4, "e", "early", "u4");
+    attachments_pod_known(s->t, "default", "early", "u4", s->now);
+    attachments_set_ready(s->t, NULL, s->now);
+    expect(s, ADD_LOG " reply4=0");
+    shell_destroy(s);
+}
+END_TEST
+
+START_TEST(test_source_without_pods)    /* The source is a directory again: nobody will tell. */
+{
+    struct shell *s = shell_create_declaring();
+    add_uid(s, 1, "c", "web", "u1");
+    s->now += ATTACHMENT_KNOWN_TIMEOUT_MS;
+    run(s);
+    attachments_run(s->t, s->now);
+    run(s);
+    ds_clear(&s->log);
+    restart(s, "boot-1");
+    attachments_set_declares_pods(s->t, false, s->now);
+    expect(s, "port flows record-known flows");
+    shell_destroy(s);
+}
+END_TEST
+
+/* Issue 4, item 6: a pod is created again under its name while its old sandbox still runs.  Each has flows of its own, and
+ * the UID tells whose object came. */
+START_TEST(test_same_pod_twice)
+{
+    struct shell *s = shell_create_declaring();
+    add_uid(s, 1, "old", "db-0", "u1");
+    attachments_pod_known(s->t, "default", "db-0", "u1", s->now);
+    run(s);
+    ds_clear(&s->log);
+    add_uid(s, 2, "new", "db-0", "u2");
+    attachments_pod_known(s->t, "default", "db-0", "u1", s->now);       /* The store is behind. */
+    expect(s, DENIED_LOG);
+    ck_assert_str_eq(find(s, "old")->owner, "Pod/default/db-0/eth0");
+    char *owner = xstrdup(find(s, "new")->owner);
+    ck_assert(!strncmp(owner, "Pod/default/db-0/eth0/", 22));
+    attachments_pod_known(s->t, "default", "db-0", "u2", s->now);
+    expect(s, "record-known flows record-up reply2=0");
+    del(s, 3, "old");
+    expect(s, DEL_LOG " reply3=0");
+    ck_assert_str_eq(find(s, "new")->owner, owner);     /* Flows of a pod that runs are not touched. */
+    restart(s, "boot-1");
+    ck_assert_str_eq(find(s, "new")->owner, owner);
+    free(owner);
+    run(s);
+    add_uid(s, 4, "newest", "db-0", "u3");
+    attachments_pod_known(s->t, "default", "db-0", "u3", s->now);
+    run(s);
+    ck_assert_str_eq(find(s, "newest")->owner, "Pod/default/db-0/eth0");
+    shell_destroy(s);
+}
+END_TEST
+
 START_TEST(test_bad_records)
 {
     static const char *const bad[] = {
@@ -824,5 +1003,11 @@ UNIT_MAIN("attachment", {
     tcase_add_test(tc, test_delegated);
     tcase_add_test(tc, test_numbers);
     tcase_add_test(tc, test_mtu_follows);
+    tcase_add_test(tc, test_known_before);
+    tcase_add_test(tc, test_known_after);
+    tcase_add_test(tc, test_known_never);
+    tcase_add_test(tc, test_known_and_the_rest);
+    tcase_add_test(tc, test_source_without_pods);
+    tcase_add_test(tc, test_same_pod_twice);
     tcase_add_test(tc, test_bad_records);
 })
