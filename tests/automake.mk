@@ -248,3 +248,9 @@ EXTRA_DIST += tests/system/cnilab.py tests/system/test-ipam.py tests/system/test
 	tests/cnitool/go.mod tests/cnitool/go.sum tests/cnitool/tools.go
 EXTRA_DIST += tests/bench/bench-cni-start
 include tests/kube/automake.mk
+
+# Real kubelets: the rig, and the tests on it.
+EXTRA_DIST += tests/k8s-rig/README.md tests/k8s-rig/build.sh tests/k8s-rig/coredns.yaml tests/k8s-rig/images.py \
+	tests/k8s-rig/machine-init.sh tests/k8s-rig/pause.c tests/k8s-rig/rig tests/k8s-rig/selftest.sh \
+	tests/k8s-rig/hooks/bridge tests/k8s-rig/hooks/sluice
+EXTRA_DIST += tests/system/kubelettest.py tests/system/test-kubelet-smoke.py
