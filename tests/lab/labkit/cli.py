@@ -7,8 +7,8 @@ import os
 import shutil
 import sys
 
-from . import layout, netns, objects, probe, procs, underlay
-from .kubelet import Kubelet, start_responder
+from . import agent, cluster, layout, netns, objects, probe, procs, underlay
+from .kubelet import start_responder
 from .layout import LabError
 from .node import DAEMONS, Node
 from .objects import Store
@@ -40,7 +40,8 @@ def up(lab, options):
     subnets = options.subnets or (2 if options.encapsulation == "hybrid" else 1)
     lab.options |= {"nodes": options.nodes, "datapath": options.datapath, "encapsulation": options.encapsulation,
                     "mtu": options.mtu, "families": options.families, "subnets": min(subnets, options.nodes),
-                    "pod_mtu": options.pod_mtu, "log_level": options.log_level}
+                    "pod_mtu": options.pod_mtu, "log_level": options.log_level,
+                    "kubeconfig": os.path.realpath(options.kubeconfig) if options.kubeconfig else "", "via": options.via or ""}
     items = objects.read_files(options.manifests, sys.stdin) if options.manifests else []
     try:
         lab.save()
@@ -48,10 +49,14 @@ def up(lab, options):
             os.makedirs(lab.path(part))
         netns.prepare()
         underlay.build(lab)
+        if options.kubeconfig:
+            cluster.prepare(lab)
         write_nodes(lab)
         side_by_side(lambda name: start_node(lab, name), lab.nodes())
         start_responder(lab, lab.netns("outside"), "outside", responder_ports())
-        Kubelet(lab, note).apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}}, *items])
+        if options.kubeconfig:
+            cluster.start_agent(lab)
+        cluster.kubelet_of(lab, note).apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}}, *items])
     except BaseException:
         if options.keep_failed:
             note(f"left as it is: {lab.dir}")
@@ -69,12 +74,16 @@ def write_nodes(lab):
     """The Node objects, before any sluiced starts."""
     store = Store(lab)
     for name in lab.nodes():
+        labels = {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux",
+                  "topology.kubernetes.io/zone": f"zone-{lab.subnet(name) + 1}"}
+        if lab.options["kubeconfig"]:
+            cluster.write_node(lab, name, labels)
+            continue
         addresses = [{"type": "InternalIP", "address": str(address)} for address in lab.node_addresses(name)]
         cidrs = [str(cidr) for cidr in lab.pod_cidrs(name)]
         store.put(store.admit({
             "apiVersion": "v1", "kind": "Node",
-            "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux",
-                                                  "topology.kubernetes.io/zone": f"zone-{lab.subnet(name) + 1}"}},
+            "metadata": {"name": name, "labels": labels},
             "spec": {"podCIDR": cidrs[0], "podCIDRs": cidrs},
             "status": {"addresses": [*addresses, {"type": "Hostname", "address": name}]}})[0])
 
@@ -83,15 +92,22 @@ def start_node(lab, name):
     node = Node(lab, name)
     node.prepare()
     underlay.connect_node(lab, name)
+    if lab.options["kubeconfig"]:
+        cluster.start_relay(lab, node)
     for daemon in DAEMONS:
         node.start(daemon)
     node.wait("ready")
+    if lab.options["kubeconfig"]:
+        cluster.node_is_ready(lab, name)
     start_responder(lab, node.netns, name, responder_ports())
 
 
 def down(lab, _):
     """Works from what is there, not from what was recorded."""
     procs.end_all(lab)
+    with contextlib.suppress(LabError):
+        if lab.load().options["kubeconfig"] and (why := cluster.forget(lab)):
+            note(f"its Nodes stay in the API server: {why}")
     for name in lab.all_netns():
         netns.delete(name)
     shutil.rmtree(lab.dir, ignore_errors=True)
@@ -105,7 +121,7 @@ def down(lab, _):
 
 def apply(lab, options):
     items = [item for path in options.files for item in objects.read_files(path, sys.stdin)]
-    Kubelet(lab, say).apply(items)
+    cluster.kubelet_of(lab, say).apply(items)
 
 
 def delete(lab, options):
@@ -117,7 +133,7 @@ def delete(lab, options):
             keys.append((kind, "" if kind in objects.CLUSTER_SCOPED else namespace or "default", name))
     if not keys:
         raise LabError("delete what? -f FILE, or KIND [NAMESPACE/]NAME")
-    Kubelet(lab, say).delete(keys)
+    cluster.kubelet_of(lab, say).delete(keys)
 
 
 # --- inside ---
@@ -195,7 +211,7 @@ def wait(lab, options):
 
 
 def status(lab, options):
-    pods = Store(lab).all("Pod")
+    pods = cluster.store_of(lab).all("Pod")
     found = {
         "name": lab.name, "directory": lab.dir, **{key: lab.options[key] for key in (
             "datapath", "encapsulation", "mtu", "families", "subnets")},
@@ -227,7 +243,7 @@ def parser():
     verbs = top.add_subparsers(required=True, metavar="VERB")
 
     def verb(name, function, text):
-        made = verbs.add_parser(name, parents=[common], help=text, description=text)
+        made = verbs.add_parser(name, parents=[common], description=text, **({"help": text} if text else {}))
         made.set_defaults(function=function, verb=name)
         return made
 
@@ -241,6 +257,8 @@ def parser():
     made.add_argument("--subnets", type=int, default=0, choices=range(1, 9), metavar="N",
                       help="of the underlay; nodes take turns (default: 1, with hybrid 2)")
     made.add_argument("--manifests", metavar="DIR", help="objects to apply at once")
+    made.add_argument("--kubeconfig", metavar="FILE", help="the objects are a real API server's, and the lab plays kubelet")
+    made.add_argument("--via", metavar="HOST:PORT", help="with --kubeconfig: where each sluiced's connections go instead")
     made.add_argument("--log-level", default="", help="for sluiced --verbose")
     made.add_argument("--keep-failed", action="store_true", help="leave a lab that did not come up")
 
@@ -281,6 +299,7 @@ def parser():
     made = verb("wait", wait, "wait until every node has realised what the manifests say")
     made.add_argument("--for", dest="condition", default="realized", choices=["ready", "realized"])
     made.add_argument("--timeout", default="30s")
+    verb("agent", agent.main, None)      # Started by "up --kubeconfig".
     verb("down", down, "end everything of a lab, in whatever state it is")
     return top
 

@@ -6,10 +6,10 @@ import contextlib
 import http.client
 import json
 import os
-import re
 import socket
 import ssl
 import tempfile
+import time
 import urllib.parse
 
 import yaml
@@ -32,6 +32,7 @@ RESOURCES = {
     "ClusterRoleBinding": ("rbac.authorization.k8s.io/v1", "clusterrolebindings", False),
     "Role": ("rbac.authorization.k8s.io/v1", "roles", True),
     "RoleBinding": ("rbac.authorization.k8s.io/v1", "rolebindings", True),
+    "Lease": ("coordination.k8s.io/v1", "leases", True),
     "Deployment": ("apps/v1", "deployments", True), "DaemonSet": ("apps/v1", "daemonsets", True),
 }
 
@@ -247,14 +248,14 @@ class Client:
 
     # --- watch ---
 
-    def watch(self, kind, resource_version, selector="", seconds=300, timeout=None):
+    def watch(self, kind, resource_version, selector="", namespace="", seconds=300):
         """Events of one watch, (type, object), until the server ends it.  Uses a connection of its own."""
         query = {"watch": "1", "resourceVersion": resource_version, "timeoutSeconds": seconds, "allowWatchBookmarks": "true",
                  **({"fieldSelector": selector} if selector else {})}
         own = self.another()
-        path = path_of(kind) + "?" + urllib.parse.urlencode(query)
+        path = path_of(kind, namespace) + "?" + urllib.parse.urlencode(query)
         try:
-            response = own._send("GET", path, None, "", timeout or seconds + 30)
+            response = own._send("GET", path, None, "", seconds + 30)
             if response.status != 200:
                 raise ApiError(response.status, response.read(), f"watch {path}")
             for line in response:
@@ -265,6 +266,21 @@ class Client:
         finally:
             own.close()
 
-
-def safe_name(text):
-    return re.sub(r"[^a-z0-9-]", "-", text.lower())
+    def until(self, kind, namespace, name, condition, seconds=60):
+        """Waits for one object: until condition(object, or None when there is none) is true.  Gives its answer."""
+        deadline = time.monotonic() + seconds
+        while True:
+            current = self.get(kind, namespace, name)
+            found = condition(current)
+            left = int(deadline - time.monotonic())
+            if found:
+                return found
+            if left <= 0:
+                raise LabError(f"{kind.lower()} {namespace}/{name}: not within {seconds} s")
+            # An object that does not exist yet is watched from now on; it cannot have come since for long.
+            version = current["metadata"]["resourceVersion"] if current else "0"
+            for event, item in self.watch(kind, version, f"metadata.name={name}", namespace, min(left, 10)):
+                if event not in ("BOOKMARK", "ERROR") and (found := condition(None if event == "DELETED" else item)):
+                    return found
+                if event == "ERROR":
+                    break

@@ -19,9 +19,9 @@ WORKERS = 16
 
 
 class Kubelet:
-    def __init__(self, lab, out):
+    def __init__(self, lab, out, store=None):
         self.lab = lab
-        self.store = Store(lab)
+        self.store = store or Store(lab)
         self.say = out
 
     # --- the two verbs ---
@@ -96,33 +96,59 @@ class Kubelet:
         return self.lab.path("pods", f"{namespace}.{name}"[:240] + ".json")
 
     def record(self, pod):
+        return self.record_of(*key(pod)[1:])
+
+    def record_of(self, namespace, name):
         try:
-            with open(self.record_path(*key(pod)[1:])) as file:
+            with open(self.record_path(namespace, name)) as file:
                 return json.load(file)
         except FileNotFoundError:
             return None
 
+    def records(self):
+        """((namespace, name), sandbox) of all pods that have one."""
+        for file in sorted(os.listdir(self.lab.path("pods"))):
+            if file.endswith(".json") and (found := self.record_of(*(name := tuple(file[:-5].split(".", 1))))):
+                yield name, found
+
     def start_pod(self, pod):
+        sandbox = self._start_sandbox(pod)
+        try:
+            self._write_status(pod, sandbox)
+        except BaseException:
+            self._remove_sandbox(*key(pod)[1:], sandbox)
+            raise
+        return f"{label(pod)} runs on {sandbox['node']}: {', '.join(sandbox['ips'])}"
+
+    def _start_sandbox(self, pod):
+        """The pod's sandbox with network and responder, recorded; or nothing."""
         node_name = pod["spec"]["nodeName"]
         if node_name not in self.lab.nodes():
             raise LabError(f"node {node_name} is none of this lab")
         node = Node(self.lab, node_name)
         if pod["spec"].get("hostNetwork"):
             sandbox = {"id": "", "node": node_name, "where": node.netns, "host_network": True}
-            addresses = [str(address) for address in self.lab.node_addresses(node_name)]
+            sandbox["ips"] = [str(address) for address in self.lab.node_addresses(node_name)]
         else:
             sandbox = self._make_sandbox(pod, node_name)
-            addresses = self._attach(pod, node, sandbox)
+            sandbox["ips"] = self._attach(pod, node, sandbox)
+        sandbox["uid"] = pod["metadata"]["uid"]
         try:
             self._start_responder(pod, node, sandbox)
             write_json(self.record_path(*key(pod)[1:]), sandbox)
-            self._write_status(pod, node_name, addresses)
         except BaseException:
-            if not sandbox.get("host_network"):
-                cni.Runtime(node).delete(sandbox)
-                netns.delete(sandbox["where"])
+            self._remove_sandbox(*key(pod)[1:], sandbox)
             raise
-        return f"{label(pod)} runs on {node_name}: {', '.join(addresses)}"
+        return sandbox
+
+    def _remove_sandbox(self, namespace, name, sandbox):
+        if "pid" in sandbox and b"lab-pod" in _command(sandbox["pid"]):
+            procs.end([sandbox["pid"]])
+        if not sandbox.get("host_network"):
+            cni.Runtime(Node(self.lab, sandbox["node"])).delete(sandbox)
+            netns.delete(sandbox["where"])
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.record_path(namespace, name))
 
     def _make_sandbox(self, pod, node_name):
         identifier = os.urandom(32).hex()
@@ -156,32 +182,33 @@ class Kubelet:
         _, namespace, name = key(pod)
         sandbox["pid"] = start_responder(self.lab, sandbox["where"], f"{namespace}/{name}", container_ports(pod))
 
-    def _write_status(self, pod, node_name, addresses):
-        now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    def _write_status(self, pod, sandbox):
         with self.store.locked():
             current = self.store.get(*key(pod))
             if not current:
                 raise LabError("deleted while it started")
-            node_addresses = [str(address) for address in self.lab.node_addresses(node_name)]
-            current["status"] = {
-                "phase": "Running", "startTime": now, "hostIP": node_addresses[0], "podIP": addresses[0],
+            current["status"] = self.running_status(sandbox)
+            self.store.put(current)
+
+    def running_status(self, sandbox):
+        now = timestamp()
+        node_addresses = [str(address) for address in self.lab.node_addresses(sandbox["node"])]
+        return {"phase": "Running", "startTime": now, "hostIP": node_addresses[0], "podIP": sandbox["ips"][0],
                 "hostIPs": [{"ip": address} for address in node_addresses],
-                "podIPs": [{"ip": address} for address in addresses],
+                "podIPs": [{"ip": address} for address in sandbox["ips"]],
                 "conditions": [{"type": kind, "status": "True", "lastTransitionTime": now}
                                for kind in ("Initialized", "PodScheduled", "ContainersReady", "Ready")]}
-            self.store.put(current)
 
     def stop_pod(self, pod):
         sandbox = self.record(pod)
         if sandbox:
-            if "pid" in sandbox and b"lab-pod" in _command(sandbox["pid"]):
-                procs.end([sandbox["pid"]])
-            if not sandbox.get("host_network"):
-                cni.Runtime(Node(self.lab, sandbox["node"])).delete(sandbox)
-                netns.delete(sandbox["where"])
-            os.unlink(self.record_path(*key(pod)[1:]))
+            self._remove_sandbox(*key(pod)[1:], sandbox)
         self.store.remove(*key(pod))
         return f"{label(pod)} deleted"
+
+
+def timestamp():
+    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _command(pid):

@@ -43,6 +43,10 @@ class Node:
     def cni_conf(self):
         return self.path("cni", "sluice.conflist")
 
+    def kubeconfig(self):
+        """Of sluiced, with an API server as the source."""
+        return self.path("sluiced.kubeconfig")
+
     def environment(self, **more):
         ovs = self.path("ovs")
         return procs.environment(self.lab, OVS_RUNDIR=ovs, OVS_DBDIR=ovs, OVS_LOGDIR=ovs, OVS_SYSCONFDIR=ovs,
@@ -69,6 +73,8 @@ class Node:
         lines = {"node": self.name, "source": self.lab.manifests(), "datapath": options["datapath"],
                  "encapsulation": options["encapsulation"], "run-dir": self.path("run"),
                  "state-dir": self.path("state"), "ovsdb": self.db(), "ovs-rundir": self.path("ovs")}
+        if options["kubeconfig"]:
+            lines |= {"source": "kubernetes", "kubeconfig": self.kubeconfig()}
         if options["pod_mtu"]:
             lines["mtu"] = options["pod_mtu"]
         if options["service_cidrs"]:

@@ -17,7 +17,7 @@ import time
 
 from . import netns
 from .layout import LabError
-from .objects import Store
+from .cluster import store_of
 
 LIMIT = 200                 # Questions under way.
 GREETING_MAX = 1024
@@ -103,7 +103,7 @@ class Prober:
     def _pod(self, name):
         if self.pods is None:
             self.pods = {f"{pod['metadata']['namespace']}/{pod['metadata']['name']}": pod
-                         for pod in Store(self.lab).all("Pod")}
+                         for pod in store_of(self.lab).all("Pod")}
         return self.pods.get(name)
 
     def addresses(self, to):
