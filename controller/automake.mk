@@ -63,7 +63,8 @@ controller_libcontroller_la_SOURCES += \
 	controller/dataplane-cni.c \
 	controller/dataplane-link.c \
 	controller/dataplane-node.c \
-	controller/dataplane-pod.c
+	controller/dataplane-pod.c \
+	controller/dataplane-report.c
 controller_libcontroller_la_SOURCES += \
 	controller/ctl.c \
 	controller/status.c controller/status.h

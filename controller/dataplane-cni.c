@@ -84,6 +84,9 @@ dataplane_reply_(struct dataplane *dp, uint64_t number, const struct cni_reply *
         if (reply->code != CNI_OK) {
             VLOG_INFO("request %"PRIu64": error %d: %s", number, reply->code, reply->message ? reply->message : "");
         }
+        if (reply->code == CNI_E_AGAIN && !dp->not_ready && !ipam_has_room(dp->ipam, time_wall_msec())) {
+            dataplane_report_node_(dp, "AddressesExhausted", "no address is free for another pod on this node");
+        }
         VLOG_DBG("request %"PRIu64": answered after %lld us", number, time_usec() - rq->since);
         cni_server_reply(dp->cni, number, reply);
     }

@@ -55,6 +55,7 @@ find_cidrs(struct dataplane *dp, struct node_facts *facts)
     if (!facts->n_cidrs) {
         set_problem(dp, "node %s has no spec.podCIDRs %s, and the configuration has no pod-cidrs", dp->config->node,
                     node ? "in its Node object" : "because there is no Node object of that name");
+        dataplane_report_node_(dp, "NoPodCIDR", dp->facts_problem);
     }
     return facts->n_cidrs > 0;
 }
@@ -436,11 +437,11 @@ dataplane_node_run_(struct dataplane *dp)
     if (!facts.known) {
         return;                         /* What was realised stays, also when a source loses its Node. */
     }
+    free(dp->facts_problem);
+    dp->facts_problem = NULL;
     if (memcmp(&facts, &dp->facts, sizeof facts)) {
         dp->base_seen = dp->base_seen && !facts.take_over == !dp->facts.take_over;
         dp->facts = facts;
-        free(dp->facts_problem);
-        dp->facts_problem = NULL;
         realize(dp);
     } else if (nodes_changed || base_changed) {
         realize_peers(dp);

@@ -338,6 +338,17 @@ check(struct dataplane *dp, const struct attachment_effect *effect)
 }
 
 static void
+report_denied(struct dataplane *dp, const struct attachment *a)
+{
+    const char *why = attachment_problem(a);
+
+    VLOG_WARN("%s: %s", a->owner, why ? why : "known now");
+    if (why && a->pod_namespace && a->pod_name) {
+        dataplane_report_(dp, KUBE_POD, a->pod_namespace, a->pod_name, a->pod_uid, "NetworkDenied", why);
+    }
+}
+
+static void
 carry_out(struct dataplane *dp, const struct attachment_effect *effect)
 {
     const struct attachment *a = effect->attachment;
@@ -383,7 +394,7 @@ carry_out(struct dataplane *dp, const struct attachment_effect *effect)
         w->flows_since = time_usec();
         break;
     case ATTACHMENT_DENIED:
-        VLOG_WARN("%s: %s", a->owner, attachment_problem(a) ? attachment_problem(a) : "known now");
+        report_denied(dp, a);
         break;
     case ATTACHMENT_CHECK:
         check(dp, effect);

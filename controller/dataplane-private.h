@@ -130,6 +130,10 @@ struct dataplane {
 
     char *not_ready;                    /* NULL: ready. */
     bool limited;
+
+    struct ovs_list reports;            /* "struct dataplane_report"s. */
+    size_t n_reports;
+    size_t refused_seen;                /* Flows. */
 };
 
 #define SPOOL_NUMBER (UINT64_C(1) << 63)        /* Request numbers of the spool. */
@@ -162,5 +166,12 @@ void dataplane_cni_wait_(struct dataplane *);
 struct request *dataplane_request_find_(struct dataplane *, uint64_t number);
 void dataplane_reply_(struct dataplane *, uint64_t number, const struct cni_reply *);
 void dataplane_unlisten_(struct dataplane *);
+
+/* dataplane-report.c */
+/* 'uid' NULL: as the store says. */
+void dataplane_report_(struct dataplane *, enum kube_kind, const char *namespace_, const char *name, const char *uid,
+                       const char *reason, const char *message);
+void dataplane_report_node_(struct dataplane *, const char *reason, const char *message);       /* About our own. */
+void dataplane_report_refused_(struct dataplane *);     /* Reports flows that Open vSwitch refuses, when that changes. */
 
 #endif /* controller/dataplane-private.h */

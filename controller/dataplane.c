@@ -123,6 +123,7 @@ dataplane_create(const struct config *config, struct store *store, struct datapl
     shash_init(&dp->peer_problems);
     ovs_list_init(&dp->trash);
     ovs_list_init(&dp->emptying);
+    ovs_list_init(&dp->reports);
     dp->spool_inotify = -1;
     dp->base_version = 1;
     dp->nodes_seen = UINT64_MAX;
@@ -138,8 +139,12 @@ dataplane_create(const struct config *config, struct store *store, struct datapl
 }
 
 static void
-free_watches(struct dataplane *dp)
+free_lists(struct dataplane *dp)
 {
+    struct dataplane_report *report;
+    while ((report = dataplane_pop_report(dp))) {
+        dataplane_report_destroy(report);
+    }
     struct watch *w;
     HMAP_FOR_EACH_POP (w, node, &dp->watches) {
         free(w->owner);
@@ -174,7 +179,7 @@ dataplane_destroy(struct dataplane *dp)
     if (dp->ipam) {
         ipam_destroy(dp->ipam);
     }
-    free_watches(dp);
+    free_lists(dp);
     hmap_destroy(&dp->requests);
     hmap_destroy(&dp->watches);
     sset_destroy(&dp->peers);
@@ -200,15 +205,15 @@ dataplane_reconfigure(struct dataplane *dp, const struct config *config)
 
 /* The first reason why nothing can be added, or NULL.  '*limited': pods that run may be affected too. */
 static char *
-find_reason(const struct dataplane *dp, bool *limited)
+find_reason(const struct dataplane *dp, const char *source_why_not, bool *limited)
 {
     const struct of_state *of = ofctrl_state(dp->ofctrl);
     const char *problem = ovsdb_problem(dp->ovsdb);
     const char *hostnet = hostnet_problem(dp->hostnet);
 
     *limited = false;
-    if (!dp->sources_synced) {
-        return xasprintf("reading %s", dp->config->source);
+    if (source_why_not) {
+        return xstrdup(source_why_not);
     } else if (dp->facts_problem) {
         return xstrdup(dp->facts_problem);
     }
@@ -232,9 +237,9 @@ find_reason(const struct dataplane *dp, bool *limited)
 }
 
 static void
-update_readiness(struct dataplane *dp)
+update_readiness(struct dataplane *dp, const char *source_why_not)
 {
-    char *reason = find_reason(dp, &dp->limited);
+    char *reason = find_reason(dp, source_why_not, &dp->limited);
     if (nullable_string_is_equal(reason, dp->not_ready)) {
         free(reason);
         return;
@@ -305,15 +310,15 @@ dataplane_set_declares_pods(struct dataplane *dp, bool declares_pods)
 }
 
 void
-dataplane_run(struct dataplane *dp, bool sources_synced)
+dataplane_run(struct dataplane *dp, const char *source_why_not)
 {
-    dp->sources_synced = sources_synced;
+    dp->sources_synced = !source_why_not;
     run_changes(dp);
     ovsdb_run(dp->ovsdb);
     ofctrl_run(dp->ofctrl);
     dataplane_node_run_(dp);
     tnl_neigh_run(dp->tnl_neigh);
-    update_readiness(dp);
+    update_readiness(dp, source_why_not);
     acknowledge_old(dp);
     dataplane_link_run_(dp);
     dataplane_cni_run_(dp);
@@ -322,6 +327,7 @@ dataplane_run(struct dataplane *dp, bool sources_synced)
         ofctrl_run(dp->ofctrl);
         ovsdb_run(dp->ovsdb);
     }
+    dataplane_report_refused_(dp);
 }
 
 void

@@ -24,6 +24,8 @@
 #include <stdint.h>
 
 #include "error.h"
+#include "kube-types.h"
+#include "openvswitch/list.h"
 
 struct config;
 struct dataplane;
@@ -35,8 +37,9 @@ int dataplane_create(const struct config *, struct store *, struct dataplane **,
 void dataplane_destroy(struct dataplane *);
 /* Whether the source declares every pod of this node (source_declares_pods()); false at first.  Before the first run. */
 void dataplane_set_declares_pods(struct dataplane *, bool);
-/* 'sources_synced': the store holds what the source has. */
-void dataplane_run(struct dataplane *, bool sources_synced);
+/* 'source_why_not' NULL: the store holds what the source has, or had when it could be read last.  Else why it does not: until it
+ * does, nothing is declared to Open vSwitch, and what is installed there stays. */
+void dataplane_run(struct dataplane *, const char *source_why_not);
 void dataplane_wait(struct dataplane *);
 /* The configuration has changed (SIGHUP); what cannot change in a running daemon is ignored. */
 void dataplane_reconfigure(struct dataplane *, const struct config *);
@@ -45,6 +48,18 @@ void dataplane_reconfigure(struct dataplane *, const struct config *);
 const char *dataplane_not_ready(const struct dataplane *, bool *limited);
 /* Ready, and everything that is known has been carried out and acknowledged. */
 bool dataplane_realized(const struct dataplane *);
+
+/* What an operator must act on, about a Pod or a Node: for an Event (node-report.h).  The caller takes them out after each run; a
+ * few hundred are kept. */
+struct dataplane_report {
+    struct ovs_list node;               /* Private. */
+    enum kube_kind kind;
+    char *namespace_, *name, *uid;      /* 'uid' is "" while the object is not known. */
+    const char *reason;                 /* CamelCase; a constant. */
+    char *message;
+};
+struct dataplane_report *dataplane_pop_report(struct dataplane *);      /* NULL: none. */
+void dataplane_report_destroy(struct dataplane_report *);
 
 /* "sluiced --cleanup": takes ports, bridges, rules and links away and gives the uplink back.  No daemon may run. */
 int dataplane_cleanup(const struct config *, struct error *);

@@ -356,11 +356,24 @@ notify(struct sluiced *d)
 }
 
 static void
+run_dataplane(struct sluiced *d)
+{
+    char *why = source_dir_synced(d->source) ? NULL : xasprintf("reading %s", d->config.source);
+    struct dataplane_report *report;
+
+    dataplane_run(d->dataplane, why);
+    free(why);
+    while ((report = dataplane_pop_report(d->dataplane))) {
+        dataplane_report_destroy(report);
+    }
+}
+
+static void
 loop(struct sluiced *d)
 {
     while (!d->stop) {
         source_dir_run(d->source);
-        dataplane_run(d->dataplane, source_dir_synced(d->source));
+        run_dataplane(d);
         unixctl_server_run(d->unixctl);
         ctl_run(d->ctl);        /* Behind the requests: nothing else may wake us for a "wait" that holds already. */
         notify(d);

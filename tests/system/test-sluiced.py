@@ -300,6 +300,17 @@ class Life(Case):
         self.node.wait_ready("realized")
         self.assertEqual(json.loads(self.node.ctl("ipam", "check", "--json"))["findings"], [])
 
+    def test_node_object_returns(self):
+        """The Node object goes and comes back as it was: not ready meanwhile, nothing is touched.  Issue 4, item 4."""
+        self.start_all()
+        before = self.node.status()["openflow"]["modifications"]
+        os.unlink(self.node.path("src", "node.yaml"))
+        wait_for("not ready", lambda: not self.node.status()["ready"])
+        self.assertIn("there is no Node object of that name", self.node.status()["reason"])
+        self.node.write("src/node.yaml", NODE)
+        self.node.wait_ready("realized")
+        self.assertEqual(self.node.status()["openflow"]["modifications"], before)
+
     def test_exhausted(self):
         """One address: the second ADD says what the pool is like; a released one is taken early.  ipam 4, 9."""
         self.node.write("src/node.yaml", NODE.replace("10.244.1.0/24", "10.244.1.0/30"))
