@@ -253,4 +253,6 @@ include tests/kube/automake.mk
 EXTRA_DIST += tests/k8s-rig/README.md tests/k8s-rig/build.sh tests/k8s-rig/coredns.yaml tests/k8s-rig/images.py \
 	tests/k8s-rig/machine-init.sh tests/k8s-rig/pause.c tests/k8s-rig/rig tests/k8s-rig/selftest.sh \
 	tests/k8s-rig/hooks/bridge tests/k8s-rig/hooks/sluice
+EXTRA_DIST += $(foreach module,cni-plugins containerd coredns etcd kubernetes, \
+	tests/k8s-rig/modules/$(module)/go.mod tests/k8s-rig/modules/$(module)/go.sum)
 EXTRA_DIST += tests/system/kubelettest.py tests/system/test-kubelet-smoke.py

@@ -51,7 +51,7 @@ class Cluster:
     """One rig, driven by its command as a user would; what is asked often goes straight to the API server."""
 
     def __init__(self, nodes):
-        self.nodes = [f"node{index}" for index in range(1, nodes + 1)]
+        self.nodes = [f"node-{index}" for index in range(1, nodes + 1)]
 
     def up(self, *options, hook=os.path.join(HOOKS, "sluice")):
         self.rig("up", f"--nodes={len(self.nodes)}", "--hook", hook, *options, timeout=240)

@@ -13,7 +13,7 @@ class TwoKubelets(kubelettest.KubeletCase):
     def setUpClass(cls):
         super().setUpClass()
         cls.before = {node: cls.cluster.footprint(node) for node in cls.cluster.nodes}
-        host = pod("host", "node2", hostNetwork=True, containers=[agnhost(port=HOST_PORT)])
+        host = pod("host", "node-2", hostNetwork=True, containers=[agnhost(port=HOST_PORT)])
         cls.cluster.apply(deployment("web", 4), host)
         try:
             cls.cluster.rolled_out("deployment/web")
@@ -22,7 +22,7 @@ class TwoKubelets(kubelettest.KubeletCase):
             cls.cluster.tail_of_logs()
             raise
         cls.web = cls.cluster.pods("app=web")
-        cls.sender = next(name for name, item in cls.web.items() if item["spec"]["nodeName"] == "node1")
+        cls.sender = next(name for name, item in cls.web.items() if item["spec"]["nodeName"] == "node-1")
 
     def node_ips(self, node):
         return ips(self.cluster.get(f"/api/v1/nodes/{node}"))
@@ -35,7 +35,7 @@ class TwoKubelets(kubelettest.KubeletCase):
                              ["/etc/cni/net.d:", "10-sluice.conflist", "/opt/cni/bin:", "ovs-cni"])
 
     def test_deployment_is_on_both_nodes_and_dual_stack(self):
-        self.assertEqual(sorted(item["spec"]["nodeName"] for item in self.web.values()), ["node1"] * 2 + ["node2"] * 2)
+        self.assertEqual(sorted(item["spec"]["nodeName"] for item in self.web.values()), ["node-1"] * 2 + ["node-2"] * 2)
         for item in self.web.values():
             self.assertEqual(sorted(ips(item)), [4, 6])
 
@@ -43,9 +43,9 @@ class TwoKubelets(kubelettest.KubeletCase):
         self.assert_every_pair(self.web)
 
     def test_pod_reaches_nodes_and_hostnetwork_pod(self):
-        self.assertEqual(ips(self.cluster.pod("host")), self.node_ips("node2"))
+        self.assertEqual(ips(self.cluster.pod("host")), self.node_ips("node-2"))
         for name in self.web:
-            self.assert_answers(name, {url(address, HOST_PORT): "node2" for address in self.node_ips("node2").values()})
+            self.assert_answers(name, {url(address, HOST_PORT): "node-2" for address in self.node_ips("node-2").values()})
 
     def test_nodes_and_hostnetwork_pod_reach_pods(self):
         for name, item in self.web.items():
@@ -61,7 +61,7 @@ class TwoKubelets(kubelettest.KubeletCase):
             for family, address in OUTSIDE.items():
                 seen = self.cluster.in_pod(self.sender, f"curl -s -m 5 --retry 3 --retry-connrefused "
                                                         f"'{url(address, OUTSIDE_PORT, 'clientip')}'")
-                self.assertEqual(seen.rpartition(":")[0].strip("[]"), self.node_ips("node1")[family])
+                self.assertEqual(seen.rpartition(":")[0].strip("[]"), self.node_ips("node-1")[family])
 
     def test_exec_with_input(self):
         self.assertEqual(self.cluster.kubectl("exec", "-i", self.sender, "--", "cat", input="text"), "text")
@@ -71,11 +71,11 @@ class TwoKubelets(kubelettest.KubeletCase):
             self.assertIn("Started HTTP server", self.cluster.kubectl("logs", name))
 
     def test_port_forward(self):
-        name = next(name for name, item in self.web.items() if item["spec"]["nodeName"] == "node2")
-        with self.cluster.beside("node1", kubelettest.rig.binary("kubectl"), "port-forward", f"pod/{name}",
+        name = next(name for name, item in self.web.items() if item["spec"]["nodeName"] == "node-2")
+        with self.cluster.beside("node-1", kubelettest.rig.binary("kubectl"), "port-forward", f"pod/{name}",
                                  f"18081:{HTTP}") as forward:
             self.assertIn("Forwarding from", forward.stdout.readline())
-            self.assertEqual(self.cluster.exec("node1", "curl", "-s", "-m", "5", "http://127.0.0.1:18081/hostname"), name)
+            self.assertEqual(self.cluster.exec("node-1", "curl", "-s", "-m", "5", "http://127.0.0.1:18081/hostname"), name)
 
     def test_z_deleted_pods_leave_nothing(self):
         self.cluster.kubectl("delete", "deployment/web", "pod/host", "--cascade=foreground", "--timeout=60s")
