@@ -239,7 +239,8 @@ read_named_files(struct kube_credentials *credentials, const struct kubeconfig *
         retval = read_pem(credentials, config->ca.path, pem_check_certificates, &credentials->ca, error);
     }
     if (!retval && config->certificate.path) {
-        retval = read_pem(credentials, config->certificate.path, pem_check_certificates, &credentials->certificate, error);
+        retval = read_pem(credentials, config->certificate.path, pem_check_certificates, &credentials->certificate,
+                          error);
     }
     if (!retval && config->key.path) {
         retval = read_pem(credentials, config->key.path, pem_check_key, &credentials->key, error);
@@ -290,8 +291,8 @@ split_paths(const char *paths, struct svec *out)
 
 /* Reads those of 'paths' that exist.  One that is alone must. */
 static int
-read_kubeconfigs(struct kube_credentials *credentials, const struct svec *paths, struct kubeconfig_text *texts, size_t *n,
-                 struct error *error)
+read_kubeconfigs(struct kube_credentials *credentials, const struct svec *paths, struct kubeconfig_text *texts,
+                 size_t *n, struct error *error)
 {
     for (size_t i = 0; i < paths->n; i++) {
         ERROR_AUTO struct error mine = ERROR_INIT;
@@ -340,8 +341,8 @@ server_from_environment(char **server, struct error *error)
     const char *host = getenv("KUBERNETES_SERVICE_HOST"), *port = getenv("KUBERNETES_SERVICE_PORT");
 
     if (!host || !*host || !port || !*port) {
-        return error_set(error, ENOENT, "%s is not set, as the kubelet does in every pod; outside a pod configure a kubeconfig",
-                         host && *host ? "KUBERNETES_SERVICE_PORT" : "KUBERNETES_SERVICE_HOST");
+        return error_set(error, ENOENT, "%s is not set, as the kubelet does in every pod; outside a pod configure a "
+                         "kubeconfig", host && *host ? "KUBERNETES_SERVICE_PORT" : "KUBERNETES_SERVICE_HOST");
     } else if (port[strspn(port, "0123456789")]) {
         return error_set(error, EINVAL, "KUBERNETES_SERVICE_PORT: \"%s\" is not a port", port);
     }

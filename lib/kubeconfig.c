@@ -88,12 +88,13 @@ take_document(const json_t *json, size_t line, void *document_, struct error *er
     if (document->root) {
         return error_set(error, EINVAL, "%s:%zu: a second document; a kubeconfig is one", path, line);
     } else if (!json_is_object(json)) {
-        return error_set(error, EINVAL, "%s:%zu: this is not a kubeconfig: an object is needed", path, line);
+        return error_set(error, EINVAL, "%s:%zu: not a kubeconfig: an object is needed", path, line);
     } else if (json_get_string(json, "kind", 256, &kind, error)
                || json_get_string(json, "apiVersion", 256, &version, error)) {
         retval = error_wrap(error, "%s", path);
     } else if ((kind && strcmp(kind, "Config")) || (version && strcmp(version, "v1"))) {
-        retval = error_set(error, EINVAL, "%s: this is not a kubeconfig, which has apiVersion \"v1\" and kind \"Config\"", path);
+        retval = error_set(error, EINVAL, "%s: not a kubeconfig: apiVersion \"v1\" and kind \"Config\" are needed",
+                           path);
     } else {
         document->root = json_incref(CONST_CAST(json_t *, json));
     }
@@ -259,12 +260,14 @@ check_url(const char *text, bool is_server, struct error *error)
     int retval = 0;
 
     if ((code || !url_part_exists(url, CURLUPART_HOST)) && is_server) {
-        retval = error_set(error, EINVAL, "\"server\": \"%s\" is not a URL; an example: \"https://192.0.2.1:6443\"", text);
+        retval = error_set(error, EINVAL, "\"server\": \"%s\" is not a URL; an example: \"https://192.0.2.1:6443\"",
+                           text);
     } else if (code || !url_part_exists(url, CURLUPART_HOST)) {
         /* May hold a password: not shown. */
         retval = error_set(error, EINVAL, "\"proxy-url\": it is not a URL; an example: \"http://192.0.2.1:3128\"");
     } else if (is_server && (url_part_exists(url, CURLUPART_QUERY) || url_part_exists(url, CURLUPART_FRAGMENT))) {
-        retval = error_set(error, EINVAL, "\"server\": \"%s\" has a query or a fragment, which makes no sense here", text);
+        retval = error_set(error, EINVAL, "\"server\": \"%s\" has a query or a fragment, which makes no sense here",
+                           text);
     }
     curl_url_cleanup(url);
     return retval;
@@ -274,13 +277,13 @@ int
 kubeconfig_take_server(char *server, struct error *error)
 {
     if (starts_with(server, "http://")) {
-        return error_set(error, EINVAL, "\"server\": \"%s\" is not encrypted, and what it says could come from anybody; "
-                         "use \"https://\"", server);
+        return error_set(error, EINVAL, "\"server\": \"%s\" is not encrypted, and what it says could come from "
+                         "anybody; use \"https://\"", server);
     } else if (!starts_with(server, "https://")) {
         return error_set(error, EINVAL, "\"server\": \"%s\" must begin with \"https://\"", server);
     } else if (memchr(server, '@', strcspn(server + 8, "/?#") + 8)) {
-        return error_set(error, EINVAL, "\"server\": a user and a password stand in the URL; give them as \"username\" and "
-                         "\"password\" of the user");
+        return error_set(error, EINVAL, "\"server\": a user and a password stand in the URL; give them as \"username\" "
+                         "and \"password\" of the user");
     }
     int retval = check_url(server, true, error);
     for (size_t n = strlen(server); !retval && server[n - 1] == '/'; n--) {
@@ -320,7 +323,10 @@ static char *
 resolve_path(const char *kubeconfig, const char *path)
 {
     const char *slash = strrchr(kubeconfig, '/');
-    return path[0] == '/' || !slash ? xstrdup(path) : xasprintf("%.*s%s", (int) (slash - kubeconfig + 1), kubeconfig, path);
+    if (path[0] == '/' || !slash) {
+        return xstrdup(path);
+    }
+    return xasprintf("%.*s%s", (int) (slash - kubeconfig + 1), kubeconfig, path);
 }
 
 static int
@@ -372,8 +378,8 @@ read_cluster(const struct entry *entry, struct kubeconfig *config, struct error 
     } else if (!config->server) {
         return error_set(error, EINVAL, "it has no \"server\"");
     } else if (insecure) {
-        return error_set(error, EINVAL, "\"insecure-skip-tls-verify\": a server that is not verified could be anybody's; "
-                         "remove it and name the certificates of its issuer as \"certificate-authority\"");
+        return error_set(error, EINVAL, "\"insecure-skip-tls-verify\": a server that is not verified could be "
+                         "anybody's; remove it and name the certificates of its issuer as \"certificate-authority\"");
     }
     if ((retval = kubeconfig_take_server(config->server, error))
         || (config->server_name && (retval = check_server_name(config->server_name, error)))
@@ -386,23 +392,23 @@ read_cluster(const struct entry *entry, struct kubeconfig *config, struct error 
 static int
 refuse_plugins(const json_t *user, struct error *error)
 {
-    static const char advice[] = "use a \"tokenFile\" that something else renews, or a client certificate, or run in the cluster "
-                                 "with a service account";
+    static const char advice[] = "use a \"tokenFile\" that something else renews, or a client certificate, or run in "
+                                 "the cluster with a service account";
     static const char *const plugins[] = { "exec", "auth-provider" };
     static const char *const impersonation[] = { "as", "as-uid", "as-groups", "as-user-extra" };
 
     for (size_t i = 0; i < ARRAY_SIZE(plugins); i++) {
         const json_t *plugin = json_object_get(user, plugins[i]);
         if (plugin && !json_is_null(plugin)) {
-            return error_set(error, ENOTSUP, "\"%s\": a network daemon does not run other programs to get its credentials; %s",
-                             plugins[i], advice);
+            return error_set(error, ENOTSUP, "\"%s\": a network daemon does not run other programs to get its "
+                             "credentials; %s", plugins[i], advice);
         }
     }
     for (size_t i = 0; i < ARRAY_SIZE(impersonation); i++) {
         const json_t *as = json_object_get(user, impersonation[i]);
         if (as && !json_is_null(as)) {
-            return error_set(error, ENOTSUP, "\"%s\": acting as somebody else is not supported; give the credentials of the "
-                             "account itself", impersonation[i]);
+            return error_set(error, ENOTSUP, "\"%s\": acting as somebody else is not supported; give the credentials "
+                             "of the account itself", impersonation[i]);
         }
     }
     return 0;
@@ -416,8 +422,8 @@ kubeconfig_check_token(const char *token, struct error *error)
     }
     for (const char *p = token; *p; p++) {
         if (*p <= ' ' || *p > '~') {
-            return error_set(error, EINVAL, "the token has a space or another character at position %td that no token has",
-                             p - token + 1);
+            return error_set(error, EINVAL, "the token has a space or another character at position %td that no token "
+                             "has", p - token + 1);
         }
     }
     return 0;

@@ -3,11 +3,12 @@
 
 /* The text of kubeconfig files, merged: what the current context says of the server and of us.
  *
- * Pure: the files that it names are only named (relative to the kubeconfig that names them), kube-credentials.c reads them.
+ * Pure: the files that it names are only named (relative to the kubeconfig that names them), kube-credentials.c reads
+ * them.
  *
- * Merged as kubectl does: "current-context" is that of the first file that has one; a cluster, user or context is wholly that of
- * the first file that has one of that name.  What stands as data wins over what stands as a file.  Unknown members are skipped, as
- * client-go does.
+ * Merged as kubectl does: "current-context" is that of the first file that has one; a cluster, user or context is
+ * wholly that of the first file that has one of that name.  What stands as data wins over what stands as a file.
+ * Unknown members are skipped, as client-go does.
  *
  * Sources: client-go, tools/clientcmd/api/v1/types.go (the format), tools/clientcmd/loader.go (merging). */
 

@@ -32,7 +32,8 @@ base64_value(char c)
     return c == '+' ? 62 : c == '/' ? 63 : -1;
 }
 
-/* Decodes into 'out' (room for 3 bytes for each 4 characters), or only checks if it is NULL.  Returns -1 if it is wrong. */
+/* Decodes into 'out' (room for 3 bytes for each 4 characters), or only checks if it is NULL.  Returns -1 if it is not
+ * Base64. */
 static long int
 base64_bytes(const char *text, size_t n, char *out)
 {
@@ -187,7 +188,8 @@ pem_check_key(const char *text, size_t n, struct error *error)
     }
     if (!retval && n_keys != 1) {
         return n_keys ? error_set(error, EINVAL, "%zu private keys in it; which one?", n_keys)
-                      : error_set(error, EINVAL, "no private key in it: PEM is needed (\"-----BEGIN PRIVATE KEY-----\")");
+                      : error_set(error, EINVAL, "no private key in it: PEM is needed "
+                                  "(\"-----BEGIN PRIVATE KEY-----\")");
     }
     return retval;
 }

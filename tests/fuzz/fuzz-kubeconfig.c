@@ -15,7 +15,8 @@ check_config(const struct kubeconfig *config)
     FUZZ_CHECK(config->server[strlen(config->server) - 1] != '/', "server %s", config->server);
     FUZZ_CHECK(!config->token || !kubeconfig_check_token(config->token, NULL), "token");
     FUZZ_CHECK(!config->username == !config->password, "username");
-    FUZZ_CHECK((config->certificate.path || config->certificate.pem.data) == (config->key.path || config->key.pem.data), "key");
+    FUZZ_CHECK((config->certificate.path || config->certificate.pem.data)
+               == (config->key.path || config->key.pem.data), "key");
     const struct kubeconfig_pem *ca = &config->ca;
     FUZZ_CHECK(!ca->pem.data || !pem_check_certificates(ca->pem.data, ca->pem.size, NULL), "ca");
 }

@@ -188,13 +188,15 @@ START_TEST(test_several)
 }
 END_TEST
 
-/* As the kubelet lays the volume out: token -> ..data/token, ..data -> ..1; a new one is swapped in by renaming ..data. */
+/* As the kubelet lays the volume out: token -> ..data/token, ..data -> ..1; a new one is swapped in by renaming. */
 START_TEST(test_account)
 {
     ck_assert(!mkdir(at("..1"), 0755) && !mkdir(at("..2"), 0755));
-    ck_assert(!symlink("..1", at("..data")) && !symlink("..data/token", at("token")) && !symlink("..data/ca.crt", at("ca.crt")));
+    ck_assert(!symlink("..1", at("..data")));
+    ck_assert(!symlink("..data/token", at("token")) && !symlink("..data/ca.crt", at("ca.crt")));
 
-    bad(NULL, dir, ENOENT, "service account of this pod (no kubeconfig is configured): KUBERNETES_SERVICE_HOST is not set");
+    bad(NULL, dir, ENOENT, "service account of this pod (no kubeconfig is configured): KUBERNETES_SERVICE_HOST is not "
+        "set");
     setenv("KUBERNETES_SERVICE_HOST", "fd00::1", 1);
     bad(NULL, dir, ENOENT, "KUBERNETES_SERVICE_PORT is not set");
     setenv("KUBERNETES_SERVICE_PORT", "https", 1);

@@ -71,7 +71,8 @@ START_TEST(test_certificates)
 {
     struct kubeconfig config;
 
-    good(CONFIG(SERVER ", certificate-authority: ca.pem", "client-certificate: /a/cert.pem, client-key: ../key.pem"), &config);
+    good(CONFIG(SERVER ", certificate-authority: ca.pem", "client-certificate: /a/cert.pem, client-key: ../key.pem"),
+         &config);
     ck_assert_str_eq(config.ca.path, "/etc/k/ca.pem");
     ck_assert_str_eq(config.certificate.path, "/a/cert.pem");
     ck_assert_str_eq(config.key.path, "/etc/k/../key.pem");
@@ -79,11 +80,13 @@ START_TEST(test_certificates)
 
     /* Data wins over files. */
     good(CONFIG(SERVER ", certificate-authority: ca.pem, certificate-authority-data: " CERT_DATA,
-                "client-certificate: c, client-key: k, client-certificate-data: " CERT_DATA ", client-key-data: " KEY_DATA),
+                "client-certificate: c, client-key: k, client-certificate-data: " CERT_DATA
+                ", client-key-data: " KEY_DATA),
          &config);
     ck_assert(!config.ca.path && !config.certificate.path && !config.key.path);
     ck_assert_uint_eq(config.ca.pem.size, strlen(config.ca.pem.data));
-    ck_assert(strstr(config.ca.pem.data, "BEGIN CERTIFICATE") && strstr(config.certificate.pem.data, "BEGIN CERTIFICATE")
+    ck_assert(strstr(config.ca.pem.data, "BEGIN CERTIFICATE"));
+    ck_assert(strstr(config.certificate.pem.data, "BEGIN CERTIFICATE")
               && strstr(config.key.pem.data, "BEGIN PRIVATE KEY"));
     kubeconfig_destroy(&config);
 
@@ -158,8 +161,8 @@ START_TEST(test_cluster)
 {
     struct kubeconfig config;
 
-    good(CONFIG(SERVER ", tls-server-name: kube.example, proxy-url: 'socks5://p:1', insecure-skip-tls-verify: false", "token: t"),
-         &config);
+    good(CONFIG(SERVER ", tls-server-name: kube.example, proxy-url: 'socks5://p:1', insecure-skip-tls-verify: false",
+                "token: t"), &config);
     ck_assert_str_eq(config.server_name, "kube.example");
     ck_assert_str_eq(config.proxy, "socks5://p:1");
     kubeconfig_destroy(&config);
@@ -167,7 +170,8 @@ START_TEST(test_cluster)
     ck_assert(!config.proxy);
     kubeconfig_destroy(&config);
 
-    bad(CONFIG(SERVER ", insecure-skip-tls-verify: true", "token: t"), "\"insecure-skip-tls-verify\": a server that is not verified");
+    bad(CONFIG(SERVER ", insecure-skip-tls-verify: true", "token: t"),
+        "\"insecure-skip-tls-verify\": a server that is not verified");
     bad(CONFIG(SERVER ", insecure-skip-tls-verify: 'no'", "token: t"), "must be true or false");
     bad(CONFIG(SERVER ", tls-server-name: 'a/b'", "token: t"), "neither a host name nor an address");
     bad(CONFIG(SERVER ", proxy-url: 'ftp://p'", "token: t"), "\"proxy-url\": it must begin with");
@@ -183,7 +187,8 @@ START_TEST(test_refused)
     good(CONFIG(SERVER, "exec: null, auth-provider: ~, as: null, token: t"), &config);
     kubeconfig_destroy(&config);
     bad(CONFIG(SERVER, "exec: {command: aws}"), "\"exec\": a network daemon does not run other programs");
-    bad(CONFIG(SERVER, "exec: {command: aws}"), "use a \"tokenFile\" that something else renews, or a client certificate");
+    bad(CONFIG(SERVER, "exec: {command: aws}"),
+        "use a \"tokenFile\" that something else renews, or a client certificate");
     bad(CONFIG(SERVER, "exec: {}, token: t"), "\"exec\"");
     bad(CONFIG(SERVER, "auth-provider: {name: gcp}"), "\"auth-provider\"");
     bad(CONFIG(SERVER, "token: t, as: root"), "\"as\": acting as somebody else");
@@ -197,7 +202,8 @@ START_TEST(test_structure)
     struct kubeconfig config;
 
     /* JSON; members that nobody knows. */
-    good("{\"current-context\":\"c\",\"contexts\":[{\"name\":\"c\",\"context\":{\"cluster\":\"k\",\"user\":\"u\",\"x\":1}}],"
+    good("{\"current-context\":\"c\","
+         "\"contexts\":[{\"name\":\"c\",\"context\":{\"cluster\":\"k\",\"user\":\"u\",\"x\":1}}],"
          "\"clusters\":[{\"name\":\"k\",\"cluster\":{\"server\":\"https://a\"}}],"
          "\"users\":[{\"name\":\"u\",\"user\":{\"token\":\"t\"}}],\"preferences\":{}}", &config);
     ck_assert_str_eq(config.server, "https://a");
@@ -210,9 +216,9 @@ START_TEST(test_structure)
 
     bad("", "no \"current-context\"");
     bad("current-context: ''", "kubectl config use-context NAME");
-    bad("[]", "/etc/k/config:1: this is not a kubeconfig");
-    bad("apiVersion: v1\nkind: Pod\n", "this is not a kubeconfig");
-    bad("apiVersion: v2\nkind: Config\n", "this is not a kubeconfig");
+    bad("[]", "/etc/k/config:1: not a kubeconfig");
+    bad("apiVersion: v1\nkind: Pod\n", "not a kubeconfig");
+    bad("apiVersion: v2\nkind: Config\n", "not a kubeconfig");
     bad("a: [", "/etc/k/config:2: did not find");
     bad("a: 1\n---\nb: 2\n", "/etc/k/config:3: a second document");
     bad("current-context: c", "there is no context \"c\", which is needed because \"current-context\" names it");
@@ -221,7 +227,8 @@ START_TEST(test_structure)
     bad("current-context: c\ncontexts: [{name: c}]", "\"contexts\": \"c\" has no object \"context\"");
     bad("current-context: c\ncontexts: [{name: c, context: {}}]", "context \"c\" names no cluster");
     bad("current-context: c\ncontexts: [{name: c, context: {cluster: k}}]", "there is no cluster \"k\"");
-    bad("current-context: c\ncontexts: [{name: c, context: {}}, {name: c, context: {}}]", "\"contexts\" has \"c\" twice");
+    bad("current-context: c\ncontexts: [{name: c, context: {}}, {name: c, context: {}}]",
+        "\"contexts\" has \"c\" twice");
     bad("current-context: c\ncontexts: [{name: c, context: {cluster: k, user: u}}]\n"
         "clusters: [{name: k, cluster: {" SERVER "}}]\n", "there is no user \"u\"");
 }
@@ -233,7 +240,8 @@ START_TEST(test_merge)
     static const char first[] = "contexts: [{name: c, context: {cluster: k, user: u}}]\n"
         "users: [{name: u, user: {tokenFile: token}}]\n";
     static const char second[] = "current-context: c\ncontexts: [{name: c, context: {cluster: other}}]\n"
-        "clusters: [{name: k, cluster: {" SERVER ", certificate-authority: ca}}]\nusers: [{name: u, user: {token: t}}]\n";
+        "clusters: [{name: k, cluster: {" SERVER ", certificate-authority: ca}}]\n"
+        "users: [{name: u, user: {token: t}}]\n";
     static const char third[] = "current-context: d\nclusters: [{name: k, cluster: {server: 'https://no'}}]\n";
     const struct kubeconfig_text texts[] = {
         { "/a/config", first, strlen(first) },
@@ -252,7 +260,8 @@ START_TEST(test_merge)
     kubeconfig_destroy(&config);
 
     ck_assert(kubeconfig_parse(&texts[3], 1, &config, &error));
-    ck_assert_str_eq(error_message(&error), "config: there is no context \"d\", which is needed because \"current-context\" names it");
+    ck_assert_str_eq(error_message(&error), "config: there is no context \"d\", which is needed because "
+                     "\"current-context\" names it");
     ck_assert(kubeconfig_parse(texts, 0, &config, &error));
 }
 END_TEST

@@ -75,7 +75,8 @@ START_TEST(test_certificates)
     check(pem_check_certificates, CERT "-----BEGIN CERTIFICATE-----\nTUlJ\n", "is the end missing");
     check(pem_check_certificates, CERT "-----BEGIN CERTIFICATE-----\nTUlJ*\n-----END CERTIFICATE-----\n",
           "certificate 2 in it is not Base64");
-    check(pem_check_certificates, "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n", "certificate 1 in it is not Base64");
+    check(pem_check_certificates, "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n",
+          "certificate 1 in it is not Base64");
     check(pem_check_certificates, "-----BEGIN CERTIFICATE\nTUlJ\n-----END CERTIFICATE-----\n", "is broken");
     check(pem_check_certificates, "-----BEGIN ", "is broken");
 }
@@ -88,10 +89,12 @@ START_TEST(test_key)
     check(pem_check_key, "-----BEGIN EC PARAMETERS-----\nTUlJ\n-----END EC PARAMETERS-----\n" KEY, NULL);
     check(pem_check_key, CERT, "no private key in it");
     check(pem_check_key, KEY KEY, "2 private keys in it");
-    check(pem_check_key, "-----BEGIN PRIVATE KEY-----\n:\n-----END PRIVATE KEY-----\n", "the private key is not Base64");
-    check(pem_check_key, "-----BEGIN ENCRYPTED PRIVATE KEY-----\nTUlJ\n-----END ENCRYPTED PRIVATE KEY-----\n", "is encrypted");
-    check(pem_check_key, "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nTUlJ\n-----END RSA PRIVATE KEY-----\n",
+    check(pem_check_key, "-----BEGIN PRIVATE KEY-----\n:\n-----END PRIVATE KEY-----\n",
+          "the private key is not Base64");
+    check(pem_check_key, "-----BEGIN ENCRYPTED PRIVATE KEY-----\nTUlJ\n-----END ENCRYPTED PRIVATE KEY-----\n",
           "is encrypted");
+    check(pem_check_key, "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nTUlJ\n"
+          "-----END RSA PRIVATE KEY-----\n", "is encrypted");
     check(pem_check_key, "-----BEGIN PRIVATE KEY-----\nTUlJ\n", "is the end missing");
 }
 END_TEST
