@@ -68,6 +68,11 @@ controller_libcontroller_la_SOURCES += \
 controller_libcontroller_la_SOURCES += \
 	controller/ctl.c \
 	controller/status.c controller/status.h
+controller_libcontroller_la_SOURCES += \
+	controller/node-report.c controller/node-report.h \
+	controller/node-report-condition.c \
+	controller/node-report-core.c controller/node-report-core.h \
+	controller/node-report-events.c
 
 # The daemon.
 sbin_PROGRAMS += controller/sluiced

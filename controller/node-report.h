@@ -28,4 +28,7 @@ void node_report_condition(struct node_report *, const char *node_uid, const cha
 void node_report_event(struct node_report *, const struct kube_object *object, bool warning, const char *reason,
                        const char *message);
 
+/* NULL, or what could not be written and why. */
+const char *node_report_problem(const struct node_report *);
+
 #endif /* controller/node-report.h */

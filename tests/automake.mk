@@ -105,18 +105,6 @@ tests_unit_test_worker_SOURCES = tests/unit/test-worker.c
 tests_unit_test_worker_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_worker_LDADD = controller/libcontroller.la $(UNIT_LDADD)
 
-# The client of the Kubernetes API: what is pure of it.
-check_PROGRAMS += tests/unit/test-json-split
-TESTS += tests/unit/test-json-split
-tests_unit_test_json_split_SOURCES = tests/unit/test-json-split.c
-tests_unit_test_json_split_CPPFLAGS = $(UNIT_CPPFLAGS)
-tests_unit_test_json_split_LDADD = lib/libsluice-kube.la $(UNIT_LDADD) $(CURL_LIBS)
-check_PROGRAMS += tests/unit/test-kube-reflector
-TESTS += tests/unit/test-kube-reflector
-tests_unit_test_kube_reflector_SOURCES = tests/unit/test-kube-reflector.c
-tests_unit_test_kube_reflector_CPPFLAGS = $(UNIT_CPPFLAGS)
-tests_unit_test_kube_reflector_LDADD = lib/libsluice-kube.la $(UNIT_LDADD) $(CURL_LIBS)
-
 include tests/lab/automake.mk
 UNIT_TESTS += tests/unit/test-cni-conf
 tests_unit_test_cni_conf_SOURCES = tests/unit/test-cni-conf.c
@@ -157,6 +145,11 @@ UNIT_TESTS += tests/unit/test-kubeconfig
 tests_unit_test_kubeconfig_SOURCES = tests/unit/test-kubeconfig.c
 tests_unit_test_kubeconfig_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_kubeconfig_LDADD = lib/libsluice-kube.la $(UNIT_LDADD) $(CURL_LIBS)
+
+UNIT_TESTS += tests/unit/test-node-report
+tests_unit_test_node_report_SOURCES = tests/unit/test-node-report.c
+tests_unit_test_node_report_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_node_report_LDADD = controller/libcontroller.la $(UNIT_LDADD)
 
 UNIT_TESTS += tests/unit/test-kube-credentials
 tests_unit_test_kube_credentials_SOURCES = tests/unit/test-kube-credentials.c
