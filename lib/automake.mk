@@ -33,3 +33,4 @@ lib_libsluice_kube_la_SOURCES += \
 	lib/kube-credentials.c \
 	lib/kubeconfig.c lib/kubeconfig.h \
 	lib/pem.c lib/pem.h
+lib_libsluice_kube_la_SOURCES += lib/json-split.c lib/kube-reflector.c lib/kube-reflector-body.c lib/kube-reflector-private.h

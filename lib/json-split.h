@@ -3,14 +3,16 @@
 
 /* Cuts the body of an HTTP answer into single JSON objects while it arrives, so that never more than one is in memory.
  *
- *   JSON_SPLIT_LIST    one object with "items": [...], as Kubernetes answers to a list: each element is given on its own, and
- *                      everything else (kind, apiVersion, metadata) as one object without "items" at the end
+ *   JSON_SPLIT_LIST    one object with "items": [...], as Kubernetes answers to a list: each element is given on its own (of
+ *                      whatever type it is), and everything else (kind, apiVersion, metadata) as one object without them at
+ *                      the end.  "items" may be null or absent; twice is an error
  *   JSON_SPLIT_STREAM  objects one behind the other, as Kubernetes answers to a watch
  *   JSON_SPLIT_ONE     one object: a Status, the answer to a patch
  *
  * The bytes may be cut anywhere, within an escape or a UTF-8 character too.  It finds where objects begin and end; that what
  * is in between is JSON is for the parser to say.  It can leave out members that nobody reads, wherever they stand
- * ("managedFields"), without parsing them.  Pure.
+ * ("managedFields"), without parsing them: those of a given name whose value is an object or an array (a label of that name,
+ * a string, stays).  A name that is written with an escape is not recognized.  Pure.
  *
  * Limits: an object's size and the depth of nesting.  An object that is too large is skipped and counted, not fatal; what is
  * not JSON is: framing is lost then.  Source: RFC 8259. */
@@ -30,7 +32,7 @@ struct json_split_ops {
     bool (*object)(void *aux, const char *text, size_t size);
     /* JSON_SPLIT_LIST: what is around the items, as one object's text; once, at the end. */
     bool (*rest)(void *aux, const char *text, size_t size);
-    /* An object larger than the limit was skipped; its first bytes, which may hold its name. */
+    /* An object larger than the limit was skipped; its first bytes, NUL-terminated, which may hold its name. */
     void (*too_large)(void *aux, const char *begin, size_t size);
 };
 

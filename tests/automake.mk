@@ -105,6 +105,18 @@ tests_unit_test_worker_SOURCES = tests/unit/test-worker.c
 tests_unit_test_worker_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_worker_LDADD = controller/libcontroller.la $(UNIT_LDADD)
 
+# The client of the Kubernetes API: what is pure of it.
+check_PROGRAMS += tests/unit/test-json-split
+TESTS += tests/unit/test-json-split
+tests_unit_test_json_split_SOURCES = tests/unit/test-json-split.c
+tests_unit_test_json_split_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_json_split_LDADD = lib/libsluice-kube.la $(UNIT_LDADD) $(CURL_LIBS)
+check_PROGRAMS += tests/unit/test-kube-reflector
+TESTS += tests/unit/test-kube-reflector
+tests_unit_test_kube_reflector_SOURCES = tests/unit/test-kube-reflector.c
+tests_unit_test_kube_reflector_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_kube_reflector_LDADD = lib/libsluice-kube.la $(UNIT_LDADD) $(CURL_LIBS)
+
 include tests/lab/automake.mk
 UNIT_TESTS += tests/unit/test-cni-conf
 tests_unit_test_cni_conf_SOURCES = tests/unit/test-cni-conf.c
