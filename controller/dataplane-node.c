@@ -49,7 +49,8 @@ find_cidrs(struct dataplane *dp, struct node_facts *facts)
 
     facts->n_cidrs = MIN(from_node ? node->n_pod_cidrs : dp->config->n_pod_cidrs, KUBE_MAX_CIDRS);
     for (size_t i = 0; i < facts->n_cidrs; i++) {
-        facts->cidrs[i] = cidrs[i];
+        facts->cidrs[i].addr = cidrs[i].addr;           /* Without the padding: it is compared by memcmp(). */
+        facts->cidrs[i].plen = cidrs[i].plen;
         ipam_gateway(&cidrs[i], &facts->gateways[i]);
     }
     if (!facts->n_cidrs) {

@@ -102,6 +102,13 @@ kube_node_equal(const struct kube_object *a_, const struct kube_object *b_)
 {
     const struct kube_node *a = kube_node_cast(a_), *b = kube_node_cast(b_);
 
-    return (a->n_pod_cidrs == b->n_pod_cidrs && !memcmp(a->pod_cidrs, b->pod_cidrs, sizeof a->pod_cidrs)
-            && a->n_addrs == b->n_addrs && !memcmp(a->addrs, b->addrs, a->n_addrs * sizeof *a->addrs));
+    if (a->n_pod_cidrs != b->n_pod_cidrs) {
+        return false;
+    }
+    for (size_t i = 0; i < a->n_pod_cidrs; i++) {       /* One by one: an inet_prefix has padding. */
+        if (!inet_prefix_equals(&a->pod_cidrs[i], &b->pod_cidrs[i])) {
+            return false;
+        }
+    }
+    return (a->n_addrs == b->n_addrs && !memcmp(a->addrs, b->addrs, a->n_addrs * sizeof *a->addrs));
 }

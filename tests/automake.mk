@@ -60,7 +60,7 @@ tests_unit_test_kube_types_LDADD = controller/libcontroller.la $(UNIT_LDADD)
 UNIT_TESTS += tests/unit/test-source-api
 tests_unit_test_source_api_SOURCES = tests/unit/test-source-api.c
 tests_unit_test_source_api_CPPFLAGS = $(UNIT_CPPFLAGS)
-tests_unit_test_source_api_LDADD = controller/libcontroller.la $(UNIT_LDADD)
+tests_unit_test_source_api_LDADD = controller/libcontroller.la lib/libsluice-kube.la $(UNIT_LDADD)
 
 UNIT_TESTS += tests/unit/test-source-dir
 tests_unit_test_source_dir_SOURCES = tests/unit/test-source-dir.c

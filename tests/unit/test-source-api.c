@@ -1,5 +1,6 @@
 #include <config.h>
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -292,6 +293,54 @@ START_TEST(test_built_in)
 }
 END_TEST
 
+/* With a reflector. ----------------------------------------------------------------------------------------------- */
+
+/* Sends what the reflector asks for next, whose path must contain 'want', and answers it. */
+static void
+answer(struct reflector *r, long long int now, const char *want, int status, const char *body)
+{
+    struct reflector_request request;
+    struct error error = ERROR_INIT;
+
+    ck_assert(reflector_next(r, now, &request));
+    ck_assert_msg(strstr(request.path, want) != NULL, "%s is not in %s", want, request.path);
+    free(request.path);
+    reflector_head(r, status, -1, now);
+    bool more = reflector_body(r, body, strlen(body), now);
+    if (!more) {
+        error_set(&error, ECANCELED, "ended");
+    }
+    reflector_done(r, &error, now);
+    error_clear(&error);
+}
+
+#define LIST(VERSION, MORE, ITEMS) \
+    "{\"kind\":\"NodeList\",\"metadata\":{\"resourceVersion\":\"" VERSION "\"" MORE "},\"items\":[" ITEMS "]}"
+
+START_TEST(test_reflector)
+{
+    struct fixture f;
+
+    start(&f, KUBE_NODE);
+    struct reflector *r = reflector_create(kube_kind_path(KUBE_NODE), NULL, 1, &source_kind_ops, f.sk);
+    answer(r, 0, "/api/v1/nodes?limit=", 200, LIST("7", ",\"continue\":\"x\"", A));
+    ck_assert(!source_kind_synced(f.sk));
+    answer(r, 0, "continue=x", 200, LIST("7", "", B));
+    ck_assert(source_kind_synced(f.sk));
+    check_nodes(&f, "ab");
+
+    answer(r, 0, "watch=1", 200, "{\"type\":\"ADDED\",\"object\":{\"kind\":\"Node\",\"apiVersion\":\"v1\",\"metadata\":"
+           "{\"name\":\"c\",\"resourceVersion\":\"8\"}}}\n{\"type\":\"ERROR\",\"object\":{\"kind\":\"Status\",\"code\":410}}\n");
+    check_nodes(&f, "abc");
+    uint64_t seqno = store_seqno(f.store, KUBE_NODE);
+    answer(r, 60000, "/api/v1/nodes?limit=", 200, LIST("9", "", B "," A));
+    check_nodes(&f, "ab");
+    ck_assert_uint_eq(store_seqno(f.store, KUBE_NODE), seqno + 1);
+    reflector_destroy(r);
+    stop(&f);
+}
+END_TEST
+
 /* Two sources, one history. --------------------------------------------------------------------------------------- */
 
 static void
@@ -385,5 +434,6 @@ UNIT_MAIN("source-api", {
     tcase_add_test(tc, test_bounded);
     tcase_add_test(tc, test_crd);
     tcase_add_test(tc, test_built_in);
+    tcase_add_test(tc, test_reflector);
     tcase_add_test(tc, test_same_as_manifests);
 })
