@@ -16,8 +16,8 @@ line; "relay" names the relay that is meant (the only one by default), "do" says
   rule                 adds the rule "rule" (with TLS ended here); clear: takes all rules away
   log                  {"connections": [...], "requests": [...]}, times in seconds of the monotonic clock
   wait                 until the log has "count" requests (since "since", an index) whose "METHOD PATH" fits the regular
-                       expression "match", and their answers' heads have been sent; without "match": connections.  At most
-                       "timeout" seconds; answers with the log
+                       expression "match", and their answers' heads have been sent (with "asked": they have come); without "match":
+                       connections.  At most "timeout" seconds; answers with the log
 
 A rule applies to requests that "match"; "skip" so many of them first, then "times" (default 1, 0: all).  The first that fits counts:
   status, headers, body   answers itself
@@ -26,7 +26,7 @@ A rule applies to requests that "match"; "skip" so many of them first, then "tim
   replace                 [[OLD, NEW], ...] in the body: in each line of a watch, in the whole of any other
   drop                    lines of a watch that contain this
   after                   {"lines": N, "bytes": M}: there it does
-  insert                  {"text": TEXT, "times": N}, and
+  insert                  [[TEXT, TIMES], ...], and
   then                    reset | close | hold | end (as if it were complete)"""
 import argparse
 import asyncio
@@ -175,6 +175,7 @@ class Relay:
             entry = {"time": time.monotonic(), "connection": connection.facts["number"], "method": method, "path": path,
                      "status": None, "token": headers.get("authorization", "")[-8:]}
             self.requests.append(entry)
+            await self.notify()
             rule = self.rule_for(f"{method} {path}")
             if rule.get("delay"):
                 await asyncio.sleep(rule["delay"])
@@ -271,7 +272,7 @@ class Relay:
             since = order.get("since", 0)
             if "match" not in order:
                 return len(self.log) - since >= order.get("count", 1)
-            fits = [entry for entry in self.requests[since:] if entry["status"] is not None and
+            fits = [entry for entry in self.requests[since:] if (order.get("asked") or entry["status"] is not None) and
                     re.search(order["match"], f"{entry['method']} {entry['path']}")]
             return len(fits) >= order.get("count", 1)
 
@@ -310,10 +311,10 @@ class Editor:
     async def act(self):
         self.place = None
         if "insert" in self.rule:
-            text, times = self.rule["insert"]["text"].encode(), self.rule["insert"].get("times", 1)
-            block = max(1, 65536 // len(text))
-            for done in range(0, times, block):
-                await self.chunk(text * min(block, times - done))
+            for text, times in self.rule["insert"]:
+                block = max(1, 65536 // len(text))
+                for done in range(0, times, block):
+                    await self.chunk(text.encode() * min(block, times - done))
         then = self.rule.get("then")
         if then == "hold":
             await asyncio.Event().wait()

@@ -12,7 +12,7 @@ import threading
 
 from . import kubeapi
 from .cluster import NO_SANDBOX, ApiKubelet
-from .kubelet import WORKERS
+from .kubelet import WORKERS, uid_of
 from .layout import LabError
 from .objects import key
 from .probe import seconds
@@ -112,7 +112,7 @@ class NodeAgent:
     def sync(self, name, pod):
         kubelet = self.kubelet()
         sandbox = kubelet.record_of(*name)
-        uid = pod and pod["metadata"]["uid"]
+        uid = pod and uid_of(pod)
         deleting = pod and pod["metadata"].get("deletionTimestamp")
         finished = pod and pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
         if sandbox and (sandbox["uid"] != uid or deleting or finished):
@@ -121,7 +121,7 @@ class NodeAgent:
             kubelet._remove_sandbox(*name, sandbox)
             sandbox = None
         if deleting:
-            kubelet.client.delete("Pod", *name, grace=0, uid=uid)
+            kubelet.client.delete("Pod", *name, grace=0, uid=pod["metadata"]["uid"])
         elif pod and not finished:
             if not sandbox:
                 sandbox = self.start(kubelet, pod)

@@ -205,6 +205,9 @@ def start(lab, options):
 
 def wait(lab, options):
     """Until every node has realised what the manifests say."""
+    if lab.options["kubeconfig"] and options.condition == "realized":
+        cluster.await_delivery(lab, lab.nodes(), probe.seconds(options.timeout))
+
     def body(name):
         Node(lab, name).wait(options.condition, probe.seconds(options.timeout))
     side_by_side(body, lab.nodes())

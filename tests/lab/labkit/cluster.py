@@ -15,6 +15,7 @@ import time
 from . import kubeapi, objects, procs
 from .kubelet import Kubelet, timestamp
 from .layout import HERE, LabError, write_json, write_text
+from .node import Node
 from .objects import key, label
 
 PROXY = os.path.join(os.path.dirname(HERE), "kube", "proxy.py")
@@ -196,6 +197,35 @@ def start_process(lab, argv, log):
             with open(log, errors="replace") as file:
                 raise LabError(f"{os.path.basename(argv[2])} did not start: {' / '.join(file.read().splitlines()[-3:])}")
     process.returncode = 0      # Not our child's business any more.
+
+
+def await_delivery(lab, names, seconds):
+    """Until each of these nodes' sluiced has heard of everything that the API server has now."""
+    client, deadline, wanted = kubeapi.Client(lab.options["kubeconfig"]), time.monotonic() + seconds, {}
+    for node in (Node(lab, name) for name in names):
+        while behind := _behind(client, node, wanted):
+            if time.monotonic() > deadline:
+                raise LabError(f"{node.name} has not heard of all objects of the API server: {behind}")
+            time.sleep(0.05)        # sluicectl cannot wait for what sluiced does not know of.
+
+
+def _behind(client, node, wanted):
+    """What of: its objects are counted, and as far as the newest of them.  'wanted' is filled once for each kind."""
+    status = json.loads(node.run(["sluicectl", "-t", node.path("run"), "status", "--json"]))
+    for kind in status["source"]["kinds"]:
+        name = kind["kind"]
+        if name not in wanted:
+            try:
+                items = client.list(name)[0]
+            except kubeapi.ApiError as error:
+                if error.status != 404:
+                    raise
+                items = []
+            wanted[name] = len(items), max((int(item["metadata"]["resourceVersion"]) for item in items), default=0)
+        count, version = wanted[name]
+        if kind["count"] + kind["wrong"] != count or count and int(kind.get("resourceVersion") or 0) < version:
+            return f"{name}: {kind['count']} of {count}, resourceVersion {kind.get('resourceVersion')} of {version}"
+    return None
 
 
 def forget(lab):

@@ -132,7 +132,7 @@ class Kubelet:
         else:
             sandbox = self._make_sandbox(pod, node_name)
             sandbox["ips"] = self._attach(pod, node, sandbox)
-        sandbox["uid"] = pod["metadata"]["uid"]
+        sandbox["uid"] = uid_of(pod)
         try:
             self._start_responder(pod, node, sandbox)
             write_json(self.record_path(*key(pod)[1:]), sandbox)
@@ -158,7 +158,7 @@ class Kubelet:
         return {"id": identifier, "node": node_name, "where": where, "netns": os.path.join(netns.NETNS_DIR, where),
                 "ifname": "eth0", "portMappings": port_mappings(pod),
                 "args": {"K8S_POD_NAMESPACE": namespace, "K8S_POD_NAME": name,
-                         "K8S_POD_INFRA_CONTAINER_ID": identifier, "K8S_POD_UID": pod["metadata"]["uid"]}}
+                         "K8S_POD_INFRA_CONTAINER_ID": identifier, "K8S_POD_UID": uid_of(pod)}}
 
     def _attach(self, pod, node, sandbox):
         """ADD; what it left after a failure is deleted as a runtime does."""
@@ -205,6 +205,11 @@ class Kubelet:
             self._remove_sandbox(*key(pod)[1:], sandbox)
         self.store.remove(*key(pod))
         return f"{label(pod)} deleted"
+
+
+def uid_of(pod):
+    """As the runtime and the plugin are told it: that of a static pod is not the UID of its mirror at the API server."""
+    return (pod["metadata"].get("annotations") or {}).get("kubernetes.io/config.mirror") or pod["metadata"]["uid"]
 
 
 def timestamp():
