@@ -8,7 +8,10 @@ controller_libcontroller_la_SOURCES = \
 	controller/kube-decode.c controller/kube-decode.h \
 	controller/kube-node.c \
 	controller/kube-pod.c \
+	controller/kube-time.c \
 	controller/kube-types.c controller/kube-types.h \
+	controller/kube-uid.c \
+	controller/labels.c controller/labels.h \
 	controller/manifests.c controller/manifests.h \
 	controller/node-input.c controller/node-input.h \
 	controller/source-dir.c controller/source-dir.h \

@@ -301,7 +301,9 @@ dataplane_pod_changed_(struct dataplane *dp, const char *namespace_, const char 
 {
     const struct kube_object *object = store_get(dp->store, KUBE_POD, namespace_, name);
     if (object) {
-        attachments_pod_known(dp->attachments, namespace_, name, object->uid, time_wall_msec());
+        char buf[KUBE_UID_STRLEN];
+        const char *uid = kube_pod_runtime_uid(kube_pod_cast(object), buf);
+        attachments_pod_known(dp->attachments, namespace_, name, uid, time_wall_msec());
     }
 }
 

@@ -13,8 +13,9 @@ dataplane_report_(struct dataplane *dp, enum kube_kind kind, const char *namespa
                   const char *reason, const char *message)
 {
     const struct kube_object *object = uid ? NULL : store_get(dp->store, kind, namespace_, name);
+    char buf[KUBE_UID_STRLEN];
 
-    uid = uid ? uid : object ? object->uid : "";
+    uid = uid ? uid : object ? kube_uid_format(&object->uid, buf) : "";
     if (dp->n_reports < MAX_REPORTS) {
         struct dataplane_report *report = xmalloc(sizeof *report);
 

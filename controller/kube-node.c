@@ -5,8 +5,17 @@
 #include <errno.h>
 #include <string.h>
 
+#include "util.h"
+
+/* What is in a node behind its head, while it is being read. */
+struct reading {
+    struct inet_prefix pod_cidrs[KUBE_MAX_CIDRS];
+    struct in6_addr internal[KUBE_MAX_ADDRS], external[KUBE_MAX_ADDRS];
+    size_t n_pod_cidrs, n_internal, n_external;
+};
+
 static int
-add_cidr(struct kube_node *node, const json_t *value, struct error *error)
+add_cidr(struct reading *node, const json_t *value, struct error *error)
 {
     if (!json_is_string(value)) {
         return error_set(error, EINVAL, "must be a string");
@@ -29,7 +38,7 @@ add_cidr(struct kube_node *node, const json_t *value, struct error *error)
 
 /* spec.podCIDRs, or spec.podCIDR where only that is given. */
 static int
-decode_spec(const json_t *spec, struct kube_node *node, struct error *error)
+decode_spec(const json_t *spec, struct reading *node, struct error *error)
 {
     const json_t *cidrs, *cidr;
     size_t i;
@@ -52,29 +61,28 @@ decode_spec(const json_t *spec, struct kube_node *node, struct error *error)
 }
 
 static int
-decode_address(const json_t *address, struct kube_node *node, struct error *error)
+decode_address(const json_t *address, struct reading *node, struct error *error)
 {
     const char *type, *text;
 
-    if (!json_is_object(address)) {
-        return error_set(error, EINVAL, "must be an object");
-    }
-    if (kube_get_string(address, "type", &type, error) || kube_get_string(address, "address", &text, error)) {
+    if (kube_check_object(address, error) || kube_get_string(address, "type", &type, error) || kube_get_string(address, "address", &text, error)) {
         return EINVAL;
     }
-    if (strcmp(type, "InternalIP")) {
+
+    bool internal = !strcmp(type, "InternalIP");
+    size_t *n = internal ? &node->n_internal : &node->n_external;
+    if (!internal && strcmp(type, "ExternalIP")) {
         return 0;
     }
-    if (node->n_addrs >= KUBE_MAX_ADDRS) {
+    if (*n >= KUBE_MAX_ADDRS) {
         return error_set(error, EINVAL, "more than %d addresses", KUBE_MAX_ADDRS);
     }
-    return inet_addr_parse(text, &node->addrs[node->n_addrs++], error);
+    return inet_addr_parse(text, &(internal ? node->internal : node->external)[(*n)++], error);
 }
 
-int
-kube_node_decode(const json_t *json, struct kube_object *object, struct error *error)
+static int
+read_node(const json_t *json, struct reading *node, struct error *error)
 {
-    struct kube_node *node = CONTAINER_OF(object, struct kube_node, object);
     const json_t *spec, *status, *addresses = NULL, *address;
     size_t i;
 
@@ -92,15 +100,33 @@ kube_node_decode(const json_t *json, struct kube_object *object, struct error *e
     return 0;
 }
 
-void
-kube_node_destroy(struct kube_object *object OVS_UNUSED)
+int
+kube_node_decode(const json_t *json, struct kube_meta *meta, struct kube_object **objectp, struct error *error)
 {
+    struct reading r = { .n_internal = 0 };
+    int retval = read_node(json, &r, error);
+    if (retval) {
+        return retval;
+    }
+
+    size_t n = r.n_internal + r.n_external;
+    *objectp = kube_object_create(KUBE_NODE, meta, offsetof(struct kube_node, addrs) + n * sizeof(struct in6_addr));
+
+    struct kube_node *node = CONTAINER_OF(*objectp, struct kube_node, object);
+    memcpy(node->pod_cidrs, r.pod_cidrs, sizeof node->pod_cidrs);
+    node->n_pod_cidrs = r.n_pod_cidrs;
+    node->n_addrs = r.n_internal;
+    node->n_external = r.n_external;
+    memcpy(node->addrs, r.internal, r.n_internal * sizeof *node->addrs);
+    memcpy(node->addrs + r.n_internal, r.external, r.n_external * sizeof *node->addrs);
+    return 0;
 }
 
 bool
 kube_node_equal(const struct kube_object *a_, const struct kube_object *b_)
 {
     const struct kube_node *a = kube_node_cast(a_), *b = kube_node_cast(b_);
+    size_t n = a->n_addrs + a->n_external;
 
     if (a->n_pod_cidrs != b->n_pod_cidrs) {
         return false;
@@ -110,5 +136,5 @@ kube_node_equal(const struct kube_object *a_, const struct kube_object *b_)
             return false;
         }
     }
-    return (a->n_addrs == b->n_addrs && !memcmp(a->addrs, b->addrs, a->n_addrs * sizeof *a->addrs));
+    return a->n_addrs == b->n_addrs && a->n_external == b->n_external && !memcmp(a->addrs, b->addrs, n * sizeof *a->addrs);
 }

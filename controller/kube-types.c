@@ -7,25 +7,25 @@
 #include <string.h>
 
 #include "controller/kube-decode.h"
+#include "intern.h"
 #include "util.h"
 
 /* What the kinds differ in.  A kind without members of its own has no functions. */
 struct kind_class {
     bool namespaced, may_be_absent;
-    size_t size;
-    int (*decode)(const json_t *, struct kube_object *, struct error *);
-    void (*destroy)(struct kube_object *);
+    int (*decode)(const json_t *, struct kube_meta *, struct kube_object **, struct error *);
+    void (*clear)(struct kube_object *);
+    void (*share)(struct kube_object *, struct intern *);
     bool (*equal)(const struct kube_object *, const struct kube_object *);
 };
 
 static const struct kind_class classes[KUBE_N_KINDS] = {
-    [KUBE_NAMESPACE] = { false, false, sizeof(struct kube_namespace), NULL, NULL, NULL },
-    [KUBE_NODE] = { false, false, sizeof(struct kube_node), kube_node_decode, kube_node_destroy, kube_node_equal },
-    [KUBE_POD] = { true, false, sizeof(struct kube_pod), kube_pod_decode, kube_pod_destroy, kube_pod_equal },
-    [KUBE_SERVICE] = { true, false, sizeof(struct kube_object), NULL, NULL, NULL },
-    [KUBE_ENDPOINTSLICE] = { true, false, sizeof(struct kube_object), NULL, NULL, NULL },
-    [KUBE_NETWORKPOLICY] = { true, false, sizeof(struct kube_object), NULL, NULL, NULL },
-    [KUBE_CLUSTERNETWORKPOLICY] = { false, true, sizeof(struct kube_object), NULL, NULL, NULL },
+    [KUBE_NODE] = { false, false, kube_node_decode, NULL, NULL, kube_node_equal },
+    [KUBE_POD] = { true, false, kube_pod_decode, kube_pod_clear, kube_pod_share, kube_pod_equal },
+    [KUBE_SERVICE] = { .namespaced = true },
+    [KUBE_ENDPOINTSLICE] = { .namespaced = true },
+    [KUBE_NETWORKPOLICY] = { .namespaced = true },
+    [KUBE_CLUSTERNETWORKPOLICY] = { .may_be_absent = true },
 };
 
 static const struct kind_name {
@@ -72,33 +72,82 @@ kube_kind_is_namespaced(enum kube_kind kind)
     return classes[kind].namespaced;
 }
 
-/* metadata: name, namespace, uid, labels and our annotations. */
-static int
-decode_metadata(const json_t *metadata, const struct kind_class *class, struct kube_object *object, struct error *error)
+static bool
+keep_annotation(const char *key)
 {
-    const char *name, *namespace_, *uid;
+    return !strncmp(key, KUBE_ANNOTATION_PREFIX, strlen(KUBE_ANNOTATION_PREFIX)) || !strcmp(key, KUBE_ANNOTATION_MIRROR);
+}
 
-    if (kube_get_string(metadata, "name", &name, error) || kube_get_string(metadata, "namespace", &namespace_, error)
-        || kube_get_string(metadata, "uid", &uid, error)
-        || kube_get_string_map(metadata, "labels", "", &object->labels, error)
-        || kube_get_string_map(metadata, "annotations", KUBE_ANNOTATION_PREFIX, &object->annotations, error)) {
+static void
+meta_clear(struct kube_meta *meta)
+{
+    kube_uid_clear(&meta->uid);
+    intern_unref(meta->labels);
+    intern_unref(meta->annotations);
+}
+
+static int
+decode_names(const json_t *metadata, enum kube_kind kind, struct kube_meta *meta, struct error *error)
+{
+    bool namespaced = classes[kind].namespaced;
+
+    if (kube_get_string(metadata, "name", &meta->name, error)
+        || kube_get_string(metadata, "namespace", &meta->namespace_, error)) {
         return EINVAL;
     }
-    if (!kube_name_ok(name, object->kind != KUBE_NAMESPACE, object->kind == KUBE_NAMESPACE ? 63 : 253)) {
-        return error_set(error, EINVAL, "name: \"%.64s\" is not a name that Kubernetes allows (RFC 1123)", name);
+    if (!kube_name_ok(meta->name, kind != KUBE_NAMESPACE, kind == KUBE_NAMESPACE ? 63 : 253)) {
+        return error_set(error, EINVAL, "name: \"%.64s\" is not a name that Kubernetes allows (RFC 1123)", meta->name);
     }
-    if (class->namespaced && !*namespace_) {
-        namespace_ = "default";
+    if (namespaced && !*meta->namespace_) {
+        meta->namespace_ = "default";
     }
-    if (class->namespaced ? !kube_name_ok(namespace_, false, 63) : *namespace_ != '\0') {
-        return error_set(error, EINVAL, class->namespaced
+    if (namespaced ? !kube_name_ok(meta->namespace_, false, 63) : *meta->namespace_ != '\0') {
+        return error_set(error, EINVAL, namespaced
                          ? "namespace: \"%.64s\" is not a name that Kubernetes allows (RFC 1123)"
-                         : "namespace: \"%.64s\" is given, but objects of this kind have none", namespace_);
+                         : "namespace: \"%.64s\" is given, but objects of this kind have none", meta->namespace_);
     }
-    object->name = xstrdup(name);
-    object->namespace_ = xstrdup(namespace_);
-    object->uid = xstrdup(uid);
     return 0;
+}
+
+/* On failure too 'meta' is for meta_clear(). */
+static int
+decode_metadata(const json_t *metadata, enum kube_kind kind, struct kube_meta *meta, struct error *error)
+{
+    if (decode_names(metadata, kind, meta, error) || kube_get_uid(metadata, "uid", &meta->uid, error)
+        || kube_get_time(metadata, "creationTimestamp", &meta->created, NULL, error)) {
+        return EINVAL;
+    }
+    if (labels_decode(json_object_get(metadata, "labels"), true, NULL, &meta->labels, error)) {
+        error_wrap(error, "labels");
+        return EINVAL;
+    }
+    if (labels_decode(json_object_get(metadata, "annotations"), false, keep_annotation, &meta->annotations, error)) {
+        error_wrap(error, "annotations");
+        return EINVAL;
+    }
+    int64_t deletion;
+    return kube_get_time(metadata, "deletionTimestamp", &deletion, &meta->deleting, error);
+}
+
+struct kube_object *
+kube_object_create(enum kube_kind kind, struct kube_meta *meta, size_t size)
+{
+    size_t n = strlen(meta->name) + 1;
+    struct kube_object *object = xmalloc(size + n);
+    char *name = (char *) object + size;
+
+    memset(object, 0, size);
+    memcpy(name, meta->name, n);
+    object->kind = kind;
+    object->n_refs = 1;
+    object->namespace_ = intern_string(meta->namespace_);
+    object->name = name;
+    object->uid = meta->uid;
+    object->labels = meta->labels;
+    object->annotations = meta->annotations;
+    memset(&meta->uid, 0, sizeof meta->uid);
+    meta->labels = meta->annotations = NULL;
+    return object;
 }
 
 static int
@@ -143,27 +192,22 @@ wrap_error(enum kube_kind kind, const json_t *metadata, struct error *error)
 static int
 decode(enum kube_kind kind, const json_t *json, struct kube_object **objectp, struct error *error)
 {
-    const struct kind_class *class = &classes[kind];
     const json_t *metadata = json_object_get(json, "metadata");
-    struct kube_object *object = xzalloc(class->size);
+    struct kube_meta meta = { .name = NULL };
+    int retval = decode_metadata(metadata, kind, &meta, error);
 
-    object->kind = kind;
-    smap_init(&object->labels);
-    smap_init(&object->annotations);
-    int retval = decode_metadata(metadata, class, object, error);
     if (retval) {
         error_wrap(error, "metadata");
-    }
-    if (!retval && class->decode) {
-        retval = class->decode(json, object, error);
+    } else if (classes[kind].decode) {
+        retval = classes[kind].decode(json, &meta, objectp, error);
+    } else {
+        *objectp = kube_object_create(kind, &meta, sizeof **objectp);
     }
     if (retval) {
         wrap_error(kind, metadata, error);
-        kube_object_destroy(object);
-        return retval;
     }
-    *objectp = object;
-    return 0;
+    meta_clear(&meta);
+    return retval;
 }
 
 int
@@ -197,27 +241,49 @@ kube_object_decode_kind(enum kube_kind kind, const json_t *json, struct kube_obj
 }
 
 void
-kube_object_destroy(struct kube_object *object)
+kube_object_destroy(const struct kube_object *object_)
 {
-    if (!object) {
+    struct kube_object *object = CONST_CAST(struct kube_object *, object_);
+
+    if (!object || --object->n_refs) {
         return;
     }
-    if (classes[object->kind].destroy) {
-        classes[object->kind].destroy(object);
+    if (classes[object->kind].clear) {
+        classes[object->kind].clear(object);
     }
-    smap_destroy(&object->labels);
-    smap_destroy(&object->annotations);
-    free(object->name);
-    free(object->namespace_);
-    free(object->uid);
+    intern_unref(object->labels);
+    intern_unref(object->annotations);
+    intern_unref(object->namespace_);
+    kube_uid_clear(&object->uid);
     free(object);
+}
+
+const struct kube_object *
+kube_object_ref(const struct kube_object *object)
+{
+    if (object) {
+        CONST_CAST(struct kube_object *, object)->n_refs++;
+    }
+    return object;
+}
+
+void
+kube_object_share(struct kube_object *object, struct intern *pool)
+{
+    object->namespace_ = intern_share(pool, object->namespace_);
+    object->labels = intern_share(pool, object->labels);
+    object->annotations = intern_share(pool, object->annotations);
+    kube_uid_share(&object->uid, pool);
+    if (classes[object->kind].share) {
+        classes[object->kind].share(object, pool);
+    }
 }
 
 bool
 kube_object_equal(const struct kube_object *a, const struct kube_object *b)
 {
     return (a->kind == b->kind && !strcmp(a->name, b->name) && !strcmp(a->namespace_, b->namespace_)
-            && !strcmp(a->uid, b->uid) && smap_equal(&a->labels, &b->labels)
-            && smap_equal(&a->annotations, &b->annotations)
+            && kube_uid_equal(&a->uid, &b->uid) && labels_equal(a->labels, b->labels)
+            && labels_equal(a->annotations, b->annotations)
             && (!classes[a->kind].equal || classes[a->kind].equal(a, b)));
 }

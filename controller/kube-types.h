@@ -15,9 +15,10 @@
 
 #include <jansson.h>
 
+#include "controller/labels.h"
 #include "error.h"
 #include "inet.h"
-#include "smap.h"
+#include "openvswitch/hmap.h"
 
 /* Enum, kind, API version, where the API serves the collection. */
 #define KUBE_KINDS                                                                                              \
@@ -38,21 +39,38 @@ enum kube_kind {
     KUBE_N_KINDS
 };
 
+struct intern;
+
 #define KUBE_MAX_CIDRS 2
 #define KUBE_MAX_ADDRS 16
 #define KUBE_MAX_PORTS 256
+#define KUBE_PORT_NAME_LEN 15
 
-/* The head of every object. */
+/* metadata.uid: 16 bytes if it is a UUID in canonical form, else its text (intern.h), or nothing in manifests without.
+ * Compare with kube_uid_equal() only. */
+struct kube_uid {
+    uint64_t words[2];                  /* A text: 0 and its pointer.  None: 0 and 0. */
+};
+#define KUBE_UID_STRLEN 37
+#define KUBE_UID_MAX_TEXT 128
+
+/* The head of every object.  An object is one allocation, immutable once decoded, counted by reference; its strings are values of
+ * intern.h, which the store shares between objects. */
 struct kube_object {
-    enum kube_kind kind;
-    char *namespace_;                   /* "" for kinds without. */
-    char *name;
-    char *uid;                          /* "" in manifests without. */
-    struct smap labels;
-    struct smap annotations;            /* Only those that begin with KUBE_ANNOTATION_PREFIX. */
+    struct hmap_node node;              /* The store's. */
+    enum kube_kind kind : 8;
+    bool marked;                        /* The store's. */
+    unsigned int n_refs;
+    const char *namespace_;             /* "" for kinds without. */
+    const char *name;                   /* Inside the object. */
+    struct kube_uid uid;
+    const struct labels *labels;
+    const struct labels *annotations;   /* Only those that begin with KUBE_ANNOTATION_PREFIX, and KUBE_ANNOTATION_MIRROR. */
 };
 
 #define KUBE_ANNOTATION_PREFIX "sluice.dev/"
+/* On the API's copy of a static pod: what its kubelet takes for the pod's UID. */
+#define KUBE_ANNOTATION_MIRROR "kubernetes.io/config.mirror"
 
 struct kube_namespace {
     struct kube_object object;
@@ -61,35 +79,58 @@ struct kube_namespace {
 struct kube_node {
     struct kube_object object;
     struct inet_prefix pod_cidrs[KUBE_MAX_CIDRS];       /* spec.podCIDRs, else spec.podCIDR. */
-    size_t n_pod_cidrs;
-    struct in6_addr addrs[KUBE_MAX_ADDRS];              /* status.addresses of type InternalIP, in their order. */
-    size_t n_addrs;
+    uint8_t n_pod_cidrs;
+    uint8_t n_addrs;                    /* status.addresses of type InternalIP, in their order. */
+    uint8_t n_external;                 /* Those of type ExternalIP, behind them in 'addrs'. */
+    struct in6_addr addrs[];
 };
 
+/* A port of a container that has a name. */
 struct kube_port {
-    char *name;                         /* "" if it has none. */
-    char *protocol;                     /* "TCP", "UDP", "SCTP". */
-    uint16_t container_port;
+    char name[KUBE_PORT_NAME_LEN + 1];
+    uint8_t protocol;                   /* IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP. */
+    uint16_t number;                    /* Host byte order. */
 };
 
 struct kube_pod {
     struct kube_object object;
-    char *node;                         /* spec.nodeName; "" before scheduling. */
+    const char *node;                   /* spec.nodeName; "" before scheduling. */
+    const char *const *ports;           /* A tuple; see kube_pod_port(). */
+    int64_t created;                    /* metadata.creationTimestamp, seconds since 1970; 0: none. */
     bool host_network;
     bool finished;                      /* status.phase Succeeded or Failed: its addresses are no longer its own. */
-    struct in6_addr addrs[KUBE_MAX_ADDRS];              /* status.podIPs, else status.podIP. */
-    size_t n_addrs;
-    struct kube_port *ports;            /* Of all containers. */
-    size_t n_ports;
+    bool deleting;                      /* metadata.deletionTimestamp is set. */
+    uint8_t n_addrs;
+    struct in6_addr addrs[];            /* status.podIPs, else status.podIP. */
 };
+
+/* The named ports of all containers, init containers last, in their order. */
+size_t kube_pod_n_ports(const struct kube_pod *);
+void kube_pod_port(const struct kube_pod *, size_t i, struct kube_port *);
+/* The UID by which the pod's kubelet, and so CNI, calls it: of a static pod not that of its object. */
+const char *kube_pod_runtime_uid(const struct kube_pod *, char buf[KUBE_UID_STRLEN]);
 
 /* Decodes one object.  ENOTSUP: a kind or version that Sluice does not read (the error names it); EINVAL: a wrong object. */
 int kube_object_decode(const json_t *, struct kube_object **, struct error *);
 /* The same for an element of a list that the API gave: such ones lack "kind" and "apiVersion".  If they are there they must be
  * those of 'kind'. */
 int kube_object_decode_kind(enum kube_kind, const json_t *, struct kube_object **, struct error *);
-void kube_object_destroy(struct kube_object *);
+/* Gives up the caller's reference. */
+void kube_object_destroy(const struct kube_object *);
+const struct kube_object *kube_object_ref(const struct kube_object *);
+/* Exchanges the object's values for the pool's; nobody else may hold the object yet. */
+void kube_object_share(struct kube_object *, struct intern *);
+/* Equal in all but what the store has in it. */
 bool kube_object_equal(const struct kube_object *, const struct kube_object *);
+
+/* Two objects without are equal too: then only their names tell them apart. */
+bool kube_uid_equal(const struct kube_uid *, const struct kube_uid *);
+bool kube_uid_equal_text(const struct kube_uid *, const char *);
+bool kube_uid_is_none(const struct kube_uid *);
+/* For an order that does not depend on anything else.  Like strcmp(). */
+int kube_uid_compare(const struct kube_uid *, const struct kube_uid *);
+/* The text, in 'buf' or in the object; "" if there is none. */
+const char *kube_uid_format(const struct kube_uid *, char buf[KUBE_UID_STRLEN]);
 
 const char *kube_kind_name(enum kube_kind);
 bool kube_kind_from_name(const char *, enum kube_kind *);

@@ -169,7 +169,8 @@ node_events_n_dropped(const struct node_events *es)
 static struct subject *
 get_subject(struct node_events *es, const struct kube_object *o)
 {
-    char *key = xasprintf("%d/%s/%s/%s", (int) o->kind, o->namespace_, o->name, o->uid);
+    char uid[KUBE_UID_STRLEN];
+    char *key = xasprintf("%d/%s/%s/%s", (int) o->kind, o->namespace_, o->name, kube_uid_format(&o->uid, uid));
     uint32_t hash = hash_string(key, 0);
     struct subject *s;
 
@@ -225,7 +226,8 @@ get_event(struct node_events *es, const struct kube_object *o, bool warning, con
     e->kind = o->kind;
     e->namespace_ = xstrdup(o->namespace_);
     e->object = xstrdup(o->name);
-    e->uid = xstrdup(o->uid);
+    char uid[KUBE_UID_STRLEN];
+    e->uid = xstrdup(kube_uid_format(&o->uid, uid));
     e->warning = warning;
     e->reason = xstrdup(reason);
     e->message = message;

@@ -134,7 +134,7 @@ put_bad(struct source_kind *sk, const json_t *json, const char *why)
     const struct kube_object *last = store_get(sk->store, sk->kind, namespace_, name);
     char *key = problem_key(json);
 
-    if (last && *uid && strcmp(uid, last->uid)) {
+    if (last && *uid && !kube_uid_equal_text(&last->uid, uid)) {
         store_remove(sk->store, sk->kind, namespace_, name);
     } else if (last) {
         store_keep(sk->store, sk->kind, namespace_, name);

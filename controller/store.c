@@ -5,26 +5,25 @@
 #include <string.h>
 
 #include "hash.h"
+#include "intern.h"
 #include "openvswitch/list.h"
 #include "util.h"
 
-struct entry {
-    struct hmap_node node;              /* In 'objects' of its kind. */
-    struct kube_object *object;
-    bool marked;                        /* Not seen since store_mark(). */
-};
-
+/* A key that changed since it was popped last.  Its strings are those of 'holder', which stays as long: the object as it was then,
+ * or, if there was none, the one that came. */
 struct change {
     struct hmap_node node;              /* In 'changed', by key. */
     struct ovs_list list;               /* In 'changes'. */
-    struct store_key key;
+    const struct kube_object *holder;
+    bool existed;
 };
 
 struct store {
-    struct hmap objects[KUBE_N_KINDS];  /* Has "struct entry"s. */
+    struct hmap objects[KUBE_N_KINDS];  /* Has "struct kube_object"s, by their 'node'. */
     uint64_t seqno[KUBE_N_KINDS];
     struct hmap changed;                /* Has "struct change"s... */
     struct ovs_list changes;            /* ...also in the order of their first change. */
+    struct intern *pool;
 };
 
 static uint32_t
@@ -41,6 +40,7 @@ store_create(void)
     for (size_t i = 0; i < KUBE_N_KINDS; i++) {
         hmap_init(&store->objects[i]);
     }
+    store->pool = intern_create();
     hmap_init(&store->changed);
     ovs_list_init(&store->changes);
     return store;
@@ -59,44 +59,53 @@ store_destroy(struct store *store)
     }
     hmap_destroy(&store->changed);
     for (size_t i = 0; i < KUBE_N_KINDS; i++) {
-        struct entry *entry;
+        struct kube_object *object;
 
-        HMAP_FOR_EACH_POP (entry, node, &store->objects[i]) {
-            kube_object_destroy(entry->object);
-            free(entry);
+        HMAP_FOR_EACH_POP (object, node, &store->objects[i]) {
+            kube_object_destroy(object);
         }
         hmap_destroy(&store->objects[i]);
     }
+    intern_destroy(store->pool);
     free(store);
 }
 
-static struct entry *
+struct intern *
+store_pool(const struct store *store)
+{
+    return store->pool;
+}
+
+static struct kube_object *
 find(const struct store *store, enum kube_kind kind, const char *namespace_, const char *name)
 {
-    struct entry *entry;
+    struct kube_object *object;
 
-    HMAP_FOR_EACH_WITH_HASH (entry, node, hash_key(kind, namespace_, name), &store->objects[kind]) {
-        if (!strcmp(entry->object->name, name) && !strcmp(entry->object->namespace_, namespace_)) {
-            return entry;
+    HMAP_FOR_EACH_WITH_HASH (object, node, hash_key(kind, namespace_, name), &store->objects[kind]) {
+        if (!strcmp(object->name, name) && !strcmp(object->namespace_, namespace_)) {
+            return object;
         }
     }
     return NULL;
 }
 
+/* 'object' is what was there before the change or, if there was nothing, what came. */
 static void
-note_change(struct store *store, enum kube_kind kind, const char *namespace_, const char *name)
+note_change(struct store *store, const struct kube_object *object, bool existed)
 {
-    uint32_t hash = hash_key(kind, namespace_, name);
+    uint32_t hash = hash_key(object->kind, object->namespace_, object->name);
     struct change *change;
 
-    store->seqno[kind]++;
+    store->seqno[object->kind]++;
     HMAP_FOR_EACH_WITH_HASH (change, node, hash, &store->changed) {
-        if (change->key.kind == kind && !strcmp(change->key.name, name) && !strcmp(change->key.namespace_, namespace_)) {
+        if (change->holder->kind == object->kind && !strcmp(change->holder->name, object->name)
+            && !strcmp(change->holder->namespace_, object->namespace_)) {
             return;
         }
     }
     change = xmalloc(sizeof *change);
-    change->key = (struct store_key) { kind, xstrdup(namespace_), xstrdup(name) };
+    change->holder = kube_object_ref(object);
+    change->existed = existed;
     hmap_insert(&store->changed, &change->node, hash);
     ovs_list_push_back(&store->changes, &change->list);
 }
@@ -104,72 +113,72 @@ note_change(struct store *store, enum kube_kind kind, const char *namespace_, co
 void
 store_put(struct store *store, struct kube_object *object)
 {
-    struct entry *entry = find(store, object->kind, object->namespace_, object->name);
+    struct kube_object *old = find(store, object->kind, object->namespace_, object->name);
 
-    if (entry) {
-        entry->marked = false;
-        if (kube_object_equal(entry->object, object)) {
-            kube_object_destroy(object);
-            return;
-        }
-        kube_object_destroy(entry->object);
-    } else {
-        entry = xmalloc(sizeof *entry);
-        entry->marked = false;
-        hmap_insert(&store->objects[object->kind], &entry->node,
-                    hash_key(object->kind, object->namespace_, object->name));
+    kube_object_share(object, store->pool);
+    object->marked = false;
+    if (!old) {
+        hmap_insert(&store->objects[object->kind], &object->node, hash_key(object->kind, object->namespace_, object->name));
+        note_change(store, object, false);
+        return;
     }
-    entry->object = object;
-    note_change(store, object->kind, object->namespace_, object->name);
+    old->marked = false;
+    if (kube_object_equal(old, object)) {
+        kube_object_destroy(object);
+        return;
+    }
+    note_change(store, old, true);
+    object->node.hash = old->node.hash;
+    hmap_replace(&store->objects[object->kind], &old->node, &object->node);
+    kube_object_destroy(old);
 }
 
 static void
-remove_entry(struct store *store, enum kube_kind kind, struct entry *entry)
+remove_object(struct store *store, struct kube_object *object)
 {
-    note_change(store, kind, entry->object->namespace_, entry->object->name);
-    hmap_remove(&store->objects[kind], &entry->node);
-    kube_object_destroy(entry->object);
-    free(entry);
+    note_change(store, object, true);
+    hmap_remove(&store->objects[object->kind], &object->node);
+    kube_object_destroy(object);
 }
 
 void
 store_remove(struct store *store, enum kube_kind kind, const char *namespace_, const char *name)
 {
-    struct entry *entry = find(store, kind, namespace_, name);
+    struct kube_object *object = find(store, kind, namespace_, name);
 
-    if (entry) {
-        remove_entry(store, kind, entry);
+    if (object) {
+        remove_object(store, object);
     }
 }
 
 void
 store_mark(struct store *store, enum kube_kind kind)
 {
-    struct entry *entry;
+    struct kube_object *object;
 
-    HMAP_FOR_EACH (entry, node, &store->objects[kind]) {
-        entry->marked = true;
+    HMAP_FOR_EACH (object, node, &store->objects[kind]) {
+        object->marked = true;
     }
 }
 
 void
 store_keep(struct store *store, enum kube_kind kind, const char *namespace_, const char *name)
 {
-    struct entry *entry = find(store, kind, namespace_, name);
+    struct kube_object *object = find(store, kind, namespace_, name);
 
-    if (entry) {
-        entry->marked = false;
+    if (object) {
+        object->marked = false;
     }
 }
 
 void
 store_sweep(struct store *store, enum kube_kind kind)
 {
-    struct entry *entry;
+    struct kube_object *object;
 
-    HMAP_FOR_EACH_SAFE (entry, node, &store->objects[kind]) {
-        if (entry->marked) {
-            remove_entry(store, kind, entry);
+    HMAP_FOR_EACH_SAFE (object, node, &store->objects[kind]) {
+        if (object->marked) {
+            remove_object(store, object);
         }
     }
 }
@@ -177,8 +186,7 @@ store_sweep(struct store *store, enum kube_kind kind)
 const struct kube_object *
 store_get(const struct store *store, enum kube_kind kind, const char *namespace_, const char *name)
 {
-    const struct entry *entry = find(store, kind, namespace_, name);
-    return entry ? entry->object : NULL;
+    return find(store, kind, namespace_, name);
 }
 
 size_t
@@ -190,10 +198,10 @@ store_count(const struct store *store, enum kube_kind kind)
 void
 store_for_each(const struct store *store, enum kube_kind kind, void (*cb)(const struct kube_object *, void *aux), void *aux)
 {
-    const struct entry *entry;
+    const struct kube_object *object;
 
-    HMAP_FOR_EACH (entry, node, &store->objects[kind]) {
-        cb(entry->object, aux);
+    HMAP_FOR_EACH (object, node, &store->objects[kind]) {
+        cb(object, aux);
     }
 }
 
@@ -212,7 +220,13 @@ store_pop_change(struct store *store, struct store_key *key)
 
     struct change *change = CONTAINER_OF(ovs_list_pop_front(&store->changes), struct change, list);
     hmap_remove(&store->changed, &change->node);
-    *key = change->key;
+    if (hmap_is_empty(&store->changed)) {
+        hmap_shrink(&store->changed);           /* After a list of everything. */
+    }
+    *key = (struct store_key) {
+        .kind = change->holder->kind, .namespace_ = change->holder->namespace_, .name = change->holder->name,
+        .old = change->existed ? change->holder : NULL, .holder = change->holder,
+    };
     free(change);
     return true;
 }
@@ -220,6 +234,5 @@ store_pop_change(struct store *store, struct store_key *key)
 void
 store_key_destroy(struct store_key *key)
 {
-    free(key->namespace_);
-    free(key->name);
+    kube_object_destroy(key->holder);
 }

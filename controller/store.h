@@ -4,7 +4,8 @@
 /* The typed store: every Kubernetes object that the node knows, by kind, namespace and name.
  *
  * Sources (source-dir.h; the API) put and remove; the dataplane reads and follows the list of changes.  An object that is put
- * again unchanged makes no change.  Pure: no I/O, no clock. */
+ * again unchanged makes no change.  The objects' strings, labels and the like are values of the store's own pool (intern.h): equal
+ * label sets are one pointer.  Pure: no I/O, no clock. */
 
 #include <stdint.h>
 
@@ -15,6 +16,8 @@ struct store;
 
 struct store *store_create(void);
 void store_destroy(struct store *);
+/* The pool of the objects' values. */
+struct intern *store_pool(const struct store *);
 
 /* Takes 'object', replacing the one of the same kind, namespace and name. */
 void store_put(struct store *, struct kube_object *);
@@ -26,7 +29,7 @@ void store_mark(struct store *, enum kube_kind);
 void store_keep(struct store *, enum kube_kind, const char *namespace_, const char *name);
 void store_sweep(struct store *, enum kube_kind);
 
-/* NULL if there is none.  The pointer is good until that object is put or removed. */
+/* NULL if there is none.  The pointer is good until that object is put or removed; kube_object_ref() keeps the object. */
 const struct kube_object *store_get(const struct store *, enum kube_kind, const char *namespace_, const char *name);
 size_t store_count(const struct store *, enum kube_kind);
 /* In no order; 'cb' must not change the store. */
@@ -39,7 +42,9 @@ uint64_t store_seqno(const struct store *, enum kube_kind);
  * store_get(): NULL means that it was removed.  False: nothing. */
 struct store_key {
     enum kube_kind kind;
-    char *namespace_, *name;            /* Owned by the caller: store_key_destroy(). */
+    const char *namespace_, *name;      /* Good until store_key_destroy(). */
+    const struct kube_object *old;      /* What the consumer knows: the object when its key was popped last; NULL: none.  Likewise. */
+    const struct kube_object *holder;   /* Private: whose strings they are. */
 };
 bool store_pop_change(struct store *, struct store_key *);
 void store_key_destroy(struct store_key *);

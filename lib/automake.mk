@@ -14,6 +14,7 @@ lib_libsluice_base_la_SOURCES += \
 
 lib_libsluice_la_SOURCES = \
 	lib/inet.c lib/inet.h \
+	lib/intern.c lib/intern.h \
 	lib/yaml-json.c lib/yaml-json.h \
 	lib/ovs-json.h
 lib_libsluice_la_SOURCES += \

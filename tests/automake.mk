@@ -62,6 +62,16 @@ tests_unit_test_source_api_SOURCES = tests/unit/test-source-api.c
 tests_unit_test_source_api_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_source_api_LDADD = controller/libcontroller.la lib/libsluice-kube.la $(UNIT_LDADD)
 
+UNIT_TESTS += tests/unit/test-intern
+tests_unit_test_intern_SOURCES = tests/unit/test-intern.c
+tests_unit_test_intern_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_intern_LDADD = $(UNIT_LDADD)
+
+UNIT_TESTS += tests/unit/test-kube-memory
+tests_unit_test_kube_memory_SOURCES = tests/unit/test-kube-memory.c
+tests_unit_test_kube_memory_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_kube_memory_LDADD = controller/libcontroller.la $(UNIT_LDADD)
+
 UNIT_TESTS += tests/unit/test-source-dir
 tests_unit_test_source_dir_SOURCES = tests/unit/test-source-dir.c
 tests_unit_test_source_dir_CPPFLAGS = $(UNIT_CPPFLAGS)

@@ -315,8 +315,7 @@ static struct kube_object
 object(enum kube_kind kind, const char *namespace_, const char *name, const char *uid)
 {
     return (struct kube_object) {
-        .kind = kind, .namespace_ = CONST_CAST(char *, namespace_), .name = CONST_CAST(char *, name),
-        .uid = CONST_CAST(char *, uid),
+        .kind = kind, .namespace_ = namespace_, .name = name, .uid = { { 0, (uintptr_t) uid } },
     };
 }
 
