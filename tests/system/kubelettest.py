@@ -42,6 +42,8 @@ HTTP, UDP, OUTSIDE_PORT = 8080, 8081, 9000
 OUTSIDE = {4: "192.0.2.1", 6: "2001:db8::1"}
 ALLOWED_LOG = [
     *labtest.ALLOWED_LOG,
+    ("ovs-vswitchd", r"\|Dropped \d+ log messages in", "the message that follows it is judged"),
+    ("ovs-vswitchd", r"ovs_rcu.*blocked \d+ ms waiting for", "a busy machine"),
     ("ovs-vswitchd", r"(error receiving|ethtool command|ioctl|tc|netdev_linux).* slp[0-9a-f]{12}.*(Network is down|No such device)",
      "containerd removes the pod's namespace, and the link with it, as soon as DEL has answered"),
 ]
@@ -72,6 +74,20 @@ class Cluster:
 
     def kubectl(self, *argv, **options):
         return self.rig("kubectl", *argv, **options)
+
+    def sandbox(self, node, pod):
+        """Id and pid of the sandbox of a pod that runs."""
+        ctr = [rig.binary("ctr"), "-n", "k8s.io"]
+        found = set(self.exec(node, *ctr, "containers", "ls", "-q", f'labels."io.kubernetes.pod.name"=={pod},'
+                              'labels."io.cri-containerd.kind"==sandbox').split())
+        running = {task: int(pid) for task, pid, state in
+                   (line.split() for line in self.exec(node, *ctr, "tasks", "ls").splitlines()[1:]) if state == "RUNNING"}
+        return next((name, running[name]) for name in found if name in running)
+
+    def kill_sandbox(self, node, pod):
+        name, pid = self.sandbox(node, pod)
+        self.exec(node, "kill", "-9", str(pid))
+        return name
 
     def exec(self, machine, *argv, **options):
         return self.rig("exec", machine, *argv, **options)
@@ -229,6 +245,7 @@ def deployment(name, replicas, **spec):
 class KubeletCase(unittest.TestCase):
     NODES = 2
     OPTIONS = ()                # Of "rig up".
+    CONFIG = ""                 # More lines for sluiced.yaml.
     ALLOWED_LOG = ()            # More of the same, for this class only.
     maxDiff = 4000
 
@@ -236,6 +253,7 @@ class KubeletCase(unittest.TestCase):
     def setUpClass(cls):
         cls.cluster = Cluster(cls.NODES)
         cls.addClassCleanup(cls.cluster.down)
+        os.environ["SLUICE_CONFIG"] = cls.CONFIG
         try:
             cls.cluster.up(*cls.OPTIONS)
         except BaseException:
