@@ -3,9 +3,11 @@
 
 /* HTTP requests in the one poll loop: libcurl's multi interface between poll_fd_wait() and poll_timer_wait().
  *
- * Follows the run / wait pattern; never blocks (names are resolved by libcurl's own threads).  Callbacks are called only
- * from within http_run() and never for a request that was destroyed; a callback may start and destroy requests, also its
- * own.  TLS is always verified.  HTTP/2 where both ends have it, one connection for all requests; gzip.
+ * Follows the run / wait pattern; never blocks (names are resolved by libcurl's own threads).  Callbacks are called
+ * only from within http_run() and never for a request that was destroyed; a callback may start and destroy
+ * requests, also its own.  TLS is always verified.  HTTP/2 where both ends have it, one connection for all
+ * requests; gzip.  Redirects are answers like others.  A peer that is gone is found within 45 s by TCP.  One
+ * http_run() hands out bodies for some milliseconds only; the rest waits, without being read from the network.
  *
  * Sources: RFC 9110, RFC 9113; libcurl-multi(3), CURLMOPT_SOCKETFUNCTION(3). */
 
@@ -32,9 +34,11 @@ struct http_ops {
     void (*head)(void *aux, const struct http_head *);
     /* A piece of the decoded body.  False ends the request; done() follows with ECANCELED. */
     bool (*body)(void *aux, const char *data, size_t size);
-    /* Once, last.  0: the answer is complete (whatever its status).  Else an errno value and what happened: ECONNREFUSED,
-     * ETIMEDOUT (no byte for 'idle_timeout_ms', or 'timeout_ms' over), EPROTO (the answer broke off or is not HTTP), EPERM (a
-     * certificate was refused), EMSGSIZE (a limit), EHOSTUNREACH (no address, no route), EIO. */
+    /* Once, last.  0: the answer is complete (whatever its status).  Else an errno value and what happened:
+     * ECONNREFUSED (the proxy may say so, too), ETIMEDOUT (no byte for 'idle_timeout_ms', 'timeout_ms' over, not
+     * connected), EPROTO (the answer broke off, or it is no TLS or no HTTP), EPERM (a certificate was refused, ours
+     * or theirs), EMSGSIZE (a limit), EHOSTUNREACH (no address, no route), EINVAL (no credentials yet, not a URL),
+     * ECANCELED (body() did not want more), ENOMEM, EIO. */
     void (*done)(void *aux, const struct error *);
 };
 
@@ -51,10 +55,13 @@ struct http_options {
 
 /* 'user_agent' is sent with every request. */
 struct http *http_create(const char *user_agent);
+/* Requests that are left end without done(). */
 void http_destroy(struct http *);
 void http_run(struct http *);
 void http_wait(struct http *);
-/* New credentials for requests that are started from now on; connections with the old ones are not used again.  Copied. */
+/* New credentials for requests that are started from now on.  Copied.  A connection stays in use while server,
+ * authority, names and our certificate are the same: a token goes with each request, so that a new one does not
+ * cost a connection. */
 void http_set_credentials(struct http *, const struct kube_credentials *);
 
 struct http_request *http_start(struct http *, const struct http_options *, const struct http_ops *, void *aux);

@@ -177,6 +177,11 @@ UNIT_TESTS += tests/unit/test-kube-credentials
 tests_unit_test_kube_credentials_SOURCES = tests/unit/test-kube-credentials.c
 tests_unit_test_kube_credentials_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_kube_credentials_LDADD = lib/libsluice-kube.la $(UNIT_LDADD) $(CURL_LIBS)
+UNIT_TESTS += tests/unit/test-http
+EXTRA_DIST += tests/unit/http-server
+tests_unit_test_http_SOURCES = tests/unit/test-http.c
+tests_unit_test_http_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_http_LDADD = lib/libsluice-kube.la $(UNIT_LDADD) $(CURL_LIBS)
 
 check_PROGRAMS += $(UNIT_TESTS) $(SIMS)
 TESTS += $(UNIT_TESTS) $(SIMS)
