@@ -81,19 +81,24 @@ node_condition_destroy(struct node_condition *c)
 const char *
 node_condition_reason(const char *why_not)
 {
+    /* The first that fits. */
     static const struct {
         const char *word, *reason;
     } reasons[] = {
+        { "journal", "JournalNotWritable" },
+        { "host network", "HostNetworkNotReady" },
         { "podCIDR", "NoPodCIDR" },
         { "pod-cidrs", "NoPodCIDR" },
         { "uplink", "NoUplink" },
         { "InternalIP", "NoNodeAddress" },
-        { "API server", "NotSynced" },
-        { "source", "NotSynced" },
+        { "take the flows", "FlowsNotInstalled" },
         { "Open vSwitch", "OpenVSwitchNotReady" },
         { "ovs-vswitchd", "OpenVSwitchNotReady" },
         { "datapath", "DatapathUnavailable" },
-        { "flow", "FlowsNotInstalled" },
+        { "API server", "NotSynced" },
+        { "https://", "NotSynced" },
+        { "source", "NotSynced" },
+        { "starting", "Starting" },
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(reasons); i++) {

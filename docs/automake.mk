@@ -5,5 +5,5 @@ EXTRA_DIST += deploy/rbac.yaml deploy/sluiced.service
 dist_doc_DATA += docs/mtu.md
 dist_doc_DATA += docs/datapaths.md
 dist_doc_DATA += docs/uplink.md
-dist_doc_DATA += docs/ipam.md
+dist_doc_DATA += docs/ipam.md docs/kubernetes.md
 dist_doc_DATA += docs/performance.md

@@ -155,15 +155,15 @@ START_TEST(test_rates)
     expect(&t, PATCH, NULL);
     answer(&t, 200, NODE("u1", "True", "OpenVSwitchNotReady", "waiting for Open vSwitch"));
 
-    node_condition_want(t.c, "u1", "1 flow is missing", t.now);
+    node_condition_want(t.c, "u1", "waiting to take the flows", t.now);
     t.now += NODE_CONDITION_READY_MS;
     expect(&t, "", NULL);
     t.now = start + NODE_CONDITION_TEXT_MS;
     expect(&t, PATCH,
            "{\"metadata\":{\"uid\":\"u1\"},\"status\":{\"conditions\":[{\"lastHeartbeatTime\":\"2026-11-23T08:00:10Z\","
-           "\"message\":\"1 flow is missing\",\"reason\":\"FlowsNotInstalled\",\"status\":\"True\","
+           "\"message\":\"waiting to take the flows\",\"reason\":\"FlowsNotInstalled\",\"status\":\"True\","
            "\"type\":\"NetworkUnavailable\"}]}}");
-    answer(&t, 200, NODE("u1", "True", "FlowsNotInstalled", "1 flow is missing"));
+    answer(&t, 200, NODE("u1", "True", "FlowsNotInstalled", "waiting to take the flows"));
 
     /* Flapping: two writes a second at most. */
     int writes = 0;
@@ -295,6 +295,10 @@ START_TEST(test_reasons)
         { "waiting for Open vSwitch at unix:/run/db.sock to tell which datapaths it has", "OpenVSwitchNotReady" },
         { "uplink: not found yet", "NoUplink" },
         { "reading the source", "NotSynced" },
+        { "waiting for ovs-vswitchd to take the flows", "FlowsNotInstalled" },
+        { "host network: the uplink has no address", "HostNetworkNotReady" },
+        { "journal: No space left on device", "JournalNotWritable" },
+        { "sluiced is starting", "Starting" },
         { "it rains", "SluiceNotReady" },
     };
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
