@@ -1,3 +1,8 @@
 # Tests against a real API server without kubelets: the server (tests/k8s-rig), a proxy that fails on command.
 EXTRA_DIST += tests/kube/apiserver.py tests/kube/proxy.py
 EXTRA_DIST += tests/system/test-kube-report.py
+check_PROGRAMS += tests/kube/kube-watch
+tests_kube_kube_watch_SOURCES = tests/kube/kube-watch.c
+tests_kube_kube_watch_CPPFLAGS = $(AM_CPPFLAGS)
+tests_kube_kube_watch_LDADD = lib/libsluice-kube.la lib/libsluice.la lib/libsluice-base.la $(OVS_LIBS) $(JANSSON_LIBS) $(YAML_LIBS) \
+	$(CURL_LIBS)
