@@ -13,7 +13,7 @@ controller_libcontroller_la_SOURCES = \
 	controller/kube-uid.c \
 	controller/labels.c controller/labels.h \
 	controller/manifests.c controller/manifests.h \
-	controller/node-input.c controller/node-input.h \
+	controller/node-input.c controller/node-input.h controller/peers.c controller/peers.h \
 	controller/source-dir.c controller/source-dir.h \
 	controller/source-kind.c controller/source-kind.h \
 	controller/store.c controller/store.h
@@ -65,7 +65,7 @@ controller_libcontroller_la_SOURCES += \
 	controller/dataplane.c controller/dataplane.h controller/dataplane-private.h \
 	controller/dataplane-cni.c \
 	controller/dataplane-link.c \
-	controller/dataplane-node.c \
+	controller/dataplane-node.c controller/dataplane-peers.c \
 	controller/dataplane-pod.c \
 	controller/dataplane-report.c
 controller_libcontroller_la_SOURCES += \

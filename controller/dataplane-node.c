@@ -11,6 +11,7 @@
 #include "controller/node-input.h"
 #include "cookie.h"
 #include "flow.h"
+#include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
 #include "packets.h"
 #include "timeval.h"
@@ -40,6 +41,56 @@ set_problem(struct dataplane *dp, const char *format, ...)
     va_end(args);
 }
 
+/* A CIDR of pods that were added when the node had another one, and still run.  Its length is not recorded; that of a family
+ * does not change in a cluster. */
+static struct inet_prefix
+guess_cidr(const struct node_facts *facts, const struct in6_addr *gateway)
+{
+    struct inet_prefix cidr = { *gateway, inet_is_v4(gateway) ? 24 : 64 };
+    for (size_t i = 0; i < facts->n_cidrs; i++) {
+        if (inet_is_v4(&facts->cidrs[i].addr) == inet_is_v4(gateway)) {
+            cidr.plen = facts->cidrs[i].plen;
+        }
+    }
+    return inet_prefix_network(&cidr);
+}
+
+static void
+note_old_cidr(const struct attachment *a, void *facts_)
+{
+    struct node_facts *facts = facts_;
+
+    for (size_t i = 0; i < a->n_ips; i++) {
+        size_t n = facts->n_cidrs + facts->n_old_cidrs;
+        bool is_new = a->ips[i].generation && a->ips[i].has_gateway && n < MAX_OWN_CIDRS;
+        struct inet_prefix cidr = guess_cidr(facts, &a->ips[i].gateway);
+
+        for (size_t j = 0; is_new && j < n; j++) {
+            is_new = !inet_prefix_overlaps(&facts->cidrs[j], &cidr);
+        }
+        if (is_new) {
+            for (; n > facts->n_cidrs && inet_prefix_compare(&facts->cidrs[n - 1], &cidr) > 0; n--) {
+                facts->cidrs[n] = facts->cidrs[n - 1];
+                facts->gateways[n] = facts->gateways[n - 1];
+            }
+            facts->cidrs[n].addr = cidr.addr;           /* Without the padding: it is compared by memcmp(). */
+            facts->cidrs[n].plen = cidr.plen;
+            facts->gateways[n] = a->ips[i].gateway;
+            facts->n_old_cidrs++;
+        }
+    }
+}
+
+static size_t
+n_attachments(const struct dataplane *dp)
+{
+    size_t n = 0;
+    for (enum attachment_state state = ATTACHMENT_WAITING; state <= ATTACHMENT_REMOVING; state++) {
+        n += attachments_count(dp->attachments, state);
+    }
+    return n;
+}
+
 static bool
 find_cidrs(struct dataplane *dp, struct node_facts *facts)
 {
@@ -49,10 +100,11 @@ find_cidrs(struct dataplane *dp, struct node_facts *facts)
 
     facts->n_cidrs = MIN(from_node ? node->n_pod_cidrs : dp->config->n_pod_cidrs, KUBE_MAX_CIDRS);
     for (size_t i = 0; i < facts->n_cidrs; i++) {
-        facts->cidrs[i].addr = cidrs[i].addr;           /* Without the padding: it is compared by memcmp(). */
+        facts->cidrs[i].addr = cidrs[i].addr;           /* Likewise. */
         facts->cidrs[i].plen = cidrs[i].plen;
         ipam_gateway(&cidrs[i], &facts->gateways[i]);
     }
+    attachments_for_each(dp->attachments, note_old_cidr, facts);
     if (!facts->n_cidrs) {
         set_problem(dp, "node %s has no spec.podCIDRs %s, and the configuration has no pod-cidrs", dp->config->node,
                     node ? "in its Node object" : "because there is no Node object of that name");
@@ -98,7 +150,8 @@ note_family(const struct kube_object *object, void *facts_)
 {
     struct node_facts *facts = facts_;
     struct node_underlay underlay = { .v4 = facts->underlay_v4, .v6 = facts->underlay_v6 };
-    const struct in6_addr *dst = node_tunnel_address(&underlay, kube_node_cast(object));
+    const struct kube_node *node = kube_node_cast(object);
+    const struct in6_addr *dst = node_tunnel_address(&underlay, node->addrs, node->n_addrs);
     facts->tunnels_v6 = facts->tunnels_v6 || (dst && !inet_is_v4(dst));
 }
 
@@ -126,6 +179,11 @@ static bool
 find_uplink(struct dataplane *dp, struct node_facts *facts)
 {
     const struct hostnet_uplink *uplink = hostnet_uplink(dp->hostnet);
+    const struct kube_node *node = dataplane_own_node_(dp);
+    if (dp->declares_pods && !dp->facts.known && node && !node->n_addrs && !strcmp(dp->config->uplink, "auto")) {
+        set_problem(dp, "node %s has no InternalIP in its Node object yet: its uplink is not known", dp->config->node);
+        return false;
+    }
     if (!uplink) {
         const char *problem = hostnet_problem(dp->hostnet);
         set_problem(dp, "uplink: %s", problem ? problem : "not found yet");
@@ -160,7 +218,7 @@ dataplane_fill_local_(const struct dataplane *dp, struct flow_local *local)
 {
     const struct node_facts *facts = &dp->facts;
     node_fill_local(local, dp->config->node, facts->encap, facts->mtu, facts->nd_by_controller, facts->cidrs,
-                    facts->gateways, facts->n_cidrs);
+                    facts->gateways, facts->n_cidrs + facts->n_old_cidrs);
 }
 
 void
@@ -173,170 +231,34 @@ dataplane_fill_underlay_(const struct dataplane *dp, struct node_underlay *under
     };
 }
 
-/* Peers. --------------------------------------------------------------------------------------------------------- */
+/* The host's network. -------------------------------------------------------------------------------------------- */
 
-struct peers {
-    struct dataplane *dp;
-    struct sset declared;
-    struct hostnet_route *routes;
-    size_t n_routes, allocated_routes;
-    struct inet_prefix *cidrs;          /* Of the whole cluster. */
-    size_t n_cidrs, allocated_cidrs;
-    struct in6_addr *tunnels;           /* Destinations. */
-    size_t n_tunnels, allocated_tunnels;
-};
-
+/* Everything but the routes to the peers. */
 static void
-add_route(struct peers *peers, const struct inet_prefix *dst, const struct in6_addr *via)
-{
-    if (peers->n_routes >= peers->allocated_routes) {
-        peers->routes = x2nrealloc(peers->routes, &peers->allocated_routes, sizeof *peers->routes);
-    }
-    struct hostnet_route *route = &peers->routes[peers->n_routes++];
-    memset(route, 0, sizeof *route);
-    route->dst = *dst;
-    if (via) {
-        route->has_via = true;
-        route->via = *via;
-    }
-}
-
-static void
-add_cidr(struct peers *peers, const struct inet_prefix *cidr)
-{
-    if (peers->n_cidrs >= peers->allocated_cidrs) {
-        peers->cidrs = x2nrealloc(peers->cidrs, &peers->allocated_cidrs, sizeof *peers->cidrs);
-    }
-    peers->cidrs[peers->n_cidrs++] = *cidr;
-}
-
-static void
-add_tunnel(struct peers *peers, const struct in6_addr *dst)
-{
-    if (peers->n_tunnels >= peers->allocated_tunnels) {
-        peers->tunnels = x2nrealloc(peers->tunnels, &peers->allocated_tunnels, sizeof *peers->tunnels);
-    }
-    peers->tunnels[peers->n_tunnels++] = *dst;
-}
-
-static void
-peer_problem(struct dataplane *dp, const char *name, const char *why)
-{
-    if (!shash_find(&dp->peer_problems, name)) {
-        VLOG_WARN("node %s: %s", name, why);
-        shash_add(&dp->peer_problems, name, xstrdup(why));
-    }
-}
-
-static void
-add_peer_flows(struct dataplane *dp, const struct flow_peer *peer)
-{
-    struct flow_set set = FLOW_SET_INIT;
-    struct flow_local local;
-
-    dataplane_fill_local_(dp, &local);
-    compile_peer(&local, peer, &set);
-    of_state_set(ofctrl_state(dp->ofctrl), peer->owner, &set);
-    flow_set_destroy(&set);
-}
-
-static void
-add_peer_routes(struct peers *peers, const struct kube_node *node, bool routed)
-{
-    for (size_t i = 0; i < node->n_pod_cidrs; i++) {
-        const struct in6_addr *via = routed ? node_route_address(node, &node->pod_cidrs[i]) : NULL;
-        if (routed && !via) {
-            peer_problem(peers->dp, node->object.name,
-                         "has pods of a family in which it has no InternalIP: they cannot be routed to");
-        } else {
-            add_route(peers, &node->pod_cidrs[i], via);
-        }
-    }
-}
-
-static void
-add_peer(const struct kube_object *object, void *peers_)
-{
-    struct peers *peers = peers_;
-    struct dataplane *dp = peers->dp;
-    const struct kube_node *node = kube_node_cast(object);
-    char *owner = xasprintf("Node/%s", object->name);
-    struct node_underlay underlay;
-    struct flow_peer peer;
-    const char *problem;
-
-    for (size_t i = 0; i < node->n_pod_cidrs; i++) {
-        add_cidr(peers, &node->pod_cidrs[i]);
-    }
-    dataplane_fill_underlay_(dp, &underlay);
-    if (node_fill_peer(&underlay, node, owner, &peer, &problem)) {
-        add_peer_flows(dp, &peer);
-        sset_add(&peers->declared, owner);
-        if (peer.reach == FLOW_REACH_TUNNEL) {
-            add_tunnel(peers, &peer.tunnel_dst);
-        }
-        add_peer_routes(peers, node, peer.reach == FLOW_REACH_GATEWAY);
-    } else if (problem) {
-        peer_problem(dp, object->name, problem);
-    }
-    free(owner);
-}
-
-/* Flows of peers that are no more. */
-static void
-remove_peers(struct dataplane *dp, const struct sset *declared)
-{
-    const char *owner, *next;
-    SSET_FOR_EACH_SAFE (owner, next, &dp->peers) {
-        if (!sset_contains(declared, owner)) {
-            of_state_remove(ofctrl_state(dp->ofctrl), owner);
-            sset_delete(&dp->peers, SSET_NODE_FROM_NAME(owner));
-        }
-    }
-    SSET_FOR_EACH (owner, declared) {
-        sset_add(&dp->peers, owner);
-    }
-}
-
-static void
-set_hostnet(struct dataplane *dp, const struct peers *peers)
+set_hostnet(struct dataplane *dp)
 {
     const struct node_facts *facts = &dp->facts;
-    struct inet_prefix addrs[KUBE_MAX_CIDRS];
+    size_t n_own = facts->n_cidrs + facts->n_old_cidrs;
+    struct inet_prefix addrs[MAX_OWN_CIDRS], *cluster;
+    size_t n_outside = peers_get_outside(dp->peers_core, &cluster);
 
-    for (size_t i = 0; i < facts->n_cidrs; i++) {
+    cluster = xrealloc(cluster, (n_outside + n_own) * sizeof *cluster);
+    for (size_t i = 0; i < n_own; i++) {
         addrs[i] = (struct inet_prefix) { facts->gateways[i], facts->cidrs[i].plen };
+        cluster[n_outside + i] = facts->cidrs[i];
     }
+    dp->outside_seen = peers_outside_seqno(dp->peers_core);
     /* The guard stands with every datapath: AF_PACKET leaves each frame to the kernel, AF_XDP does while ovs-vswitchd
      * is dead, and the kernel module while a pod's port is missing in it. */
     struct hostnet_config config = {
-        .gateway = GATEWAY, .gateway_mac = node_gateway_mac, .gateway_addrs = addrs, .n_gateway_addrs = facts->n_cidrs,
-        .mtu = facts->mtu, .routes = peers->routes, .n_routes = peers->n_routes, .cluster_cidrs = peers->cidrs,
-        .n_cluster_cidrs = peers->n_cidrs, .masquerade = dp->config->masquerade,
-        .uplink_bridge = facts->take_over ? DATAPLANE_UPLINK_BRIDGE : NULL,
+        .gateway = GATEWAY, .gateway_mac = node_gateway_mac, .gateway_addrs = addrs, .n_gateway_addrs = n_own,
+        .mtu = facts->mtu, .cluster_cidrs = cluster, .n_cluster_cidrs = n_outside + n_own,
+        .masquerade = dp->config->masquerade, .uplink_bridge = facts->take_over ? DATAPLANE_UPLINK_BRIDGE : NULL,
         .uplink_bridge_pending = !dp->base_seen, .guard_af_packet = true,
     };
     hostnet_set(dp->hostnet, &config);
-}
-
-static void
-realize_peers(struct dataplane *dp)
-{
-    struct peers peers = { .dp = dp, .declared = SSET_INITIALIZER(&peers.declared) };
-
-    shash_clear_free_data(&dp->peer_problems);
-    for (size_t i = 0; i < dp->facts.n_cidrs && !dataplane_own_node_(dp); i++) {
-        add_cidr(&peers, &dp->facts.cidrs[i]);
-    }
-    store_for_each(dp->store, KUBE_NODE, add_peer, &peers);
-    remove_peers(dp, &peers.declared);
-    set_hostnet(dp, &peers);
-    tnl_neigh_declare(dp->tnl_neigh, dp->facts.take_over ? DATAPLANE_UPLINK_BRIDGE : NULL, peers.tunnels,
-                      peers.n_tunnels);
-    sset_destroy(&peers.declared);
-    free(peers.routes);
-    free(peers.cidrs);
-    free(peers.tunnels);
+    free(cluster);
+    tnl_neigh_set_bridge(dp->tnl_neigh, facts->take_over ? DATAPLANE_UPLINK_BRIDGE : NULL);
 }
 
 /* The node. ------------------------------------------------------------------------------------------------------ */
@@ -367,6 +289,15 @@ set_base_flows(struct dataplane *dp)
     flow_set_destroy(&set);
 }
 
+/* On which it depends how peers are reached. */
+static void
+set_underlay(struct dataplane *dp)
+{
+    struct node_underlay underlay;
+    dataplane_fill_underlay_(dp, &underlay);
+    peers_set_underlay(dp->peers_core, &underlay, dp->facts.cidrs, dp->facts.n_cidrs + dp->facts.n_old_cidrs);
+}
+
 /* Carries out facts that have changed. */
 static void
 realize(struct dataplane *dp)
@@ -384,7 +315,10 @@ realize(struct dataplane *dp)
     }
     set_base(dp);
     set_base_flows(dp);
-    realize_peers(dp);
+    set_underlay(dp);
+    peers_touch(dp->peers_core);
+    dataplane_peers_run_(dp);
+    set_hostnet(dp);
     dataplane_pods_compile_(dp);
     attachments_set_mtu(dp->attachments, facts->mtu, now);
     if (!dp->started) {
@@ -394,31 +328,71 @@ realize(struct dataplane *dp)
     }
 }
 
-/* The host's network looks for the uplink only once it knows the node's addresses. */
+/* The host's network looks for the uplink only once it knows the node's addresses.  Those that it has had stay while the Node
+ * object is lost, or has none. */
 static bool
 run_hostnet(struct dataplane *dp)
 {
-    uint64_t nodes = store_seqno(dp->store, KUBE_NODE);
-    bool changed = nodes != dp->nodes_seen;
+    bool changed = dp->nodes_changed;
 
     if (!dp->sources_synced) {
         return false;
     }
     if (changed) {
         const struct kube_node *node = dataplane_own_node_(dp);
-        hostnet_set_node_addrs(dp->hostnet, node ? node->addrs : NULL, node ? node->n_addrs : 0);
-        dp->nodes_seen = nodes;
+        if (node && node->n_addrs) {
+            hostnet_set_node_addrs(dp->hostnet, node->addrs, node->n_addrs);
+        }
+        dp->nodes_changed = false;
     }
     hostnet_run(dp->hostnet);
     return changed;
+}
+
+void
+dataplane_node_changed_(struct dataplane *dp, const char *name)
+{
+    dp->nodes_changed = true;
+    dataplane_peer_changed_(dp, name);
+}
+
+/* Looks at the facts again.  Returns true if there are any to work with: what was realised stays, also when a source loses
+ * its Node. */
+static bool
+update_facts(struct dataplane *dp)
+{
+    struct node_facts facts;
+
+    dp->hostnet_seen = hostnet_seqno(dp->hostnet);
+    dp->n_attachments_seen = n_attachments(dp);
+    dp->facts_seen = true;
+    find_facts(dp, &facts);
+    if (facts.known) {
+        free(dp->facts_problem);
+        dp->facts_problem = NULL;
+        if (memcmp(&facts, &dp->facts, sizeof facts)) {
+            dp->base_seen = dp->base_seen && !facts.take_over == !dp->facts.take_over;
+            dp->facts = facts;
+            realize(dp);
+        } else {
+            set_underlay(dp);
+        }
+    }
+    return dp->facts.known;
+}
+
+/* Whether the last pod of a CIDR that is no longer ours may have gone. */
+static bool
+old_pod_has_gone(const struct dataplane *dp)
+{
+    return dp->facts.n_old_cidrs && dp->n_attachments_seen != n_attachments(dp);
 }
 
 /* Looks at what has changed; costs nothing when nothing has. */
 void
 dataplane_node_run_(struct dataplane *dp)
 {
-    bool nodes_changed = run_hostnet(dp);
-    unsigned int hostnet = hostnet_seqno(dp->hostnet);
+    bool nodes_changed = run_hostnet(dp), anew = !dp->facts_seen;
 
     /* The uplink's addresses may move once the bridge holds it. */
     bool base_changed = dp->facts.known && !dp->base_seen && ovsdb_base_ready(dp->ovsdb);
@@ -427,24 +401,23 @@ dataplane_node_run_(struct dataplane *dp)
     dp->facts_ovsdb_seen = ovsdb;
     dp->base_seen = dp->base_seen || base_changed;
     if (!dp->sources_synced
-        || (dp->facts_seen && !nodes_changed && !base_changed && hostnet == dp->hostnet_seen && !waits_for_ovsdb)) {
+        || (!anew && !nodes_changed && !base_changed && hostnet_seqno(dp->hostnet) == dp->hostnet_seen
+            && !waits_for_ovsdb && !old_pod_has_gone(dp))) {
         return;
     }
-    dp->hostnet_seen = hostnet;
-    dp->facts_seen = true;
-
-    struct node_facts facts;
-    find_facts(dp, &facts);
-    if (!facts.known) {
-        return;                         /* What was realised stays, also when a source loses its Node. */
+    if (update_facts(dp)) {
+        dataplane_peers_run_(dp);
+        if (anew || base_changed || dp->outside_seen != peers_outside_seqno(dp->peers_core)) {
+            set_hostnet(dp);
+        }
     }
-    free(dp->facts_problem);
-    dp->facts_problem = NULL;
-    if (memcmp(&facts, &dp->facts, sizeof facts)) {
-        dp->base_seen = dp->base_seen && !facts.take_over == !dp->facts.take_over;
-        dp->facts = facts;
-        realize(dp);
-    } else if (nodes_changed || base_changed) {
-        realize_peers(dp);
+}
+
+void
+dataplane_node_wait_(struct dataplane *dp)
+{
+    hostnet_wait(dp->hostnet);
+    if (old_pod_has_gone(dp)) {
+        poll_immediate_wake();
     }
 }

@@ -4,7 +4,8 @@
 /* Shared by dataplane*.c, status.c and ctl.c; for nobody else.
  *
  *   dataplane.c         life, main loop, readiness
- *   dataplane-node.c    facts of the node -> bridges, host network, base and peer flows
+ *   dataplane-node.c    facts of the node -> bridges, host network, base flows
+ *   dataplane-peers.c   the other nodes -> their flows, routes, tunnels
  *   dataplane-pod.c     effects of the attachments
  *   dataplane-link.c    jobs of the worker threads
  *   dataplane-cni.c     requests of ovs-cni, spool of DELs */
@@ -18,6 +19,7 @@
 #include "controller/node-input.h"
 #include "controller/ofctrl.h"
 #include "controller/ovsdb.h"
+#include "controller/peers.h"
 #include "controller/pinctrl.h"
 #include "controller/store.h"
 #include "controller/tnl-neigh.h"
@@ -31,12 +33,14 @@
 
 #define DATAPLANE_UPLINK_BRIDGE "br-uplink"
 
+#define MAX_OWN_CIDRS (KUBE_MAX_CIDRS + 4)
+
 /* All that base, peers and pods depend on, in one comparable struct without pointers (zero before it is filled). */
 struct node_facts {
     bool known;                         /* Everything below could be found out. */
-    struct inet_prefix cidrs[KUBE_MAX_CIDRS];
-    size_t n_cidrs;
-    struct in6_addr gateways[KUBE_MAX_CIDRS];
+    struct inet_prefix cidrs[MAX_OWN_CIDRS];    /* The node's, then those that it had and of which pods still run. */
+    size_t n_cidrs, n_old_cidrs;
+    struct in6_addr gateways[MAX_OWN_CIDRS];
     enum datapath datapath;
     enum encap encap;
     char uplink[16];
@@ -99,7 +103,9 @@ struct dataplane {
     struct tnl_neigh *tnl_neigh;
     struct pinctrl *pinctrl;
     unsigned int ovsdb_seen, hostnet_seen;
-    uint64_t acked_seen, nodes_seen;
+    uint64_t acked_seen, outside_seen;
+    size_t n_attachments_seen;
+    bool nodes_changed, declares_pods;
     bool watches_changed;
 
     struct node_facts facts;
@@ -108,6 +114,7 @@ struct dataplane {
     enum datapath datapath;
     char *datapath_why;                 /* Which, and why not another. */
     unsigned int facts_ovsdb_seen;
+    struct peers *peers_core;
     struct sset peers;                  /* Owners whose flows are declared. */
     struct shash peer_problems;         /* Node -> text. */
     uint64_t base_version;
@@ -140,9 +147,15 @@ struct dataplane {
 
 /* dataplane-node.c */
 void dataplane_node_run_(struct dataplane *);
+void dataplane_node_wait_(struct dataplane *);
+void dataplane_node_changed_(struct dataplane *, const char *name);     /* A Node object came, changed or went. */
 void dataplane_fill_local_(const struct dataplane *, struct flow_local *);
 void dataplane_fill_underlay_(const struct dataplane *, struct node_underlay *);
 const struct kube_node *dataplane_own_node_(const struct dataplane *);
+
+/* dataplane-peers.c */
+void dataplane_peers_run_(struct dataplane *);
+void dataplane_peer_changed_(struct dataplane *, const char *name);
 
 /* dataplane-pod.c */
 void dataplane_pod_run_(struct dataplane *);

@@ -126,7 +126,7 @@ dataplane_create(const struct config *config, struct store *store, struct datapl
     ovs_list_init(&dp->reports);
     dp->spool_inotify = -1;
     dp->base_version = 1;
-    dp->nodes_seen = UINT64_MAX;
+    dp->peers_core = peers_create(config->node);
     dp->not_ready = xstrdup("sluiced is starting");
 
     int code = start(dp, error);
@@ -182,6 +182,7 @@ dataplane_destroy(struct dataplane *dp)
     free_lists(dp);
     hmap_destroy(&dp->requests);
     hmap_destroy(&dp->watches);
+    peers_destroy(dp->peers_core);
     sset_destroy(&dp->peers);
     shash_destroy_free_data(&dp->peer_problems);
     free(dp->journal_problem);
@@ -282,7 +283,9 @@ run_changes(struct dataplane *dp)
 {
     struct store_key key;
     while (store_pop_change(dp->store, &key)) {
-        if (key.kind == KUBE_POD) {
+        if (key.kind == KUBE_NODE) {
+            dataplane_node_changed_(dp, key.name);
+        } else if (key.kind == KUBE_POD) {
             dataplane_pod_changed_(dp, key.namespace_, key.name);
         }
         store_key_destroy(&key);
@@ -306,6 +309,7 @@ acknowledge_old(struct dataplane *dp)
 void
 dataplane_set_declares_pods(struct dataplane *dp, bool declares_pods)
 {
+    dp->declares_pods = declares_pods;
     attachments_set_declares_pods(dp->attachments, declares_pods, time_wall_msec());
 }
 
@@ -335,7 +339,7 @@ dataplane_wait(struct dataplane *dp)
 {
     ovsdb_wait(dp->ovsdb);
     ofctrl_wait(dp->ofctrl);
-    hostnet_wait(dp->hostnet);
+    dataplane_node_wait_(dp);
     tnl_neigh_wait(dp->tnl_neigh);
     dataplane_link_wait_(dp);
     dataplane_cni_wait_(dp);

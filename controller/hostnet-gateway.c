@@ -145,30 +145,37 @@ init_gateway_route(struct rtnl_route *route, const struct inet_prefix *dst, cons
     }
 }
 
+/* To another node.  False: by the gateway port, which is not there ('oif' is 0). */
+static bool
+init_peer_route(struct rtnl_route *route, const struct hostnet_route *peer, const struct hostnet_config *config, int oif)
+{
+    if (!peer->has_via) {
+        init_gateway_route(route, &peer->dst, config, oif);
+        return oif != 0;
+    }
+    rtnl_route_init(route, &peer->dst, 0);
+    route->protocol = HOSTNET_RTPROT;
+    route->has_gw = true;
+    route->gw = peer->via;
+    return true;
+}
+
 /* '*wanted' is to be freed.  'oif' is 0 while there is no gateway port: then only what leads elsewhere is wanted. */
 static size_t
-wanted_routes(const struct hostnet_config *config, int oif, struct rtnl_route **wanted)
+wanted_routes(const struct hostnet_config *config, const struct hostnet_route *routes, size_t n_routes, int oif,
+              struct rtnl_route **wanted)
 {
     size_t n = 0;
 
-    *wanted = xmalloc((config->n_gateway_addrs + config->n_routes + 1) * sizeof **wanted);
+    *wanted = xmalloc((config->n_gateway_addrs + n_routes + 1) * sizeof **wanted);
     for (size_t i = 0; i < config->n_gateway_addrs && oif; i++) {
         struct rtnl_route *route = &(*wanted)[n++];
         init_gateway_route(route, &config->gateway_addrs[i], config, oif);
         route->has_src = true;
         route->src = config->gateway_addrs[i].addr;
     }
-    for (size_t i = 0; i < config->n_routes; i++) {
-        const struct hostnet_route *peer = &config->routes[i];
-        if (peer->has_via) {
-            struct rtnl_route *route = &(*wanted)[n++];
-            rtnl_route_init(route, &peer->dst, 0);
-            route->protocol = HOSTNET_RTPROT;
-            route->has_gw = true;
-            route->gw = peer->via;
-        } else if (oif) {
-            init_gateway_route(&(*wanted)[n++], &peer->dst, config, oif);
-        }
+    for (size_t i = 0; i < n_routes; i++) {
+        n += init_peer_route(&(*wanted)[n], &routes[i], config, oif);
     }
     return n;
 }
@@ -249,19 +256,26 @@ remove_routes(struct rtnl *rtnl, const struct rtnl_route *have, size_t n_have, c
     return retval;
 }
 
+static int
+ifindex_of(struct rtnl *rtnl, const char *name)
+{
+    struct rtnl_link link;
+    return rtnl_link_get(rtnl, name, &link, NULL) ? 0 : link.ifindex;
+}
+
 int
-hostnet_reconcile_routes(struct rtnl *rtnl, const struct hostnet_config *config, struct error *error)
+hostnet_reconcile_routes(struct rtnl *rtnl, const struct hostnet_config *config, const struct hostnet_route *routes,
+                         size_t n, struct error *error)
 {
     struct rtnl_route *have, *want;
-    struct rtnl_link link;
     size_t n_have;
 
-    int oif = rtnl_link_get(rtnl, config->gateway, &link, NULL) ? 0 : link.ifindex;
+    int oif = ifindex_of(rtnl, config->gateway);
     int retval = rtnl_route_list(rtnl, 0, HOSTNET_RTPROT, &have, &n_have, error);
     if (retval) {
         return retval;
     }
-    size_t n_want = wanted_routes(config, oif, &want);
+    size_t n_want = wanted_routes(config, routes, n, oif, &want);
     qsort(want, n_want, sizeof *want, compare_dst);
     if (n_have) {
         qsort(have, n_have, sizeof *have, compare_dst);
@@ -271,4 +285,24 @@ hostnet_reconcile_routes(struct rtnl *rtnl, const struct hostnet_config *config,
     free(want);
     free(have);
     return retval ? retval : retval2;
+}
+
+int
+hostnet_put_route(struct rtnl *rtnl, const struct hostnet_config *config, const struct hostnet_route *peer,
+                  struct error *error)
+{
+    struct rtnl_route route;
+    return (init_peer_route(&route, peer, config, ifindex_of(rtnl, config->gateway))
+            ? rtnl_route_replace(rtnl, &route, error)
+            : error_set(error, ENODEV, "there is no %s", config->gateway));
+}
+
+int
+hostnet_delete_route(struct rtnl *rtnl, const struct hostnet_config *config, const struct hostnet_route *peer,
+                     struct error *error)
+{
+    struct rtnl_route route;
+    return (init_peer_route(&route, peer, config, ifindex_of(rtnl, config->gateway))
+            ? rtnl_route_delete(rtnl, &route, error)
+            : error_set(error, ENODEV, "there is no %s", config->gateway));
 }

@@ -27,37 +27,73 @@
 
 /* Text. ---------------------------------------------------------------------------------------------------------- */
 
-/* Does another prefix cover this one?  Of equal ones the first stays. */
-static bool
-is_covered(const struct inet_prefix *prefixes, size_t n, size_t i)
+static int
+compare_prefixes(const void *a, const void *b)
 {
-    for (size_t j = 0; j < n; j++) {
-        if (j != i && inet_prefix_contains(&prefixes[j], &prefixes[i].addr)
-            && (prefixes[j].plen < prefixes[i].plen || (prefixes[j].plen == prefixes[i].plen && j < i))) {
-            return true;
+    return inet_prefix_compare(a, b);
+}
+
+/* The network of twice the size. */
+static struct inet_prefix
+parent_of(const struct inet_prefix *prefix)
+{
+    struct inet_prefix parent = { prefix->addr, prefix->plen - 1 };
+    return inet_prefix_network(&parent);
+}
+
+/* Are both halves of one network? */
+static bool
+are_siblings(const struct inet_prefix *a, const struct inet_prefix *b)
+{
+    if (a->plen != b->plen || !a->plen) {
+        return false;
+    }
+    struct inet_prefix parents[] = { parent_of(a), parent_of(b) };
+    return inet_prefix_equals(&parents[0], &parents[1]);
+}
+
+/* The networks of one family in the fewest prefixes; returns how many are in 'out', which has room for 'n'. */
+static size_t
+aggregate(const struct inet_prefix *prefixes, size_t n, int family, struct inet_prefix *out)
+{
+    size_t n_in = 0, n_out = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        if (inet_family(&prefixes[i].addr) == family) {
+            out[n_in++] = inet_prefix_network(&prefixes[i]);
         }
     }
-    return false;
+    if (n_in) {
+        qsort(out, n_in, sizeof *out, compare_prefixes);
+    }
+    for (size_t i = 0; i < n_in; i++) {
+        struct inet_prefix prefix = out[i];
+        if (n_out && inet_prefix_contains(&out[n_out - 1], &prefix.addr)) {
+            continue;
+        }
+        while (n_out && are_siblings(&out[n_out - 1], &prefix)) {
+            prefix = parent_of(&prefix);
+            n_out--;
+        }
+        out[n_out++] = prefix;
+    }
+    return n_out;
 }
 
 /* "{ A, B }" of the networks of one family; false if there are none.  nft refuses sets with overlaps. */
 static bool
 put_set(struct ds *ds, const struct inet_prefix *prefixes, size_t n, int family)
 {
-    bool any = false;
+    struct inet_prefix *set = xmalloc((n + 1) * sizeof *set);
+    size_t n_set = aggregate(prefixes, n, family, set);
 
-    for (size_t i = 0; i < n; i++) {
-        if (inet_family(&prefixes[i].addr) == family && !is_covered(prefixes, n, i)) {
-            struct inet_prefix network = inet_prefix_network(&prefixes[i]);
-            ds_put_cstr(ds, any ? ", " : "{ ");
-            inet_prefix_put(ds, &network);
-            any = true;
-        }
+    for (size_t i = 0; i < n_set; i++) {
+        ds_put_cstr(ds, i ? ", " : "{ ");
+        inet_prefix_put(ds, &set[i]);
     }
-    if (any) {
-        ds_put_cstr(ds, " }");
-    }
-    return any;
+    ds_put_cstr(ds, n_set ? " }" : "");
+    free(set);
+    return n_set > 0;
 }
 
 /* What this node's pods send out of the cluster gets the node's address.  fully-random: two pods that use one source

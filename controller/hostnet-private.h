@@ -61,7 +61,12 @@ int hostnet_give_back(struct rtnl *, const char *state_dir, const char *bridge, 
 
 /* ENODEV when the port does not exist yet. */
 int hostnet_reconcile_gateway(struct rtnl *, const struct hostnet_config *, struct error *);
-int hostnet_reconcile_routes(struct rtnl *, const struct hostnet_config *, struct error *);
+/* 'routes' are those to the other nodes. */
+int hostnet_reconcile_routes(struct rtnl *, const struct hostnet_config *, const struct hostnet_route *routes, size_t n,
+                             struct error *);
+/* One of them, when everything else is as it must be.  'dst' goes, or 'route' comes. */
+int hostnet_put_route(struct rtnl *, const struct hostnet_config *, const struct hostnet_route *, struct error *);
+int hostnet_delete_route(struct rtnl *, const struct hostnet_config *, const struct hostnet_route *, struct error *);
 
 /* Sysctls (hostnet-sysctl.c). ------------------------------------------------------------------------------------ */
 

@@ -8,12 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hash.h"
 #include "hostnet-private.h"
 #include "lib/rtnl.h"
 #include "netlink-notifier.h"
 #include "netlink-socket.h"
 #include "netlink.h"
 #include "openvswitch/dynamic-string.h"
+#include "openvswitch/hmap.h"
 #include "openvswitch/ofpbuf.h"
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
@@ -37,6 +39,7 @@ struct hostnet {
     size_t n_node_addrs;
     struct hostnet_config *config;      /* Owned deep copy; NULL: not declared yet. */
     char *config_text;                  /* Its content, for comparison. */
+    struct hmap routes;                 /* To the other nodes: "struct peer_route"s, by destination. */
 
     /* Events. */
     struct rtnl_events *events;
@@ -59,6 +62,11 @@ struct hostnet {
     unsigned int seqno;
 };
 
+struct peer_route {
+    struct hmap_node node;
+    struct hostnet_route route;
+};
+
 /* Inputs. -------------------------------------------------------------------------------------------------------- */
 
 struct hostnet *
@@ -68,6 +76,7 @@ hostnet_create(const char *state_dir, const char *uplink)
 
     h->state_dir = xstrdup(state_dir);
     h->uplink_wish = xstrdup(uplink);
+    hmap_init(&h->routes);
     h->events = rtnl_events_create();
     h->nft = hostnet_nft_create();
     h->dirty = true;
@@ -83,7 +92,6 @@ config_destroy(struct hostnet_config *config)
         free(CONST_CAST(char *, config->gateway));
         free(CONST_CAST(char *, config->uplink_bridge));
         free(CONST_CAST(struct inet_prefix *, config->gateway_addrs));
-        free(CONST_CAST(struct hostnet_route *, config->routes));
         free(CONST_CAST(struct inet_prefix *, config->cluster_cidrs));
         free(config);
     }
@@ -103,7 +111,6 @@ config_clone(const struct hostnet_config *src)
     dst->gateway = xstrdup(src->gateway);
     dst->uplink_bridge = nullable_xstrdup(src->uplink_bridge);
     dst->gateway_addrs = copy_array(src->gateway_addrs, src->n_gateway_addrs, sizeof *src->gateway_addrs);
-    dst->routes = copy_array(src->routes, src->n_routes, sizeof *src->routes);
     dst->cluster_cidrs = copy_array(src->cluster_cidrs, src->n_cluster_cidrs, sizeof *src->cluster_cidrs);
     return dst;
 }
@@ -128,13 +135,6 @@ config_to_text(const struct hostnet_config *config)
                   config->uplink_bridge_pending, config->guard_af_packet);
     put_prefixes(&ds, "gateway", config->gateway_addrs, config->n_gateway_addrs);
     put_prefixes(&ds, "cluster", config->cluster_cidrs, config->n_cluster_cidrs);
-    for (size_t i = 0; i < config->n_routes; i++) {
-        put_prefixes(&ds, "route", &config->routes[i].dst, 1);
-        if (config->routes[i].has_via) {
-            ds_put_cstr(&ds, " via ");
-            inet_addr_put(&ds, &config->routes[i].via);
-        }
-    }
     return ds_steal_cstr(&ds);
 }
 
@@ -156,6 +156,11 @@ hostnet_destroy(struct hostnet *h)
         hostnet_record_destroy(&h->record);
         uplink_clear(h);
         config_destroy(h->config);
+        struct peer_route *route;
+        HMAP_FOR_EACH_POP (route, node, &h->routes) {
+            free(route);
+        }
+        hmap_destroy(&h->routes);
         free(h->config_text);
         free(h->node_addrs);
         free(h->problem);
@@ -192,6 +197,77 @@ hostnet_set(struct hostnet *h, const struct hostnet_config *config)
     config_destroy(h->config);
     h->config = config_clone(config);
     h->dirty = true;
+}
+
+/* Routes to the other nodes. ------------------------------------------------------------------------------------- */
+
+static struct peer_route *
+find_route(const struct hostnet *h, const struct inet_prefix *dst)
+{
+    struct peer_route *route;
+    HMAP_FOR_EACH_WITH_HASH (route, node, hash_bytes(&dst->addr, sizeof dst->addr, dst->plen), &h->routes) {
+        if (inet_prefix_equals(&route->route.dst, dst)) {
+            return route;
+        }
+    }
+    return NULL;
+}
+
+/* A single change is carried out at once if all the rest is in place; what fails is left to reconcile(). */
+static void
+carry_out(struct hostnet *h, const struct hostnet_route *route,
+          int (*f)(struct rtnl *, const struct hostnet_config *, const struct hostnet_route *, struct error *))
+{
+    if (h->dirty || !h->ready) {
+        h->dirty = true;
+    } else if (f(h->rtnl, h->config, route, NULL)) {
+        h->dirty = true;
+    }
+}
+
+static bool
+route_equals(const struct hostnet_route *a, const struct hostnet_route *b)
+{
+    return a->has_via == b->has_via && (!a->has_via || IN6_ARE_ADDR_EQUAL(&a->via, &b->via));
+}
+
+void
+hostnet_set_route(struct hostnet *h, const struct hostnet_route *new)
+{
+    struct peer_route *route = find_route(h, &new->dst);
+    if (!route) {
+        route = xmalloc(sizeof *route);
+        hmap_insert(&h->routes, &route->node, hash_bytes(&new->dst.addr, sizeof new->dst.addr, new->dst.plen));
+    } else if (route_equals(&route->route, new)) {
+        return;
+    }
+    route->route = *new;
+    carry_out(h, new, hostnet_put_route);
+}
+
+void
+hostnet_remove_route(struct hostnet *h, const struct inet_prefix *dst)
+{
+    struct peer_route *route = find_route(h, dst);
+    if (route) {
+        hmap_remove(&h->routes, &route->node);
+        carry_out(h, &route->route, hostnet_delete_route);
+        free(route);
+    }
+}
+
+/* All of them, to be freed. */
+static struct hostnet_route *
+copy_routes(const struct hostnet *h)
+{
+    struct hostnet_route *routes = xmalloc((hmap_count(&h->routes) + 1) * sizeof *routes);
+    const struct peer_route *route;
+    size_t n = 0;
+
+    HMAP_FOR_EACH (route, node, &h->routes) {
+        routes[n++] = route->route;
+    }
+    return routes;
 }
 
 /* Reconciliation. ------------------------------------------------------------------------------------------------ */
@@ -314,7 +390,10 @@ reconcile_config(struct hostnet *h, const char *uplink, struct pass *pass)
     if (h->record_read) {
         reconcile_uplink(h, uplink, pass);
     }
-    note(pass, hostnet_reconcile_routes(h->rtnl, h->config, &error), false, &error);
+    struct hostnet_route *routes = copy_routes(h);
+    retval = hostnet_reconcile_routes(h->rtnl, h->config, routes, hmap_count(&h->routes), &error);
+    free(routes);
+    note(pass, retval, false, &error);
     char *rules = hostnet_nft_rules(h->config, h->record.uplink, h->record.uplink[0] != '\0');
     note(pass, hostnet_nft_set(h->nft, rules, &error), false, &error);
 }
@@ -445,6 +524,9 @@ is_relevant(const struct rtnl_event *event, void *h_)
 
     if (event->is_link && !strncmp(event->name, POD_LINK_PREFIX, strlen(POD_LINK_PREFIX))) {
         return false;
+    }
+    if (event->protocol == HOSTNET_RTPROT && h->rtnl && event->cause == rtnl_port(h->rtnl)) {
+        return false;                   /* Our own doing. */
     }
     if (!h->has_uplink || h->problem || event->protocol == HOSTNET_RTPROT) {
         return true;

@@ -39,9 +39,7 @@ struct hostnet_config {
     const struct inet_prefix *gateway_addrs;    /* Address of the node in each pod CIDR, with the CIDR's length. */
     size_t n_gateway_addrs;
     uint16_t mtu;                       /* Of the gateway port. */
-    const struct hostnet_route *routes; /* The other nodes' pod CIDRs. */
-    size_t n_routes;
-    const struct inet_prefix *cluster_cidrs;    /* All pod CIDRs that are known: not masqueraded. */
+    const struct inet_prefix *cluster_cidrs;    /* Pod CIDRs that the stack forwards to: not masqueraded. */
     size_t n_cluster_cidrs;
     bool masquerade;
     const char *uplink_bridge;          /* NULL: the uplink stays, or goes back when it had been taken over. */
@@ -64,6 +62,10 @@ struct hostnet *hostnet_create(const char *state_dir, const char *uplink);
 void hostnet_destroy(struct hostnet *);         /* Leaves the network as it is. */
 void hostnet_set_node_addrs(struct hostnet *, const struct in6_addr *, size_t);
 void hostnet_set(struct hostnet *, const struct hostnet_config *);      /* Copies. */
+/* One of the other nodes' pod CIDRs; costs the same however many there are.  A route that is there already is replaced in one
+ * step; to remove one that is not there is nothing. */
+void hostnet_set_route(struct hostnet *, const struct hostnet_route *);
+void hostnet_remove_route(struct hostnet *, const struct inet_prefix *dst);
 void hostnet_run(struct hostnet *);
 void hostnet_wait(struct hostnet *);
 

@@ -188,6 +188,31 @@ neigh_use(int ifindex, const struct in6_addr *addr, struct error *error)
 }
 
 void
+neigh_get(int ifindex, const struct in6_addr *addr, void (*cb)(const struct neigh_event *, void *aux), void *aux)
+{
+    struct ofpbuf request, *reply = NULL;
+
+    ofpbuf_init(&request, 128);
+    nl_msg_put_nlmsghdr(&request, sizeof(struct ndmsg), RTM_GETNEIGH, NLM_F_REQUEST);
+    struct ndmsg *ndm = ofpbuf_put_zeros(&request, sizeof *ndm);
+    ndm->ndm_family = inet_family(addr);
+    ndm->ndm_ifindex = ifindex;
+    put_addr(&request, NDA_DST, addr);
+    int retval = nl_transact(NETLINK_ROUTE, &request, &reply);
+    ofpbuf_uninit(&request);
+    if (!retval) {
+        struct neigh_event event;
+        neigh_parse(reply, &event);
+        if (event.type == NEIGH_EVENT_NEIGH) {
+            cb(&event, aux);
+        }
+    } else if (retval == EOPNOTSUPP) {          /* Linux before 5.0. */
+        neigh_dump(cb, aux);
+    }
+    ofpbuf_delete(reply);
+}
+
+void
 neigh_dump(void (*cb)(const struct neigh_event *, void *aux), void *aux)
 {
     struct ofpbuf request, reply, buf;

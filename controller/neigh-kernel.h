@@ -31,6 +31,8 @@ void neigh_parse(const struct ofpbuf *, struct neigh_event *);
 int neigh_route(const struct in6_addr *dst, int *ifindex, struct in6_addr *hop, struct error *);
 /* Asks the kernel to resolve or confirm the address; the answer comes as a notification. */
 int neigh_use(int ifindex, const struct in6_addr *, struct error *);
+/* What the kernel knows about one, now; a 'cb' that is not called: nothing.  And about all. */
+void neigh_get(int ifindex, const struct in6_addr *, void (*cb)(const struct neigh_event *, void *aux), void *aux);
 void neigh_dump(void (*cb)(const struct neigh_event *, void *aux), void *aux);
 
 #endif /* controller/neigh-kernel.h */

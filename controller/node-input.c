@@ -25,13 +25,13 @@ node_fill_local(struct flow_local *local, const char *node, enum encap encap, ui
 }
 
 const struct in6_addr *
-node_tunnel_address(const struct node_underlay *underlay, const struct kube_node *node)
+node_tunnel_address(const struct node_underlay *underlay, const struct in6_addr *addrs, size_t n)
 {
     for (int pass = 0; pass < 2; pass++) {
-        for (size_t i = 0; i < node->n_addrs; i++) {
-            bool v4 = inet_is_v4(&node->addrs[i]);
+        for (size_t i = 0; i < n; i++) {
+            bool v4 = inet_is_v4(&addrs[i]);
             if (v4 == !pass && (v4 ? underlay->v4 : underlay->v6)) {
-                return &node->addrs[i];
+                return &addrs[i];
             }
         }
     }
@@ -39,11 +39,11 @@ node_tunnel_address(const struct node_underlay *underlay, const struct kube_node
 }
 
 const struct in6_addr *
-node_route_address(const struct kube_node *node, const struct inet_prefix *cidr)
+node_route_address(const struct in6_addr *addrs, size_t n, const struct inet_prefix *cidr)
 {
-    for (size_t i = 0; i < node->n_addrs; i++) {
-        if (inet_is_v4(&node->addrs[i]) == inet_is_v4(&cidr->addr)) {
-            return &node->addrs[i];
+    for (size_t i = 0; i < n; i++) {
+        if (inet_is_v4(&addrs[i]) == inet_is_v4(&cidr->addr)) {
+            return &addrs[i];
         }
     }
     return NULL;
@@ -62,6 +62,12 @@ is_neighbour(const struct node_underlay *underlay, const struct in6_addr *addr)
 }
 
 bool
+node_is_routed(const struct node_underlay *underlay, const struct in6_addr *addr)
+{
+    return (underlay->encap == ENCAP_NONE || (underlay->encap == ENCAP_HYBRID && is_neighbour(underlay, addr)));
+}
+
+bool
 node_fill_peer(const struct node_underlay *underlay, const struct kube_node *node, const char *owner,
                struct flow_peer *peer, const char **problem)
 {
@@ -69,14 +75,13 @@ node_fill_peer(const struct node_underlay *underlay, const struct kube_node *nod
     if (!strcmp(node->object.name, underlay->node) || !node->n_pod_cidrs) {
         return false;
     }
-    const struct in6_addr *dst = node_tunnel_address(underlay, node);
+    const struct in6_addr *dst = node_tunnel_address(underlay, node->addrs, node->n_addrs);
     if (!dst) {
         *problem = "has no InternalIP of a family that this node's uplink has: its pods cannot be reached";
         return false;
     }
-    bool routed = underlay->encap == ENCAP_NONE || (underlay->encap == ENCAP_HYBRID && is_neighbour(underlay, dst));
     *peer = (struct flow_peer) {
-        .owner = owner, .reach = routed ? FLOW_REACH_GATEWAY : FLOW_REACH_TUNNEL, .tunnel_dst = *dst,
+        .owner = owner, .reach = node_is_routed(underlay, dst) ? FLOW_REACH_GATEWAY : FLOW_REACH_TUNNEL, .tunnel_dst = *dst,
         .pod_cidrs = node->pod_cidrs, .n_pod_cidrs = node->n_pod_cidrs,
     };
     return true;

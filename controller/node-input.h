@@ -32,10 +32,12 @@ struct node_underlay {
 void node_fill_local(struct flow_local *, const char *node, enum encap, uint16_t mtu, bool nd_by_controller,
                      const struct inet_prefix *cidrs, const struct in6_addr *gateways, size_t n);
 
-/* Where a tunnel to 'node' ends; NULL: it has no address of a family that this node's underlay has. */
-const struct in6_addr *node_tunnel_address(const struct node_underlay *, const struct kube_node *);
-/* The node's address of the family of 'cidr', for routes; NULL: none. */
-const struct in6_addr *node_route_address(const struct kube_node *, const struct inet_prefix *cidr);
+/* Where a tunnel to the node with these InternalIPs ends; NULL: it has none of a family that this node's underlay has. */
+const struct in6_addr *node_tunnel_address(const struct node_underlay *, const struct in6_addr *addrs, size_t n);
+/* The address of the family of 'cidr', for routes; NULL: none. */
+const struct in6_addr *node_route_address(const struct in6_addr *addrs, size_t n, const struct inet_prefix *cidr);
+/* Whether packets to the node with that address are routed rather than put into the tunnel. */
+bool node_is_routed(const struct node_underlay *, const struct in6_addr *addr);
 
 /* Makes 'peer', which points into 'node' and 'owner' ("Node/NAME").  False if there is nothing to reach: it is this
  * node, it has no pods, or it cannot be reached, and then '*problem' (a constant) says why. */

@@ -29,10 +29,13 @@
 #define RETELL_MIN_MS 20
 #define RETELL_MAX_MS 5000
 
+/* Up to so many next hops are asked for one by one, more in a dump of all neighbours. */
+#define MAX_SINGLE 16
+
 struct hop {
     struct hmap_node node;              /* In 'hops', by 'addr'. */
     struct in6_addr addr;
-    bool wanted;                        /* Mark of resync(). */
+    size_t n_users;                     /* Destinations. */
     bool has_mac;
     struct eth_addr mac;
     bool told, confirmed;               /* ovs-vswitchd knows 'mac'; the kernel confirmed it since the refresh. */
@@ -41,6 +44,8 @@ struct hop {
 };
 
 struct destination {
+    struct hmap_node node;              /* In 'destinations', by 'addr'. */
+    struct ovs_list fresh;              /* In 'fresh' until its next hop has been looked for, or empty. */
     struct in6_addr addr;
     struct hop *hop;                    /* NULL: no route by the bridge. */
 };
@@ -48,9 +53,8 @@ struct destination {
 struct tnl_neigh {
     char *bridge;                       /* NULL: nothing to do. */
     int ifindex;
-    struct destination *destinations;
-    size_t n;
-    struct hmap hops;
+    struct hmap destinations, hops;
+    struct ovs_list fresh;
 
     struct nl_sock *sock;               /* NULL: see 'problem'. */
     struct vswitchd_ctl *ctl;
@@ -65,6 +69,8 @@ struct tnl_neigh {
 };
 
 static void resync(struct tnl_neigh *);
+static void sync_fresh(struct tnl_neigh *);
+static void hop_release(struct tnl_neigh *, struct hop *);
 static void receive(struct tnl_neigh *);
 static void run_ctl(struct tnl_neigh *);
 static void run_timers(struct tnl_neigh *);
@@ -79,7 +85,9 @@ tnl_neigh_create(const char *ovs_rundir)
     struct tnl_neigh *tn = xzalloc(sizeof *tn);
     ERROR_AUTO struct error error = ERROR_INIT;
 
+    hmap_init(&tn->destinations);
     hmap_init(&tn->hops);
+    ovs_list_init(&tn->fresh);
     tn->ctl = vswitchd_ctl_create(ovs_rundir);
     tn->refresh_at = tn->retry_at = tn->retell_at = LLONG_MAX;
     if (neigh_listen(&tn->sock, &error)) {
@@ -97,9 +105,13 @@ tnl_neigh_destroy(struct tnl_neigh *tn)
             free(hop);
         }
         hmap_destroy(&tn->hops);
+        struct destination *destination;
+        HMAP_FOR_EACH_POP (destination, node, &tn->destinations) {
+            free(destination);
+        }
+        hmap_destroy(&tn->destinations);
         nl_sock_destroy(tn->sock);
         vswitchd_ctl_destroy(tn->ctl);
-        free(tn->destinations);
         free(tn->bridge);
         free(tn->problem);
         free(tn);
@@ -107,25 +119,51 @@ tnl_neigh_destroy(struct tnl_neigh *tn)
 }
 
 void
-tnl_neigh_declare(struct tnl_neigh *tn, const char *bridge, const struct in6_addr *destinations, size_t n)
+tnl_neigh_set_bridge(struct tnl_neigh *tn, const char *bridge)
 {
-    bool same = nullable_string_is_equal(bridge, tn->bridge) && n == tn->n;
-    for (size_t i = 0; i < n && same; i++) {
-        same = ipv6_addr_equals(&destinations[i], &tn->destinations[i].addr);
+    if (!nullable_string_is_equal(bridge, tn->bridge)) {
+        free(tn->bridge);
+        tn->bridge = nullable_xstrdup(bridge);
+        tn->resync = true;
+        tn->seqno++;
     }
-    if (same) {
-        return;
+}
+
+static struct destination *
+destination_find(const struct tnl_neigh *tn, const struct in6_addr *addr)
+{
+    struct destination *destination;
+    HMAP_FOR_EACH_WITH_HASH (destination, node, hash_bytes(addr, sizeof *addr, 0), &tn->destinations) {
+        if (ipv6_addr_equals(&destination->addr, addr)) {
+            return destination;
+        }
     }
-    free(tn->bridge);
-    tn->bridge = bridge ? xstrdup(bridge) : NULL;
-    free(tn->destinations);
-    tn->destinations = xcalloc(n, sizeof *tn->destinations);
-    tn->n = n;
-    for (size_t i = 0; i < n; i++) {
-        tn->destinations[i].addr = destinations[i];
+    return NULL;
+}
+
+void
+tnl_neigh_add(struct tnl_neigh *tn, const struct in6_addr *addr)
+{
+    if (!destination_find(tn, addr)) {
+        struct destination *destination = xzalloc(sizeof *destination);
+        destination->addr = *addr;
+        hmap_insert(&tn->destinations, &destination->node, hash_bytes(addr, sizeof *addr, 0));
+        ovs_list_push_back(&tn->fresh, &destination->fresh);
+        tn->seqno++;
     }
-    tn->resync = true;
-    tn->seqno++;
+}
+
+void
+tnl_neigh_remove(struct tnl_neigh *tn, const struct in6_addr *addr)
+{
+    struct destination *destination = destination_find(tn, addr);
+    if (destination) {
+        hop_release(tn, destination->hop);
+        hmap_remove(&tn->destinations, &destination->node);
+        ovs_list_remove(&destination->fresh);
+        free(destination);
+        tn->seqno++;
+    }
 }
 
 void
@@ -137,6 +175,8 @@ tnl_neigh_run(struct tnl_neigh *tn)
     receive(tn);
     if (tn->resync) {
         resync(tn);
+    } else if (!ovs_list_is_empty(&tn->fresh)) {
+        sync_fresh(tn);
     }
     if (!tn->bridge) {
         return;
@@ -152,7 +192,7 @@ tnl_neigh_wait(struct tnl_neigh *tn)
         return;
     }
     nl_sock_wait(tn->sock, POLLIN);
-    if (tn->resync) {
+    if (tn->resync || !ovs_list_is_empty(&tn->fresh)) {
         poll_immediate_wake();
     }
     if (tn->bridge) {
@@ -200,8 +240,17 @@ hop_get(struct tnl_neigh *tn, const struct in6_addr *addr)
         hmap_insert(&tn->hops, &hop->node, hash_bytes(addr, sizeof *addr, 0));
         hop_use(tn, hop);
     }
-    hop->wanted = true;
+    hop->n_users++;
     return hop;
+}
+
+static void
+hop_release(struct tnl_neigh *tn, struct hop *hop)
+{
+    if (hop && !--hop->n_users) {
+        hmap_remove(&tn->hops, &hop->node);
+        free(hop);
+    }
 }
 
 /* What the kernel knows about a neighbour. */
@@ -227,38 +276,72 @@ hop_update(const struct neigh_event *event, void *tn_)
     }
 }
 
-/* Finds the next hops anew, asks for new ones, forgets those that nobody needs. */
+/* Finds the next hop of a destination, and asks for it if it is new. */
+static void
+find_hop(struct tnl_neigh *tn, struct destination *destination)
+{
+    struct hop *old = destination->hop;
+    struct in6_addr addr;
+    int oif;
+    bool ours = tn->ifindex && !neigh_route(&destination->addr, &oif, &addr, NULL) && oif == tn->ifindex;
+
+    destination->hop = ours ? hop_get(tn, &addr) : NULL;
+    hop_release(tn, old);
+    ovs_list_remove(&destination->fresh);
+    ovs_list_init(&destination->fresh);
+}
+
+static void
+plan_refresh(struct tnl_neigh *tn)
+{
+    tn->seqno++;
+    tn->refresh_at = hmap_is_empty(&tn->hops) ? LLONG_MAX : MIN(tn->refresh_at, time_msec() + REFRESH_MS);
+}
+
+/* Finds all next hops anew. */
 static void
 resync(struct tnl_neigh *tn)
 {
     int ifindex = tn->bridge ? if_nametoindex(tn->bridge) : 0;
+    bool new_link = ifindex != tn->ifindex;
+    struct destination *destination;
     struct hop *hop;
 
     tn->resync = false;
-    tn->seqno++;
-    HMAP_FOR_EACH (hop, node, &tn->hops) {
-        hop->wanted = false;
-        hop->has_mac &= ifindex == tn->ifindex;
-    }
-    bool new_link = ifindex != tn->ifindex;
     tn->ifindex = ifindex;
-    for (size_t i = 0; i < tn->n; i++) {
-        struct in6_addr addr;
-        int oif;
-        bool ours = (ifindex && !neigh_route(&tn->destinations[i].addr, &oif, &addr, NULL) && oif == ifindex);
-        tn->destinations[i].hop = ours ? hop_get(tn, &addr) : NULL;
+    HMAP_FOR_EACH (hop, node, &tn->hops) {
+        hop->has_mac &= !new_link;
     }
-    HMAP_FOR_EACH_SAFE (hop, node, &tn->hops) {
-        if (!hop->wanted) {
-            hmap_remove(&tn->hops, &hop->node);
-            free(hop);
-        } else if (new_link) {
+    HMAP_FOR_EACH (destination, node, &tn->destinations) {
+        find_hop(tn, destination);
+    }
+    HMAP_FOR_EACH (hop, node, &tn->hops) {
+        if (new_link) {
             hop->told = false;
             hop_use(tn, hop);
         }
     }
-    tn->refresh_at = hmap_is_empty(&tn->hops) ? LLONG_MAX : MIN(tn->refresh_at, time_msec() + REFRESH_MS);
+    plan_refresh(tn);
     neigh_dump(hop_update, tn);
+}
+
+/* The same for those that are new. */
+static void
+sync_fresh(struct tnl_neigh *tn)
+{
+    size_t n = 0;
+
+    while (!ovs_list_is_empty(&tn->fresh)) {
+        struct destination *destination = CONTAINER_OF(ovs_list_front(&tn->fresh), struct destination, fresh);
+        find_hop(tn, destination);
+        if (destination->hop && ++n <= MAX_SINGLE) {
+            neigh_get(tn->ifindex, &destination->hop->addr, hop_update, tn);
+        }
+    }
+    plan_refresh(tn);
+    if (n > MAX_SINGLE) {
+        neigh_dump(hop_update, tn);
+    }
 }
 
 static void
@@ -372,20 +455,17 @@ is_resolved(const struct tnl_neigh *tn, const struct destination *destination)
 bool
 tnl_neigh_is_resolved(const struct tnl_neigh *tn, const struct in6_addr *addr)
 {
-    for (size_t i = 0; i < tn->n; i++) {
-        if (ipv6_addr_equals(&tn->destinations[i].addr, addr)) {
-            return is_resolved(tn, &tn->destinations[i]);
-        }
-    }
-    return false;
+    const struct destination *destination = destination_find(tn, addr);
+    return destination && is_resolved(tn, destination);
 }
 
 size_t
 tnl_neigh_n_unresolved(const struct tnl_neigh *tn)
 {
+    const struct destination *destination;
     size_t n = 0;
-    for (size_t i = 0; i < tn->n && tn->bridge; i++) {
-        n += !is_resolved(tn, &tn->destinations[i]);
+    HMAP_FOR_EACH (destination, node, &tn->destinations) {
+        n += tn->bridge && !is_resolved(tn, destination);
     }
     return n;
 }
@@ -396,13 +476,13 @@ tnl_neigh_is_settled(const struct tnl_neigh *tn)
     if (!tn->bridge || tnl_neigh_problem(tn)) {
         return true;
     }
-    for (size_t i = 0; i < tn->n; i++) {
-        const struct destination *destination = &tn->destinations[i];
+    const struct destination *destination;
+    HMAP_FOR_EACH (destination, node, &tn->destinations) {
         if (destination->hop && !destination->hop->silent && !is_resolved(tn, destination)) {
             return false;
         }
     }
-    return !tn->resync;
+    return !tn->resync && ovs_list_is_empty(&tn->fresh);
 }
 
 const char *

@@ -29,9 +29,11 @@ struct tnl_neigh;
 struct tnl_neigh *tnl_neigh_create(const char *ovs_rundir);
 void tnl_neigh_destroy(struct tnl_neigh *);
 
-/* The tunnels' destinations are now these (copied), through 'bridge' ("br-uplink").  NULL: no such bridge, nothing to
- * do. */
-void tnl_neigh_declare(struct tnl_neigh *, const char *bridge, const struct in6_addr *destinations, size_t n);
+/* The tunnels go through 'bridge' ("br-uplink").  NULL: no such bridge, nothing to do. */
+void tnl_neigh_set_bridge(struct tnl_neigh *, const char *bridge);
+/* A destination of tunnels comes or goes; each costs the same however many there are. */
+void tnl_neigh_add(struct tnl_neigh *, const struct in6_addr *destination);
+void tnl_neigh_remove(struct tnl_neigh *, const struct in6_addr *destination);
 void tnl_neigh_run(struct tnl_neigh *);
 void tnl_neigh_wait(struct tnl_neigh *);
 

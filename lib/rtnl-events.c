@@ -73,6 +73,7 @@ parse(struct ofpbuf *msg, void *event_)
     struct rtnl_event *event = event_;
 
     memset(event, 0, sizeof *event);
+    event->cause = nl_msg_nlmsghdr(msg)->nlmsg_pid;
     switch (nl_msg_nlmsghdr(msg)->nlmsg_type) {
     case RTM_NEWADDR:
     case RTM_DELADDR:

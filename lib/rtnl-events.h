@@ -16,6 +16,7 @@ struct rtnl_event {
     char name[IFNAMSIZ];                /* Links only. */
     int ifindex;                        /* 0: a route by none or by several links. */
     uint8_t protocol;                   /* Routes only: RTPROT_*. */
+    uint32_t cause;                     /* The netlink port that asked for it (rtnl_port()); 0: the kernel itself. */
 };
 
 struct rtnl_events *rtnl_events_create(void);

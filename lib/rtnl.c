@@ -65,6 +65,12 @@ rtnl_close(struct rtnl *rtnl)
     }
 }
 
+uint32_t
+rtnl_port(const struct rtnl *rtnl)
+{
+    return nl_sock_pid(rtnl->sock);
+}
+
 /* Receives the next message that answers 'seq'. */
 static int
 receive(struct rtnl *rtnl, uint32_t seq, struct ofpbuf *reply)

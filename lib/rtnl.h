@@ -26,6 +26,8 @@ struct rtnl;
 /* 'netns_fd' is -1 for the calling thread's own namespace. */
 int rtnl_open(int netns_fd, struct rtnl **, struct error *);
 void rtnl_close(struct rtnl *);
+/* Its netlink port, which events that it causes bear (rtnl-events.h). */
+uint32_t rtnl_port(const struct rtnl *);
 
 /* Links. --------------------------------------------------------------------------------------------------------- */
 

@@ -17,6 +17,10 @@ tests_sim_sim_attachment_LDADD = tests/sim/libsim.la controller/libcontroller.la
 SIMS += tests/sim/sim-ipam
 tests_sim_sim_ipam_SOURCES = tests/sim/sim-ipam.c
 tests_sim_sim_ipam_LDADD = tests/sim/libsim.la controller/libcontroller.la lib/libsluice.la lib/libsluice-base.la $(OVS_LIBS)
+SIMS += tests/sim/sim-peers
+tests_sim_sim_peers_SOURCES = tests/sim/sim-peers.c
+tests_sim_sim_peers_LDADD = tests/sim/libsim.la controller/libcontroller.la flows/libflows.la lib/libsluice.la lib/libsluice-base.la \
+	$(OVS_LIBS) $(JANSSON_LIBS)
 
 # Compiles the core a second time, with the bugs that the simulator plants.
 check_PROGRAMS += tests/sim/sim-of

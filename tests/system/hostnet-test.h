@@ -72,7 +72,8 @@ struct fixture {
     int outside;                        /* Namespace at the other end of eth0. */
     char state[64];
     struct inet_prefix gateway_addrs[2], cluster[3];
-    struct hostnet_route routes[4];
+    struct hostnet_route routes[4];     /* For set_routes(). */
+    size_t n_routes;
     struct hostnet_config config;
 };
 
@@ -93,7 +94,6 @@ fixture_init(struct fixture *f)
         .mtu = 1450,
         .gateway_addrs = f->gateway_addrs,
         .n_gateway_addrs = 2,
-        .routes = f->routes,
         .cluster_cidrs = f->cluster,
         .n_cluster_cidrs = 3,
         .masquerade = true,
@@ -124,6 +124,9 @@ start(struct fixture *f)
 {
     struct hostnet *h = hostnet_create(f->state, "auto");
     hostnet_set(h, &f->config);
+    for (size_t i = 0; i < f->n_routes; i++) {
+        hostnet_set_route(h, &f->routes[i]);
+    }
     return h;
 }
 

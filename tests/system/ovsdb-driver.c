@@ -30,6 +30,8 @@
 #define MAX_ARGS 32
 
 struct driver {
+    struct in6_addr destinations[MAX_ARGS];     /* Of tunnels. */
+    size_t n_destinations;
     struct ovsdb *ovsdb;
     struct tnl_neigh *neigh;
 };
@@ -122,14 +124,18 @@ cmd_port(struct driver *driver, char **args, size_t n)
 static void
 cmd_neigh(struct driver *driver, char **args, size_t n)
 {
-    struct in6_addr addrs[MAX_ARGS];
-    size_t n_addrs = 0;
+    tnl_neigh_set_bridge(driver->neigh, args[1]);
+    for (size_t i = 0; i < driver->n_destinations; i++) {
+        tnl_neigh_remove(driver->neigh, &driver->destinations[i]);
+    }
+    driver->n_destinations = 0;
     for (size_t i = 2; i < n; i++) {
-        if (inet_addr_parse(args[i], &addrs[n_addrs++], NULL)) {
+        struct in6_addr *addr = &driver->destinations[driver->n_destinations++];
+        if (inet_addr_parse(args[i], addr, NULL)) {
             ovs_fatal(0, "\"%s\" is no address", args[i]);
         }
+        tnl_neigh_add(driver->neigh, addr);
     }
-    tnl_neigh_declare(driver->neigh, args[1], addrs, n_addrs);
     puts("ok");
 }
 

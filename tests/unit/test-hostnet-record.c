@@ -148,7 +148,8 @@ START_TEST(test_rules)
 {
     struct inet_prefix own[] = { prefix("10.244.1.1/24"), prefix("fd00:1::1/64") };
     struct inet_prefix cluster[] = { prefix("10.244.7.0/24"), prefix("10.244.0.0/16"), prefix("10.96.0.0/16"),
-                                     prefix("10.244.0.0/16"), prefix("fd00:1::/48"), prefix("fd00:1:0:5::/64") };
+                                     prefix("10.244.0.0/16"), prefix("10.113.0.0/16"), prefix("10.112.0.0/16"), prefix("10.115.0.0/16"),
+                                     prefix("fd00:1::/48"), prefix("fd00:1:0:5::/64") };
     struct hostnet_config config = { .gateway = "sluice0", .gateway_addrs = own, .n_gateway_addrs = 2,
                                      .cluster_cidrs = cluster, .n_cluster_cidrs = ARRAY_SIZE(cluster), .masquerade = true, .guard_af_packet = true };
 
@@ -164,8 +165,8 @@ START_TEST(test_rules)
                      "  }\n"
                      "  chain outgoing {\n"
                      "    type nat hook postrouting priority srcnat; policy accept;\n"
-                     "    oifname != \"sluice0\" ip saddr { 10.244.1.0/24 } ip daddr != { 10.244.0.0/16, 10.96.0.0/16 } "
-                     "masquerade fully-random\n"
+                     "    oifname != \"sluice0\" ip saddr { 10.244.1.0/24 } ip daddr != { 10.96.0.0/16, 10.112.0.0/15, "
+                     "10.115.0.0/16, 10.244.0.0/16 } masquerade fully-random\n"
                      "    oifname != \"sluice0\" ip6 saddr { fd00:1::/64 } ip6 daddr != { fd00:1::/48 } masquerade fully-random\n"
                      "  }\n"
                      "}\n"
