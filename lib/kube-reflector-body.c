@@ -256,7 +256,7 @@ advance(struct reflector *r, const char *version, const char *text, size_t size)
         r->answer.outcome = OUTCOME_GONE_BACK;
         return false;
     }
-    if (order || strcmp(version, r->resource_version)) {
+    if ((order || strcmp(version, r->resource_version)) && !REFLECTOR_BUG("old-version")) {
         r->answer.advanced = true;
         r->n_fruitless = r->n_short = 0;
         reflector_clear_problem(r);

@@ -104,12 +104,17 @@ reflector_head(struct reflector *r, int status, long long int retry_after_ms, lo
 }
 
 bool
-reflector_body(struct reflector *r, const char *data, size_t size, long long int now OVS_UNUSED)
+reflector_body(struct reflector *r, const char *data, size_t size, long long int now)
 {
     if (!r->under_way || r->answer.outcome != OUTCOME_OPEN) {
         return false;
     }
-    return reflector_answer_body(r, data, size);
+    bool more = reflector_answer_body(r, data, size);
+    if (more && r->next == REFLECTOR_WATCH && r->answer.status == 200 && now - r->answer.started >= SHORT_WATCH_MS) {
+        r->n_fruitless = r->n_short = 0;        /* A bookmark that is no news is a sign of life, too. */
+        reflector_clear_problem(r);
+    }
+    return more;
 }
 
 void
@@ -366,7 +371,7 @@ make_watch(struct reflector *r, struct reflector_request *request, struct ds *s)
     ds_put_cstr(s, "watch=1&allowWatchBookmarks=true&resourceVersion=");
     put_escaped(s, r->resource_version);
     ds_put_format(s, "&timeoutSeconds=%u", (unsigned int) seconds);
-    request->idle_timeout_ms = REFLECTOR_IDLE_MS;
+    request->idle_timeout_ms = REFLECTOR_BUG("no-idle-timeout") ? 0 : REFLECTOR_IDLE_MS;
     request->timeout_ms = seconds * 1000LL + WATCH_GRACE_MS;
 }
 
@@ -375,11 +380,11 @@ make_list(struct reflector *r, struct ds *s)
 {
     if (r->next == REFLECTOR_PROBE) {
         ds_put_cstr(s, "limit=1");
-    } else if (r->n_expired < 2) {
+    } else if (r->n_expired < 2 || REFLECTOR_BUG("always-pages")) {
         ds_put_format(s, "limit=%d", REFLECTOR_PAGE);
     }
     if (r->next == REFLECTOR_LIST && r->continue_token) {
-        ds_put_format(s, "%scontinue=", r->n_expired < 2 ? "&" : "");
+        ds_put_format(s, "%scontinue=", s->length ? "&" : "");
         put_escaped(s, r->continue_token);
     }
 }

@@ -29,6 +29,12 @@ tests_sim_sim_of_SOURCES = tests/sim/sim-of.c controller/of-bundle.c controller/
 tests_sim_sim_of_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/controller -DOF_STATE_BUGS
 tests_sim_sim_of_LDADD = tests/sim/libsim.la flows/libflows.la $(UNIT_LDADD)
 
+check_PROGRAMS += tests/sim/sim-reflector
+TESTS += tests/sim/sim-reflector
+tests_sim_sim_reflector_SOURCES = tests/sim/sim-reflector.c lib/kube-reflector.c lib/kube-reflector-body.c
+tests_sim_sim_reflector_CPPFLAGS = $(AM_CPPFLAGS) -DREFLECTOR_BUGS
+tests_sim_sim_reflector_LDADD = tests/sim/libsim.la lib/libsluice-kube.la $(UNIT_LDADD)
+
 UNIT_TESTS =
 noinst_HEADERS += tests/unit/unit.h
 

@@ -9,6 +9,8 @@ FUZZERS_ALL = tests/fuzz/fuzz-attachment \
 	tests/fuzz/fuzz-ipam \
 	tests/fuzz/fuzz-journal \
 	tests/fuzz/fuzz-kubeconfig \
+	tests/fuzz/fuzz-json-split \
+	tests/fuzz/fuzz-kube-reflector \
 	tests/fuzz/fuzz-manifest \
 	tests/fuzz/fuzz-of-msg \
 	tests/fuzz/fuzz-punt-reply \
@@ -60,6 +62,14 @@ tests_fuzz_fuzz_journal_SOURCES = tests/fuzz/fuzz-journal.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_journal_CPPFLAGS = $(FUZZ_CPPFLAGS)
 tests_fuzz_fuzz_journal_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_journal_LDADD = $(FUZZ_LDADD)
+tests_fuzz_fuzz_json_split_SOURCES = tests/fuzz/fuzz-json-split.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_json_split_CPPFLAGS = $(FUZZ_CPPFLAGS)
+tests_fuzz_fuzz_json_split_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_json_split_LDADD = lib/libsluice-kube.la $(FUZZ_LDADD)
+tests_fuzz_fuzz_kube_reflector_SOURCES = tests/fuzz/fuzz-kube-reflector.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_kube_reflector_CPPFLAGS = $(FUZZ_CPPFLAGS)
+tests_fuzz_fuzz_kube_reflector_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_kube_reflector_LDADD = lib/libsluice-kube.la $(FUZZ_LDADD)
 tests_fuzz_fuzz_manifest_SOURCES = tests/fuzz/fuzz-manifest.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_manifest_CPPFLAGS = $(FUZZ_CPPFLAGS)
 tests_fuzz_fuzz_manifest_LDFLAGS = $(FUZZ_LINK)
