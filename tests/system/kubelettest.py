@@ -171,9 +171,7 @@ class Cluster:
         deadline = time.monotonic() + seconds
         with self.beside(node, "ip", "monitor", "link") as monitor:
             while self.links(node) != wanted:
-                ready, _, _ = select.select([monitor.stdout], [], [], max(0, min(1, deadline - time.monotonic())))
-                if ready:
-                    os.read(monitor.stdout.fileno(), 65536)
+                await_output(monitor, max(0, min(1, deadline - time.monotonic())))
                 if time.monotonic() > deadline:
                     raise AssertionError(f"{node}: links {self.links(node)}, wanted {wanted}")
 
@@ -199,6 +197,12 @@ class Cluster:
             for daemon in ("sluiced", "ovs-vswitchd"):
                 told = [line for line in self.log_lines(daemon, node) if not re.search(r"\|(coverage|memory)\|", line)]
                 print(f"--- {node} {daemon}\n{''.join(told[-lines:])}", flush=True)
+
+
+def await_output(process, seconds):
+    """Until a process says something."""
+    if select.select([process.stdout], [], [], seconds)[0]:
+        os.read(process.stdout.fileno(), 65536)
 
 
 def ips(pod):
