@@ -5,6 +5,7 @@ controller_libcontroller_la_SOURCES = \
 	controller/audit.c controller/audit.h \
 	controller/config.c controller/config.h \
 	controller/ctl.h \
+	controller/endpoints.c controller/endpoints.h \
 	controller/kube-decode.c controller/kube-decode.h \
 	controller/kube-node.c \
 	controller/kube-pod.c \

@@ -77,6 +77,11 @@ tests_unit_test_intern_SOURCES = tests/unit/test-intern.c
 tests_unit_test_intern_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_intern_LDADD = $(UNIT_LDADD)
 
+UNIT_TESTS += tests/unit/test-endpoints
+tests_unit_test_endpoints_SOURCES = tests/unit/test-endpoints.c
+tests_unit_test_endpoints_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_endpoints_LDADD = controller/libcontroller.la $(UNIT_LDADD)
+
 UNIT_TESTS += tests/unit/test-kube-memory
 tests_unit_test_kube_memory_SOURCES = tests/unit/test-kube-memory.c
 tests_unit_test_kube_memory_CPPFLAGS = $(UNIT_CPPFLAGS)
