@@ -14,6 +14,7 @@
 #include "controller/cni-server.h"
 #include "controller/config.h"
 #include "controller/dataplane.h"
+#include "controller/endpoints.h"
 #include "controller/hostnet.h"
 #include "controller/ipam.h"
 #include "controller/node-input.h"
@@ -84,6 +85,7 @@ struct trash {
 struct dataplane {
     const struct config *config;
     struct store *store;
+    struct endpoints *endpoints;        /* Whose the addresses of the cluster are. */
 
     struct ipam *ipam;
     struct attachments *attachments;

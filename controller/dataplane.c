@@ -117,6 +117,7 @@ dataplane_create(const struct config *config, struct store *store, struct datapl
 
     dp->config = config;
     dp->store = store;
+    dp->endpoints = endpoints_create();
     hmap_init(&dp->requests);
     hmap_init(&dp->watches);
     sset_init(&dp->peers);
@@ -179,6 +180,7 @@ dataplane_destroy(struct dataplane *dp)
     if (dp->ipam) {
         ipam_destroy(dp->ipam);
     }
+    endpoints_destroy(dp->endpoints);
     free_lists(dp);
     hmap_destroy(&dp->requests);
     hmap_destroy(&dp->watches);
@@ -283,6 +285,7 @@ run_changes(struct dataplane *dp)
 {
     struct store_key key;
     while (store_pop_change(dp->store, &key)) {
+        endpoints_follow(dp->endpoints, dp->store, &key);
         if (key.kind == KUBE_NODE) {
             dataplane_node_changed_(dp, key.name);
         } else if (key.kind == KUBE_POD) {

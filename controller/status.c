@@ -85,6 +85,30 @@ put_attached(const struct attachment *a, void *pods_)
     }
 }
 
+/* The addresses of its status that are another pod's now; NULL if there are none. */
+static json_t *
+lost_addresses(const struct dataplane *dp, const struct kube_pod *pod)
+{
+    json_t *lost = NULL;
+
+    for (size_t i = 0; !pod->host_network && !pod->finished && i < pod->n_addrs; i++) {
+        const struct kube_pod *holder = endpoints_find(dp->endpoints, &pod->addrs[i], NULL);
+        if (holder && holder != pod) {
+            lost = lost ? lost : json_array();
+            json_array_append_new(lost, address_to_json(&pod->addrs[i]));
+        }
+    }
+    return lost;
+}
+
+static const char *
+pod_state(const struct dataplane *dp, const struct kube_pod *pod)
+{
+    return (pod->finished ? "finished"
+            : strcmp(pod->node, dp->config->node) ? "remote"
+            : pod->host_network ? "host" : "not attached");
+}
+
 static void
 put_pod(const struct kube_object *object, void *pods_)
 {
@@ -93,12 +117,10 @@ put_pod(const struct kube_object *object, void *pods_)
     char *key = xasprintf("%s/%s", object->namespace_, object->name);
 
     if (!sset_contains(&pods->attached, key)) {
-        const char *state = strcmp(pod->node, pods->dp->config->node) ? "remote"
-                            : pod->host_network ? "host" : "not attached";
-        json_array_append_new(pods->array, json_pack("{s:s, s:s, s:s, s:o, s:s}", "namespace", object->namespace_,
-                                                     "name",
+        json_array_append_new(pods->array, json_pack("{s:s, s:s, s:s, s:o, s:s, s:o*}", "namespace", object->namespace_, "name",
                                                      object->name, "node", pod->node, "ips",
-                                                     addresses_to_json(pod->addrs, pod->n_addrs), "state", state));
+                                                     addresses_to_json(pod->addrs, pod->n_addrs), "state",
+                                                     pod_state(pods->dp, pod), "lost", lost_addresses(pods->dp, pod)));
     }
     free(key);
 }

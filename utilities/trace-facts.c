@@ -109,6 +109,17 @@ parse_nodes(const json_t *array, struct trace_facts *facts)
     }
 }
 
+static bool
+has_lost(const struct trace_pod *pod, const struct in6_addr *addr)
+{
+    for (size_t i = 0; i < pod->n_lost; i++) {
+        if (!memcmp(&pod->lost[i], addr, sizeof *addr)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void
 parse_pods(const json_t *array, struct trace_facts *facts)
 {
@@ -126,8 +137,25 @@ parse_pods(const json_t *array, struct trace_facts *facts)
         if (!eth_addr_from_string(text_of(object, "mac"), &pod->mac)) {
             pod->ofport = 0;
         }
+        pod->n_lost = addrs_of(object, "lost", pod->lost, KUBE_MAX_ADDRS);
         shash_add_once(&facts->pod_names, pod->name, pod);
-        index_addrs(&facts->pod_addrs, pod->addrs, pod->n_addrs, pod);
+    }
+}
+
+/* Whose an address is: a pod's that is attached here, else that which the daemon says.  A finished pod has none. */
+static void
+index_pods(struct trace_facts *facts)
+{
+    for (int attached = 1; attached >= 0; attached--) {
+        for (size_t i = 0; i < facts->n_pods; i++) {
+            const struct trace_pod *pod = &facts->pods[i];
+
+            for (size_t j = 0; (pod->ofport != 0) == attached && strcmp(pod->state, "finished") && j < pod->n_addrs; j++) {
+                if (!has_lost(pod, &pod->addrs[j])) {
+                    index_addrs(&facts->pod_addrs, &pod->addrs[j], 1, pod);
+                }
+            }
+        }
     }
 }
 
@@ -146,6 +174,7 @@ trace_facts_parse(const json_t *status, struct trace_facts *facts, struct error 
     }
     parse_nodes(json_object_get(status, "nodes"), facts);
     parse_pods(json_object_get(status, "pods"), facts);
+    index_pods(facts);
     return 0;
 }
 
@@ -208,6 +237,9 @@ set_pod(const struct trace_facts *facts, const struct trace_pod *pod, struct tra
 {
     char s[INET_ADDR_STRLEN];
 
+    if (!strcmp(pod->state, "finished")) {
+        return error_set(error, EAGAIN, "pod %s has finished: its addresses are no longer its own", pod->name);
+    }
     if (!pod->n_addrs) {
         return error_set(error, EAGAIN, "pod %s has no address yet", pod->name);
     }

@@ -32,6 +32,8 @@ struct trace_pod {
     char *node, *state;
     struct in6_addr addrs[KUBE_MAX_ADDRS];
     size_t n_addrs;
+    struct in6_addr lost[KUBE_MAX_ADDRS];               /* Those of them that are another pod's by now. */
+    size_t n_lost;
     uint16_t ofport;                    /* 0: it has none here. */
     struct eth_addr mac;
 };

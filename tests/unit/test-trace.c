@@ -273,6 +273,12 @@ static const struct {
       "in_port=1,tun_id=1,tun_src=172.30.0.102," ROUTERS
       "icmp,nw_src=10.244.2.1,nw_dst=10.244.1.3,nw_ttl=63,icmp_type=8", NULL },
 
+    /* Addresses that finished pods had, or that two claim. */
+    { { "10.244.1.2", "10.244.2.2", "icmp", 0, 0, 0, NULL },
+      "in_port=16,dl_src=6e:73:75:cc:f8:7a,dl_dst=0a:53:4c:00:00:01,icmp,nw_src=10.244.1.2,nw_dst=10.244.2.2,nw_ttl=64,icmp_type=8",
+      NULL },
+    { { "demo/a-job", "node-1", "icmp", 0, 0, 0, NULL }, NULL, "pod demo/a-job has finished" },
+
     /* The pod's stack, the nodes' stacks alone. */
     { { "demo/client", "demo/client", "icmp", 0, 0, 0, NULL }, NULL, NULL },
     { { "demo/client", "fd00:10:244:1::3", "tcp", 80, 0, 0, NULL }, NULL, NULL },
@@ -303,6 +309,24 @@ static const struct {
     { { "demo/client", "10.0.0.1", "icmp", 0, 0, 0, "ten" }, NULL, "source address: " },
     { { "demo/client", "10.0.0.1", "icmp", 0, 0, 4, "fd00::1" }, NULL, "another family" },
 };
+
+START_TEST(test_whose)
+{
+    static const struct { const char *addr, *pod; } whose[] = {
+        { "10.244.1.2", "demo/web-near" }, { "10.244.1.3", "demo/client" }, { "10.244.2.2", "demo/web-far" },
+        { "10.244.2.3", "demo/before" }, { "10.244.1.200", "demo/lost" },
+    };
+    struct trace_facts facts;
+
+    load_facts(&facts);
+    for (size_t i = 0; i < ARRAY_SIZE(whose); i++) {
+        struct trace_end end;
+        ck_assert_int_eq(trace_facts_find(&facts, whose[i].addr, &end, NULL), 0);
+        ck_assert_str_eq(end.pod ? end.pod->name : "-", whose[i].pod);
+    }
+    trace_facts_destroy(&facts);
+}
+END_TEST
 
 START_TEST(test_packet)
 {
@@ -422,6 +446,7 @@ UNIT_MAIN("trace", {
     tcase_add_loop_test(tc, test_damaged, 0, ARRAY_SIZE(recorded));
     tcase_add_test(tc, test_limit);
     tcase_add_test(tc, test_facts_wrong);
+    tcase_add_test(tc, test_whose);
     tcase_add_loop_test(tc, test_packet, 0, ARRAY_SIZE(questions));
     tcase_add_loop_test(tc, test_verdict, 0, ARRAY_SIZE(verdicts));
     tcase_add_test(tc, test_not_sent);
