@@ -6,3 +6,4 @@ tests_kube_kube_watch_SOURCES = tests/kube/kube-watch.c
 tests_kube_kube_watch_CPPFLAGS = $(AM_CPPFLAGS)
 tests_kube_kube_watch_LDADD = lib/libsluice-kube.la lib/libsluice.la lib/libsluice-base.la $(OVS_LIBS) $(JANSSON_LIBS) $(YAML_LIBS) \
 	$(CURL_LIBS)
+EXTRA_DIST += tests/kube/crd-clusternetworkpolicies.yaml
