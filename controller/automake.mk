@@ -15,6 +15,9 @@ controller_libcontroller_la_SOURCES = \
 	controller/labels.c controller/labels.h \
 	controller/manifests.c controller/manifests.h \
 	controller/node-input.c controller/node-input.h controller/peers.c controller/peers.h \
+	controller/report.c controller/report.h \
+	controller/source.c controller/source.h \
+	controller/source-api.c controller/source-api.h \
 	controller/source-dir.c controller/source-dir.h \
 	controller/source-kind.c controller/source-kind.h \
 	controller/store.c controller/store.h
@@ -71,6 +74,7 @@ controller_libcontroller_la_SOURCES += \
 	controller/dataplane-report.c
 controller_libcontroller_la_SOURCES += \
 	controller/ctl.c \
+	controller/status-text.c controller/status-text.h \
 	controller/status.c controller/status.h
 controller_libcontroller_la_SOURCES += \
 	controller/node-report.c controller/node-report.h \

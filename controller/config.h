@@ -5,8 +5,8 @@
  *
  * Strict: an unknown key is an error with its line and the nearest known key; a value that does not fit says what would.
  * Sizes and times have units ("60s", "5m"; a bare number of an MTU is bytes).  Every key of the file is also an option
- * (--node, --source, ..., --ipam-quarantine); lists are then separated by commas.  docs/configuration.md is written by
- * "sluiced --help"'s table, which lives in config.c. */
+ * (--node, --source, ..., --ipam-quarantine); lists are then separated by commas.  The table of keys lives in config.c;
+ * docs/configuration.md explains them. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -19,7 +19,7 @@
 struct config {
     char *node;                         /* Default: the host's name. */
     char *source;                       /* "kubernetes", or a directory of manifests. */
-    char *kubeconfig;                   /* NULL: in-cluster service account. */
+    char *kubeconfig;                   /* As KUBECONFIG, which is not read; NULL: in-cluster service account. */
     enum datapath datapath;
     enum encap encapsulation;
     char *uplink;                       /* A device, or "auto". */

@@ -2,11 +2,13 @@
 
 #include "controller/ctl.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "controller/audit.h"
 #include "controller/dataplane-private.h"
+#include "controller/status-text.h"
 #include "controller/status.h"
 #include "openvswitch/dynamic-string.h"
 #include "openvswitch/poll-loop.h"
@@ -25,36 +27,20 @@ struct waiting {
 
 struct ctl {
     struct dataplane *dp;
-    const struct source_dir *source;
+    const struct source *source;
+    const struct report *report;
     struct ovs_list waiting;
 };
 
 /* Output. -------------------------------------------------------------------------------------------------------- */
 
-static const char *
-text_of(const json_t *object, const char *name)
-{
-    const char *s = json_string_value(json_object_get(object, name));
-    return s ? s : "-";
-}
+/* Answers as large as this leave holes in the heap, which are then given back. */
+#define LARGE_ANSWER (1024 * 1024)
 
-static long long int
-number_of(const json_t *object, const char *name)
+static bool
+wants_json(int argc, const char *argv[])
 {
-    return json_integer_value(json_object_get(object, name));
-}
-
-static void
-put_list(struct ds *s, const json_t *array)
-{
-    size_t i;
-    json_t *value;
-    json_array_foreach (array, i, value) {
-        ds_put_format(s, "%s%s", i ? ", " : "", json_string_value(value));
-    }
-    if (!json_array_size(array)) {
-        ds_put_char(s, '-');
-    }
+    return argc > 1 && !strcmp(argv[1], "--json");
 }
 
 /* Replies with 'json' (which it drops) as it is, or as text made by 'format'. */
@@ -62,127 +48,23 @@ static void
 reply_steal(struct unixctl_conn *conn, int argc, const char *argv[], json_t *json,
             void (*format)(const json_t *, struct ds *))
 {
-    if (argc > 1 && !strcmp(argv[1], "--json")) {
-        char *text = json_dumps(json, JSON_INDENT(2));
-        unixctl_command_reply(conn, text);
-        free(text);
+    char *text;
+    size_t size;
+
+    if (wants_json(argc, argv)) {
+        text = json_dumps(json, JSON_INDENT(2));
+        size = strlen(text);
     } else {
         struct ds s = DS_EMPTY_INITIALIZER;
         format(json, &s);
-        unixctl_command_reply(conn, ds_cstr(&s));
-        ds_destroy(&s);
+        size = s.length;
+        text = ds_steal_cstr(&s);
     }
     json_decref(json);
-}
-
-static void
-format_pods(const json_t *pods, struct ds *s)
-{
-    size_t i;
-    json_t *pod;
-
-    ds_put_format(s, "%-16s %-32s %-16s %-13s %s\n", "NAMESPACE", "NAME", "NODE", "STATE", "ADDRESSES");
-    json_array_foreach (pods, i, pod) {
-        ds_put_format(s, "%-16s %-32s %-16s %-13s ", text_of(pod, "namespace"), text_of(pod, "name"),
-                      text_of(pod, "node"),
-                      text_of(pod, "state"));
-        put_list(s, json_object_get(pod, "ips"));
-        if (json_object_get(pod, "problem")) {
-            ds_put_format(s, "  (%s)", text_of(pod, "problem"));
-        }
-        ds_put_char(s, '\n');
-    }
-}
-
-static void
-format_nodes(const json_t *nodes, struct ds *s)
-{
-    size_t i;
-    json_t *node;
-
-    ds_put_format(s, "%-24s %-9s %-40s %s\n", "NAME", "REALIZED", "ADDRESSES", "POD CIDRS");
-    json_array_foreach (nodes, i, node) {
-        struct ds ips = DS_EMPTY_INITIALIZER;
-        put_list(&ips, json_object_get(node, "ips"));
-        ds_put_format(s, "%-24s %-9s %-40s ", text_of(node, "name"), json_is_true(json_object_get(node, "realized"))
-                      ? "yes" : "no", ds_cstr(&ips));
-        put_list(s, json_object_get(node, "podCIDRs"));
-        ds_put_format(s, "%s\n", json_is_true(json_object_get(node, "self")) ? "  (this node)" : "");
-        if (json_object_get(node, "problem")) {
-            ds_put_format(s, "  problem: %s\n", text_of(node, "problem"));
-        }
-        ds_destroy(&ips);
-    }
-}
-
-static void
-format_ipam(const json_t *pools, struct ds *s)
-{
-    size_t i;
-    json_t *pool;
-
-    json_array_foreach (pools, i, pool) {
-        ds_put_format(s, "pool %s: %lld used, %lld quarantined (%lld not acknowledged), %lld free, %lld reserved, "
-                      "%lld taken early\n", text_of(pool, "pool"), number_of(pool, "used"),
-                      number_of(pool, "quarantined"),
-                      number_of(pool, "unacknowledged"), number_of(pool, "free"), number_of(pool, "reserved"),
-                      number_of(pool, "takenEarly"));
-    }
-    if (!json_array_size(pools)) {
-        ds_put_cstr(s, "no pool\n");
-    }
-}
-
-static void
-format_check(const json_t *check, struct ds *s)
-{
-    const json_t *findings = json_object_get(check, "findings");
-    size_t i;
-    json_t *finding;
-
-    format_ipam(json_object_get(check, "pools"), s);
-    json_array_foreach (findings, i, finding) {
-        ds_put_format(s, "%s\n", json_string_value(finding));
-    }
-    if (!json_array_size(findings)) {
-        ds_put_cstr(s, "journal, OVSDB, host and source agree\n");
-    }
-}
-
-static void
-format_status(const json_t *status, struct ds *s)
-{
-    const json_t *counts = json_object_get(status, "counts"), *of = json_object_get(status, "openflow");
-    const json_t *problems = json_object_get(status, "problems");
-    bool ready = json_is_true(json_object_get(status, "ready"));
-    size_t i;
-    json_t *problem;
-
-    ds_put_format(s, "node %s: %s%s\n", text_of(status, "node"), ready ? "ready" : "not ready: ",
-                  !ready ? text_of(status, "reason")
-                  : json_is_true(json_object_get(status, "realized")) ? ", everything is realized"
-                  : ", changes under way");
-    ds_put_format(s, "sluiced %s", text_of(status, "version"));
-    if (json_object_get(status, "ovs")) {       /* In the database if the distribution's scripts started it. */
-        ds_put_format(s, ", Open vSwitch %s", text_of(status, "ovs"));
-    }
-    ds_put_char(s, '\n');
-    if (json_object_get(status, "datapath")) {
-        ds_put_format(s, "datapath %s: %s\n", text_of(status, "datapath"), text_of(status, "datapathReason"));
-        ds_put_format(s, "encapsulation %s\nuplink %s, MTU %lld; MTU of pods %lld\n", text_of(status, "encapsulation"),
-                      text_of(status, "uplink"), number_of(status, "uplinkMTU"), number_of(status, "mtu"));
-    }
-    ds_put_format(s, "attachments: %lld up, %lld being added, %lld waiting, %lld being removed\n",
-                  number_of(counts, "up"),
-                  number_of(counts, "adding"), number_of(counts, "waiting"), number_of(counts, "removing"));
-    ds_put_format(s, "known: %lld nodes, %lld pods\n", number_of(counts, "nodes"), number_of(counts, "pods"));
-    ds_put_format(s, "flows: %lld desired, %lld installed, %lld refused; %lld modifications in %lld bundles since the "
-                  "start\n",
-                  number_of(of, "desired"), number_of(of, "installed"), number_of(of, "refused"),
-                  number_of(of, "modifications"), number_of(of, "bundles"));
-    format_ipam(json_object_get(status, "ipam"), s);
-    json_array_foreach (problems, i, problem) {
-        ds_put_format(s, "problem: %s\n", json_string_value(problem));
+    unixctl_command_reply(conn, text);
+    free(text);
+    if (size >= LARGE_ANSWER) {
+        malloc_trim(0);
     }
 }
 
@@ -192,21 +74,22 @@ static void
 ctl_status(struct unixctl_conn *conn, int argc, const char *argv[], void *ctl_)
 {
     struct ctl *ctl = ctl_;
-    reply_steal(conn, argc, argv, status_get(ctl->dp, ctl->source), format_status);
+    reply_steal(conn, argc, argv, status_get(ctl->dp, ctl->source, ctl->report, wants_json(argc, argv)),
+                status_format_status);
 }
 
 static void
 ctl_pods(struct unixctl_conn *conn, int argc, const char *argv[], void *ctl_)
 {
     struct ctl *ctl = ctl_;
-    reply_steal(conn, argc, argv, status_pods(ctl->dp), format_pods);
+    reply_steal(conn, argc, argv, status_pods(ctl->dp), status_format_pods);
 }
 
 static void
 ctl_nodes(struct unixctl_conn *conn, int argc, const char *argv[], void *ctl_)
 {
     struct ctl *ctl = ctl_;
-    reply_steal(conn, argc, argv, status_nodes(ctl->dp), format_nodes);
+    reply_steal(conn, argc, argv, status_nodes(ctl->dp), status_format_nodes);
 }
 
 static void
@@ -219,7 +102,7 @@ ctl_ipam_repair(struct unixctl_conn *conn, int argc, const char *argv[], struct 
         json_decref(report);
         unixctl_command_reply_error(conn, error_message(&error));
     } else {
-        reply_steal(conn, argc, argv, report, format_check);
+        reply_steal(conn, argc, argv, report, status_format_check);
     }
 }
 
@@ -230,13 +113,13 @@ ctl_ipam(struct unixctl_conn *conn, int argc, const char *argv[], void *ctl_)
     const char *last = argc > 1 ? argv[argc - 1] : "";
 
     if (!strcmp(last, "check")) {
-        reply_steal(conn, argc, argv, audit_check(ctl->dp), format_check);
+        reply_steal(conn, argc, argv, audit_check(ctl->dp), status_format_check);
     } else if (!strcmp(last, "repair")) {
         ctl_ipam_repair(conn, argc, argv, ctl);
     } else if (*last && strcmp(last, "--json")) {
         unixctl_command_reply_error(conn, "ipam: the subcommands are check and repair");
     } else {
-        reply_steal(conn, argc, argv, status_ipam(ctl->dp), format_ipam);
+        reply_steal(conn, argc, argv, status_ipam(ctl->dp), status_format_ipam);
     }
 }
 
@@ -315,7 +198,8 @@ format_flows(const json_t *flows, struct ds *s)
     size_t i;
     json_t *flow;
     json_array_foreach (flows, i, flow) {
-        ds_put_format(s, "%s  # %s\n", text_of(flow, "flow"), text_of(flow, "owner"));
+        const char *owner = json_string_value(json_object_get(flow, "owner"));
+        ds_put_format(s, "%s  # %s\n", json_string_value(json_object_get(flow, "flow")), owner ? owner : "-");
     }
 }
 
@@ -376,11 +260,12 @@ ctl_owner(struct unixctl_conn *conn, int argc OVS_UNUSED, const char *argv[], vo
 /* Life. ---------------------------------------------------------------------------------------------------------- */
 
 struct ctl *
-ctl_create(struct dataplane *dp, const struct source_dir *source)
+ctl_create(struct dataplane *dp, const struct source *source, const struct report *report)
 {
     struct ctl *ctl = xzalloc(sizeof *ctl);
     ctl->dp = dp;
     ctl->source = source;
+    ctl->report = report;
     ovs_list_init(&ctl->waiting);
     unixctl_command_register("status", "[--json]", 0, 1, ctl_status, ctl);
     unixctl_command_register("pods", "[--json]", 0, 1, ctl_pods, ctl);

@@ -18,10 +18,11 @@
 
 struct ctl;
 struct dataplane;
-struct source_dir;
+struct report;
+struct source;
 
-/* Registers the commands; they look at 'dataplane' and 'source' (may be NULL), which must outlive the result. */
-struct ctl *ctl_create(struct dataplane *, const struct source_dir *source);
+/* Registers the commands; they look at these, which must outlive the result. */
+struct ctl *ctl_create(struct dataplane *, const struct source *, const struct report *);
 void ctl_destroy(struct ctl *);
 /* Answers the "wait"s whose time has come. */
 void ctl_run(struct ctl *);

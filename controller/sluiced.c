@@ -15,7 +15,8 @@
 #include "controller/config.h"
 #include "controller/ctl.h"
 #include "controller/dataplane.h"
-#include "controller/source-dir.h"
+#include "controller/report.h"
+#include "controller/source.h"
 #include "controller/store.h"
 #include "error.h"
 #include "openvswitch/poll-loop.h"
@@ -34,10 +35,13 @@ struct sluiced {
     bool cleanup;
     int signal_fd, pid_fd;
     struct store *store;
-    struct source_dir *source;
+    struct source *source;
     struct dataplane *dataplane;
+    struct report *report;
     struct unixctl_server *unixctl;
     struct ctl *ctl;
+    bool was_synced;
+    char *source_problem;               /* What the log says. */
     char *notified;                     /* What systemd knows. */
     bool stop;
 };
@@ -237,20 +241,19 @@ start(struct sluiced *d, struct error *error)
     if (code || d->cleanup) {
         return code;
     }
-    if (!strcmp(config->source, "kubernetes")) {
-        return error_set(error, ENOTSUP, "source: kubernetes is not built in yet; give a directory of manifests");
-    }
     d->store = store_create();
-    d->source = source_dir_create(config->source, d->store);
+    d->source = source_create(config, d->store);
     code = dataplane_create(config, d->store, &d->dataplane, error);
     if (!code) {
+        dataplane_set_declares_pods(d->dataplane, source_declares_pods(d->source));
+        d->report = report_create(source_kube_client(d->source), d->config.node, d->store, d->dataplane);
         char *path = xasprintf("%s/sluiced.ctl", config->run_dir);
         code = unixctl_server_create(path, &d->unixctl);
         code = code ? error_set_errno(error, code, "control socket %s", path) : 0;
         free(path);
     }
     if (!code) {
-        d->ctl = ctl_create(d->dataplane, d->source);
+        d->ctl = ctl_create(d->dataplane, d->source, d->report);
         VLOG_INFO("sluiced %s serves node %s", SLUICE_VERSION, config->node);
     }
     return code;
@@ -262,14 +265,14 @@ stop(struct sluiced *d)
     ctl_destroy(d->ctl);
     unixctl_server_run(d->unixctl);     /* The last replies. */
     unixctl_server_destroy(d->unixctl);
+    report_destroy(d->report);
     dataplane_destroy(d->dataplane);
-    if (d->source) {
-        source_dir_destroy(d->source);
-    }
+    source_destroy(d->source);
     if (d->store) {
         store_destroy(d->store);
     }
     config_destroy(&d->config);
+    free(d->source_problem);
     free(d->notified);
 }
 
@@ -344,43 +347,69 @@ run_signals(struct sluiced *d)
 static void
 notify(struct sluiced *d)
 {
-    const char *why = dataplane_not_ready(d->dataplane, NULL);
-    const char *text = why ? why : "ready";
-    if (!d->notified || strcmp(d->notified, text)) {
-        char *state = xasprintf("READY=1\nSTATUS=%s", text);
+    const char *why = dataplane_not_ready(d->dataplane, NULL), *warning = why ? NULL : source_problem(d->source);
+    char *state = xasprintf("READY=1\nSTATUS=%s%s%s", why ? why : "ready", warning ? "; " : "", warning ? warning : "");
+
+    if (!d->notified || strcmp(d->notified, state)) {
         sd_notify_send(state);
-        free(state);
         free(d->notified);
-        d->notified = xstrdup(text);
+        d->notified = state;
+    } else {
+        free(state);
+    }
+}
+
+static void
+run_source(struct sluiced *d)
+{
+    source_run(d->source);
+    if (!d->was_synced && source_synced(d->source)) {
+        d->was_synced = true;
+        malloc_trim(0);                 /* What decoding the first lists left. */
+    }
+
+    const char *problem = source_problem(d->source);
+    if (!nullable_string_is_equal(problem, d->source_problem)) {
+        static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(2, 5);
+
+        if (!problem) {
+            VLOG_INFO("%s: read again", source_name(d->source));
+        } else if (!d->source_problem) {
+            VLOG_WARN("%s", problem);
+        } else {                        /* Another reason, or the same in other words. */
+            VLOG_INFO_RL(&rl, "%s", problem);
+        }
+        free(d->source_problem);
+        d->source_problem = nullable_xstrdup(problem);
     }
 }
 
 static void
 run_dataplane(struct sluiced *d)
 {
-    char *why = source_dir_synced(d->source) ? NULL : xasprintf("reading %s", d->config.source);
-    struct dataplane_report *report;
+    const char *problem = source_problem(d->source);
+    char *why = source_synced(d->source) ? NULL : problem ? xstrdup(problem)
+                : xasprintf("reading %s", source_name(d->source));
 
     dataplane_run(d->dataplane, why);
     free(why);
-    while ((report = dataplane_pop_report(d->dataplane))) {
-        dataplane_report_destroy(report);
-    }
+    report_run(d->report, d->was_synced);
 }
 
 static void
 loop(struct sluiced *d)
 {
     while (!d->stop) {
-        source_dir_run(d->source);
+        run_source(d);
         run_dataplane(d);
         unixctl_server_run(d->unixctl);
         ctl_run(d->ctl);        /* Behind the requests: nothing else may wake us for a "wait" that holds already. */
         notify(d);
 
         run_signals(d);
-        source_dir_wait(d->source);
+        source_wait(d->source);
         dataplane_wait(d->dataplane);
+        report_wait(d->report);
         ctl_wait(d->ctl);
         unixctl_server_wait(d->unixctl);
         if (d->stop) {
@@ -400,6 +429,7 @@ main(int argc, char *argv[])
     set_program_name(argv[0]);
     vlog_set_levels(NULL, VLF_SYSLOG, VLL_OFF);
     mallopt(M_ARENA_MAX, 2);            /* Threads that rarely allocate need no memory of their own. */
+    mallopt(M_MMAP_THRESHOLD, 256 * 1024);      /* Fixed: what was large once is given back each time. */
     init_signals(&d);
     int code = load_config(&d, &d.config, &error);
     if (!code) {

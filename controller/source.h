@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include <jansson.h>
+
 #include "controller/store.h"
 
 struct config;
@@ -20,6 +22,8 @@ void source_destroy(struct source *);
 void source_run(struct source *);
 void source_wait(struct source *);
 
+/* "the Kubernetes API", or the directory. */
+const char *source_name(const struct source *);
 /* True once the store holds everything that the source has; stays true when the source is lost afterwards. */
 bool source_synced(const struct source *);
 /* NULL: the source can be read now; else why not.  What was read before stays in force. */
@@ -32,5 +36,7 @@ void source_for_each_problem(const struct source *, void (*cb)(const char *where
 bool source_declares_pods(const struct source *);
 /* For what we write back; NULL with a directory of manifests. */
 struct kube_client *source_kube_client(struct source *);
+/* For the status: {type, synced, ...}; a new reference. */
+json_t *source_to_json(const struct source *);
 
 #endif /* controller/source.h */

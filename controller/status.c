@@ -6,7 +6,8 @@
 
 #include "controller/dataplane-private.h"
 #include "controller/pod-link.h"
-#include "controller/source-dir.h"
+#include "controller/report.h"
+#include "controller/source.h"
 #include "flow.h"
 #include "openvswitch/dynamic-string.h"
 #include "packets.h"
@@ -70,7 +71,8 @@ put_attached(const struct attachment *a, void *pods_)
     for (size_t i = 0; i < a->n_ips; i++) {
         json_array_append_new(ips, address_to_json(&a->ips[i].prefix.addr));
     }
-    const char *why = a->owner ? of_state_owner_failed(ofctrl_state(pods->dp->ofctrl), a->owner) : NULL;
+    const char *why = attachment_problem(a);
+    why = why ? why : a->owner ? of_state_owner_failed(ofctrl_state(pods->dp->ofctrl), a->owner) : NULL;
     why = why ? why : a->ofport ? ovsdb_port_error(pods->dp->ovsdb, a->host_name) : NULL;
     snprintf(mac, sizeof mac, ETH_ADDR_FMT, ETH_ADDR_ARGS(a->mac));
     json_array_append_new(pods->array, json_pack("{s:s, s:s, s:s, s:o, s:s, s:s, s:s, s:s, s:i, s:s, s:i, s:s*, s:s*}",
@@ -237,13 +239,18 @@ put_failed(const char *owner, const char *why, void *array)
 }
 
 static json_t *
-get_problems(const struct dataplane *dp, const struct source_dir *source)
+get_problems(const struct dataplane *dp, const struct source *source, const struct report *report)
 {
     json_t *problems = json_array();
     struct shash_node *node;
 
-    if (source) {
-        source_dir_for_each_problem(source, put_problem, problems);
+    if (source_problem(source)) {
+        json_array_append_new(problems, json_sprintf("%s%s", source_problem(source), source_synced(source)
+                                                     ? "; what was read stays in force" : ""));
+    }
+    source_for_each_problem(source, put_problem, problems);
+    if (report_problem(report)) {
+        put_problem("the Kubernetes API", report_problem(report), problems);
     }
     SHASH_FOR_EACH (node, &dp->peer_problems) {
         json_array_append_new(problems, json_sprintf("Node/%s: %s", node->name, (const char *) node->data));
@@ -291,6 +298,18 @@ get_counts(const struct dataplane *dp)
     return counts;
 }
 
+/* Objects of each kind, by the name of their collection: "pods". */
+static json_t *
+get_known(const struct dataplane *dp)
+{
+    json_t *known = json_object();
+
+    for (enum kube_kind kind = 0; kind < KUBE_N_KINDS; kind++) {
+        json_object_set_new(known, strrchr(kube_kind_path(kind), '/') + 1, json_integer(store_count(dp->store, kind)));
+    }
+    return known;
+}
+
 /* What a packet meets at the edges of br-int: for "sluicectl trace". */
 static json_t *
 get_bridge(const struct dataplane *dp)
@@ -316,7 +335,7 @@ get_bridge(const struct dataplane *dp)
 }
 
 json_t *
-status_get(const struct dataplane *dp, const struct source_dir *source)
+status_get(const struct dataplane *dp, const struct source *source, const struct report *report, bool everything)
 {
     const struct node_facts *facts = &dp->facts;
     bool limited;
@@ -335,11 +354,15 @@ status_get(const struct dataplane *dp, const struct source_dir *source)
     }
     json_object_set_new(status, "tunnelsUnresolved", json_integer(tnl_neigh_n_unresolved(dp->tnl_neigh)));
     json_object_set_new(status, "counts", get_counts(dp));
+    json_object_set_new(status, "known", get_known(dp));
+    json_object_set_new(status, "source", source_to_json(source));
     json_object_set_new(status, "openflow", get_openflow(dp));
-    json_object_set_new(status, "problems", get_problems(dp, source));
+    json_object_set_new(status, "problems", get_problems(dp, source, report));
     json_object_set_new(status, "ipam", status_ipam(dp));
-    json_object_set_new(status, "nodes", status_nodes(dp));
-    json_object_set_new(status, "pods", status_pods(dp));
+    if (everything) {
+        json_object_set_new(status, "nodes", status_nodes(dp));
+        json_object_set_new(status, "pods", status_pods(dp));
+    }
     return status;
 }
 

@@ -3,13 +3,16 @@
 
 /* What "sluicectl status", "pods", "nodes" and "ipam" say, as JSON.  Each returns a new reference. */
 
+#include <stdbool.h>
+
 #include <jansson.h>
 
 struct dataplane;
-struct source_dir;
+struct report;
+struct source;
 
-/* INTERFACES.md; 'source' may be NULL. */
-json_t *status_get(const struct dataplane *, const struct source_dir *source);
+/* 'everything': with all nodes and pods, which takes many times their memory for a moment. */
+json_t *status_get(const struct dataplane *, const struct source *, const struct report *, bool everything);
 json_t *status_pods(const struct dataplane *);
 json_t *status_nodes(const struct dataplane *);
 json_t *status_ipam(const struct dataplane *);
