@@ -144,17 +144,6 @@ choose_datapath(struct dataplane *dp, struct node_facts *facts)
     return true;
 }
 
-/* Whether an IPv6 tunnel, whose headers are larger, leads to one peer at least. */
-static void
-note_family(const struct kube_object *object, void *facts_)
-{
-    struct node_facts *facts = facts_;
-    struct node_underlay underlay = { .v4 = facts->underlay_v4, .v6 = facts->underlay_v6 };
-    const struct kube_node *node = kube_node_cast(object);
-    const struct in6_addr *dst = node_tunnel_address(&underlay, node->addrs, node->n_addrs);
-    facts->tunnels_v6 = facts->tunnels_v6 || (dst && !inet_is_v4(dst));
-}
-
 static bool
 find_mtu(struct dataplane *dp, struct node_facts *facts)
 {
@@ -162,8 +151,8 @@ find_mtu(struct dataplane *dp, struct node_facts *facts)
     struct mtu_input input = { .wish = dp->config->mtu, .encap = facts->encap, .uplink = facts->uplink,
                                .uplink_mtu = facts->uplink_mtu };
 
-    facts->tunnels_v6 = !facts->underlay_v4;
-    store_for_each(dp->store, KUBE_NODE, note_family, facts);
+    /* IPv6 headers are larger. */
+    facts->tunnels_v6 = !facts->underlay_v4 || (facts->underlay_v6 && peers_n_v6_only(dp->peers_core));
     input.underlay_ipv6 = facts->tunnels_v6;
     for (size_t i = 0; i < facts->n_cidrs; i++) {
         input.pods_ipv6 = input.pods_ipv6 || !inet_is_v4(&facts->cidrs[i].addr);

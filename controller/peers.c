@@ -59,6 +59,7 @@ struct peers {
     struct hmap peers, cidrs, addresses;
     struct ovs_list dirty_peers, dirty_cidrs, dirty_addresses;
     uint64_t outside_seqno;
+    size_t n_v6_only;
     char *problem;                      /* For peers_get_problem(). */
 };
 
@@ -380,6 +381,17 @@ address_unlink(struct peers *peers, struct peer *peer)
     }
 }
 
+static bool
+is_v6_only(const struct peer *peer)
+{
+    for (size_t i = 0; i < peer->n_addrs; i++) {
+        if (inet_is_v4(&peer->addrs[i])) {
+            return false;
+        }
+    }
+    return peer->n_addrs > 0;
+}
+
 static void
 peer_link(struct peers *peers, struct peer *peer, const struct inet_prefix *cidrs, size_t n)
 {
@@ -389,6 +401,7 @@ peer_link(struct peers *peers, struct peer *peer, const struct inet_prefix *cidr
         claim->cidr = cidr_get(peers, &cidrs[i]);
         ovs_list_push_back(&claim->cidr->claims, &claim->node);
     }
+    peers->n_v6_only += is_v6_only(peer);
     address_link(peers, peer);
 }
 
@@ -400,6 +413,7 @@ peer_unlink(struct peers *peers, struct peer *peer)
         mark(&peers->dirty_cidrs, &claim->cidr->dirty);         /* So it is freed when it is popped. */
         ovs_list_remove(&claim->node);
     }
+    peers->n_v6_only -= peer->present && is_v6_only(peer);
     address_unlink(peers, peer);
 }
 
@@ -639,6 +653,12 @@ peers_pop_tunnel(struct peers *peers, struct in6_addr *dst)
         address_free(peers, address);
     }
     return true;
+}
+
+size_t
+peers_n_v6_only(const struct peers *peers)
+{
+    return peers->n_v6_only;
 }
 
 uint64_t

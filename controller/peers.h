@@ -51,6 +51,8 @@ bool peers_get_flows(struct peers *, const char *name, struct flow_peer *);     
 const char *peers_get_problem(struct peers *, const char *name);        /* NULL: none.  Until it is called again. */
 bool peers_get_route(const struct peers *, const struct inet_prefix *dst, bool *has_via, struct in6_addr *via);
 bool peers_get_tunnel(const struct peers *, const struct in6_addr *dst);
+/* How many nodes have InternalIPs of IPv6 only. */
+size_t peers_n_v6_only(const struct peers *);
 /* The CIDRs that the host's stack may see packets to: of nodes that are not reached through the tunnel.  The number changes
  * with the list, when routes are popped.  '*cidrs' is sorted, and the caller's to free. */
 uint64_t peers_outside_seqno(const struct peers *);

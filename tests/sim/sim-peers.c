@@ -200,6 +200,8 @@ check_equal(struct world *w)
         SIM_CHECK(w->h, w->tunnels[i] == tunnel_of(peers, i), "tunnel to %s: %d, but anew: %d", addrs[i], w->tunnels[i],
                   !w->tunnels[i]);
     }
+    SIM_CHECK(w->h, peers_n_v6_only(peers) == peers_n_v6_only(w->peers), "%"PRIuSIZE" of IPv6 only, but anew %"PRIuSIZE,
+              peers_n_v6_only(w->peers), peers_n_v6_only(peers));
     char *have = outside_of(w->peers);
     check_text(w, "outside", "all", have, outside_of(peers));
     free(have);
