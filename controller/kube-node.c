@@ -114,6 +114,7 @@ kube_node_decode(const json_t *json, struct kube_meta *meta, struct kube_object 
 
     struct kube_node *node = CONTAINER_OF(*objectp, struct kube_node, object);
     memcpy(node->pod_cidrs, r.pod_cidrs, sizeof node->pod_cidrs);
+    node->created = meta->created;
     node->n_pod_cidrs = r.n_pod_cidrs;
     node->n_addrs = r.n_internal;
     node->n_external = r.n_external;
@@ -128,7 +129,7 @@ kube_node_equal(const struct kube_object *a_, const struct kube_object *b_)
     const struct kube_node *a = kube_node_cast(a_), *b = kube_node_cast(b_);
     size_t n = a->n_addrs + a->n_external;
 
-    if (a->n_pod_cidrs != b->n_pod_cidrs) {
+    if (a->created != b->created || a->n_pod_cidrs != b->n_pod_cidrs) {
         return false;
     }
     for (size_t i = 0; i < a->n_pod_cidrs; i++) {       /* One by one: an inet_prefix has padding. */

@@ -23,6 +23,7 @@ struct peer {
     struct ovs_list dirty;              /* In 'dirty_peers', or empty. */
     char *name, *owner;
     bool present;                       /* False: only here to be popped. */
+    int64_t created;
     struct claim claims[KUBE_MAX_CIDRS];
     size_t n_claims;
     struct in6_addr *addrs;
@@ -150,7 +151,7 @@ peer_get(struct peers *peers, const char *name)
 static bool
 is_same(const struct peer *peer, const struct kube_node *node)
 {
-    bool same = peer->present && peer->n_addrs == node->n_addrs && peer->n_claims == node->n_pod_cidrs;
+    bool same = peer->present && peer->created == node->created && peer->n_addrs == node->n_addrs && peer->n_claims == node->n_pod_cidrs;
     for (size_t i = 0; same && i < node->n_pod_cidrs; i++) {
         same = inet_prefix_equals(&peer->claims[i].cidr->prefix, &node->pod_cidrs[i]);
     }
@@ -172,6 +173,7 @@ peers_put(struct peers *peers, const struct kube_node *node)
     free(peer->addrs);
     peer->addrs = node->n_addrs ? xmemdup(node->addrs, node->n_addrs * sizeof *node->addrs) : NULL;
     peer->n_addrs = node->n_addrs;
+    peer->created = node->created;
     peer->present = true;
     peer_link(peers, peer, node->pod_cidrs, node->n_pod_cidrs);
     invalidate_around(peers, peer);
@@ -465,6 +467,12 @@ find_own_overlap(const struct peers *peers, const struct inet_prefix *prefix)
     return NULL;
 }
 
+static bool
+is_older(const struct peer *a, const struct peer *b)
+{
+    return a->created != b->created ? a->created < b->created : strcmp(a->name, b->name) < 0;
+}
+
 /* Who has it, or NULL. */
 static struct peer *
 find_holder(const struct peers *peers, const struct cidr *cidr)
@@ -473,7 +481,7 @@ find_holder(const struct peers *peers, const struct cidr *cidr)
     const struct claim *claim;
 
     LIST_FOR_EACH (claim, node, &cidr->claims) {
-        if (is_reachable(peers, claim->peer) && (!holder || strcmp(claim->peer->name, holder->name) < 0)) {
+        if (is_reachable(peers, claim->peer) && (!holder || is_older(claim->peer, holder))) {
             holder = claim->peer;
         }
     }
@@ -573,7 +581,7 @@ describe_address(const struct peers *peers, const struct peer *peer)
     }
     const struct peer *other, *first = peer;
     LIST_FOR_EACH (other, address_node, &peer->address->peers) {
-        first = strcmp(other->name, first->name) < 0 ? other : first;
+        first = is_older(other, first) ? other : first;
     }
     return first == peer ? NULL : xasprintf("has the same InternalIP %s as node %s",
                                             inet_addr_format(&peer->address->addr, s), first->name);

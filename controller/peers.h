@@ -11,12 +11,13 @@
  * Conflicts, in a healthy cluster for a moment only (a Node that is renamed or created again):
  *
  *   a CIDR that overlaps one of this node    this node has it
- *   the same CIDR of two nodes               of those that can be reached, the first by name has it, until it goes
+ *   the same CIDR of two nodes               of those that can be reached, the oldest has it (by creation, then by name), until
+ *                                            it goes: nobody takes an address range away from a node that runs
  *   an InternalIP of this node               the other is not reached: the tunnel would end here
  *   the same InternalIP of two nodes         both are reached by it, each with its own CIDRs.  So nobody can cut off a node by
  *                                            claiming its address; who gets what is not his has no pod for it and drops it
  *
- * Each is a problem of the node that does not get its way, or of the one that comes later by name. */
+ * Each is a problem of the node that does not get its way, or of the younger one. */
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -279,8 +279,9 @@ make_node(struct world *w, int i)
     struct ds ds = DS_EMPTY_INITIALIZER;
     struct kube_object *object = NULL;
 
-    ds_put_format(&ds, "{\"apiVersion\":\"v1\",\"kind\":\"Node\",\"metadata\":{\"name\":\"%s\"},\"spec\":{\"podCIDRs\":[",
-                  names[i]);
+    ds_put_format(&ds, "{\"apiVersion\":\"v1\",\"kind\":\"Node\",\"metadata\":{\"name\":\"%s\","
+                  "\"creationTimestamp\":\"2026-01-0%dT00:00:00Z\"},\"spec\":{\"podCIDRs\":[", names[i],
+                  1 + (int) sim_below(w->h, 3));
     put_list(w, &ds, cidrs, N_CIDRS, KUBE_MAX_CIDRS, "");
     ds_put_cstr(&ds, "]},\"status\":{\"addresses\":[");
     put_list(w, &ds, addrs, N_ADDRS, 2, "{\"type\":\"InternalIP\",\"address\":");
