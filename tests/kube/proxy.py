@@ -156,6 +156,8 @@ class Relay:
             if self.rate:
                 await asyncio.sleep(len(data) / self.rate)
         await self.going.wait()
+        if writer.is_closing():
+            raise Ended
         writer.write(data)
         await writer.drain()
         connection.facts[way] += len(data)
