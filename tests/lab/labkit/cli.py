@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 
-from . import agent, cluster, layout, netns, objects, probe, procs, underlay
+from . import agent, cluster, layout, netns, objects, probe, procs, realnodes, underlay
 from .kubelet import start_responder
 from .layout import LabError
 from .node import DAEMONS, Node
@@ -37,6 +37,9 @@ def side_by_side(function, arguments):
 def up(lab, options):
     if lab.exists() or lab.all_netns():
         raise LabError(f"lab {lab.name} exists; sluice-lab down --name {lab.name}")
+    if options.kubernetes:
+        up_kubernetes(lab, options)
+        return
     subnets = options.subnets or (2 if options.encapsulation == "hybrid" else 1)
     lab.options |= {"nodes": options.nodes, "datapath": options.datapath, "encapsulation": options.encapsulation,
                     "mtu": options.mtu, "families": options.families, "subnets": min(subnets, options.nodes),
@@ -64,6 +67,21 @@ def up(lab, options):
             down(lab, None)
         raise
     note(f"lab {lab.name} is up: {', '.join(lab.nodes())}")
+
+
+def up_kubernetes(lab, options):
+    try:
+        realnodes.up(lab, options)
+    except BaseException:
+        if options.keep_failed:
+            note(f"left as it is: {realnodes.directory(lab)}")
+        else:
+            down(lab, None)
+        raise
+
+
+def kubectl(lab, _):
+    raise LabError(f"lab {lab.name} has no real nodes: sluice-lab up --kubernetes")
 
 
 def responder_ports():
@@ -104,6 +122,7 @@ def start_node(lab, name):
 
 def down(lab, _):
     """Works from what is there, not from what was recorded."""
+    realnodes.down(lab)
     procs.end_all(lab)
     with contextlib.suppress(LabError):
         if lab.load().options["kubeconfig"] and (why := cluster.forget(lab)):
@@ -260,6 +279,7 @@ def parser():
     made.add_argument("--subnets", type=int, default=0, choices=range(1, 9), metavar="N",
                       help="of the underlay; nodes take turns (default: 1, with hybrid 2)")
     made.add_argument("--manifests", metavar="DIR", help="objects to apply at once")
+    made.add_argument("--kubernetes", action="store_true", help="real nodes: API server, kubelets, containerd (tests/k8s-rig)")
     made.add_argument("--kubeconfig", metavar="FILE", help="the objects are a real API server's, and the lab plays kubelet")
     made.add_argument("--via", metavar="HOST:PORT", help="with --kubeconfig: where each sluiced's connections go instead")
     made.add_argument("--log-level", default="", help="for sluiced --verbose")
@@ -275,6 +295,9 @@ def parser():
     made = verb("exec", execute, "run a command on a node, in a pod or outside")
     made.add_argument("where", metavar="NODE|NAMESPACE/POD|outside")
     made.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND")
+
+    made = verb("kubectl", kubectl, "kubectl in a lab of real nodes")
+    made.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGUMENT")
 
     made = verb("probe", do_probe, "ask whether something answers: connected (and by whom), refused or dropped")
     made.add_argument("--from", dest="sender", metavar="NAMESPACE/POD|NODE|outside")
@@ -315,6 +338,8 @@ def main():
         lab = layout.Lab(options.name)
         if options.verb not in ("up", "down"):
             lab.load()
+        if lab.options["kubernetes"]:
+            return realnodes.call(lab, options) or 0
         return options.function(lab, options) or 0
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

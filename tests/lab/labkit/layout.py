@@ -25,7 +25,8 @@ class Lab:
     """One lab: its name, its options and where its things are.  Holds no open resource."""
 
     DEFAULTS = {"nodes": 2, "datapath": "userspace", "encapsulation": "geneve", "mtu": 1500, "families": "46",
-                "subnets": 1, "pod_mtu": 0, "service_cidrs": [], "log_level": "", "kubeconfig": "", "via": ""}
+                "subnets": 1, "pod_mtu": 0, "service_cidrs": [], "log_level": "", "kubeconfig": "", "via": "",
+                "kubernetes": False}
 
     def __init__(self, name):
         if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?", name):
