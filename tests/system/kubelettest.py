@@ -42,6 +42,7 @@ HTTP, UDP, OUTSIDE_PORT = 8080, 8081, 9000
 OUTSIDE = {4: "192.0.2.1", 6: "2001:db8::1"}
 ALLOWED_LOG = [
     *labtest.ALLOWED_LOG,
+    ("sluiced", r"node node-\d: has no InternalIP of a family", "a Node has its addresses from its kubelet, which has just started"),
     ("ovs-vswitchd", r"\|Dropped \d+ log messages in", "the message that follows it is judged"),
     ("ovs-vswitchd", r"ovs_rcu.*blocked \d+ ms waiting for", "a busy machine"),
     ("ovs-vswitchd", r"(error receiving|ethtool command|ioctl|tc|netdev_linux).* slp[0-9a-f]{12}.*(Network is down|No such device)",

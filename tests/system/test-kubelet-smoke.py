@@ -31,8 +31,17 @@ class TwoKubelets(kubelettest.KubeletCase):
         for node in self.cluster.nodes:
             conditions = {item["type"]: item for item in self.cluster.get(f"/api/v1/nodes/{node}")["status"]["conditions"]}
             self.assertEqual(conditions["Ready"]["status"], "True")
+            self.assertEqual((conditions["NetworkUnavailable"]["status"], conditions["NetworkUnavailable"]["reason"]),
+                             ("False", "SluiceReady"))
             self.assertEqual(self.cluster.exec(node, "ls", "/etc/cni/net.d", "/opt/cni/bin").split(),
                              ["/etc/cni/net.d:", "10-sluice.conflist", "/opt/cni/bin:", "ovs-cni"])
+
+    def test_sluiced_is_its_service_account(self):
+        whoami = [kubelettest.rig.binary("kubectl"), "--kubeconfig=/etc/sluice/kubeconfig", "auth", "whoami", "-o",
+                  "jsonpath={.status.userInfo.username}"]
+        for node in self.cluster.nodes:
+            self.assertIn("kubeconfig: /etc/sluice/kubeconfig\n", self.cluster.exec(node, "cat", "/etc/sluice/sluiced.yaml"))
+            self.assertEqual(self.cluster.exec(node, *whoami), "system:serviceaccount:kube-system:sluice")
 
     def test_deployment_is_on_both_nodes_and_dual_stack(self):
         self.assertEqual(sorted(item["spec"]["nodeName"] for item in self.web.values()), ["node-1"] * 2 + ["node-2"] * 2)
