@@ -35,4 +35,4 @@ lib_libsluice_kube_la_SOURCES += \
 	lib/kubeconfig.c lib/kubeconfig.h \
 	lib/pem.c lib/pem.h
 lib_libsluice_kube_la_SOURCES += lib/json-split.c lib/kube-reflector.c lib/kube-reflector-body.c lib/kube-reflector-private.h
-lib_libsluice_kube_la_SOURCES += lib/kube-client.c lib/http.c lib/http-error.c lib/http-private.h lib/http-setup.c
+lib_libsluice_kube_la_SOURCES += lib/kube-client.c lib/http.c lib/http-error.c lib/http-pool.c lib/http-private.h lib/http-setup.c

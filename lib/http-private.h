@@ -1,7 +1,8 @@
 #ifndef SLUICE_HTTP_PRIVATE_H
 #define SLUICE_HTTP_PRIVATE_H 1
 
-/* What http.c (the loop), http-setup.c (options of a request) and http-error.c (what went wrong, in words) share. */
+/* What http.c (requests), http-pool.c (connections), http-setup.c (options of a request) and http-error.c (what
+ * went wrong, in words) share. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -40,13 +41,30 @@ struct http_request {
     long long int started, last_byte;   /* time_msec(). */
     long long int connect_timeout_ms, idle_timeout_ms, timeout_ms;
     size_t header_bytes;
-    bool added;                         /* 'easy' is in the multi handle. */
+    struct http_pool *pool;             /* Where it is sent; NULL: not yet, or finished. */
     bool has_head;                      /* head() was called. */
     bool paused;                        /* libcurl holds a piece of the body back. */
     bool finished;                      /* done() was called. */
     bool dead;                          /* Destroyed by its owner from within http_run(). */
     struct error failure;               /* What we found wrong, before libcurl did. */
 };
+
+/* Connections that requests may share.  A new pool takes the requests that come when the old one's connections look
+ * dead: with HTTP/2 libcurl would send them over the same connection again. */
+struct http_pool {
+    struct ovs_list node;               /* In struct http's 'pools'; removed by destroy. */
+    CURLM *multi;
+    struct pollfd *fds;                 /* The sockets that libcurl waits for. */
+    size_t n_fds, allocated_fds;
+    size_t n_requests;
+    long long int last_byte;            /* Of any request. */
+};
+
+struct http_pool *http_pool_create(void);
+void http_pool_destroy(struct http_pool *);
+/* Lets libcurl work on what is ready; goes on with what is due at once until 'until' (time_msec()). */
+void http_pool_run(struct http_pool *, long long int until);
+void http_pool_wait(const struct http_pool *);
 
 /* Makes 'easy' from the options and 'login'.  EINVAL, ENOMEM. */
 int http_setup(struct http_request *, const struct http_options *, const char *user_agent, struct error *);

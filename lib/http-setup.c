@@ -17,8 +17,8 @@
 /* A peer that is gone is found after this: the first probe, and how long it may stay without an answer. */
 #define KEEPALIVE_S 15
 #define USER_TIMEOUT_MS 30000
-/* libcurl's receive buffer of each transfer.  Small: watches are many and idle, and what one buffer unpacks to is kept in
- * memory while a transfer is paused. */
+/* libcurl's receive buffer of each transfer.  Small: watches are many and idle, and what one buffer unpacks to is
+ * kept in memory while a transfer is paused. */
 #define RECEIVE_BUFFER 4096
 #define UPLOAD_BUFFER 16384             /* The least that libcurl takes. */
 

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -16,40 +15,36 @@
 
 /* One http_run() hands out bodies for so long; what is left waits in libcurl, and the peer in TCP, until the next. */
 #define RUN_MS 4
-/* Times that one http_run() follows a timer of libcurl that is due at once. */
-#define MAX_TURNS 16
-#define MAX_CONNECTIONS 8               /* Idle ones that are kept, at most. */
 #define DEFAULT_CONNECT_TIMEOUT_MS 10000
 
 struct http {
-    CURLM *multi;
     char *user_agent;
     struct http_login *login;           /* NULL: not set yet. */
+    struct ovs_list pools;              /* The last is for new requests; the others go with their last request. */
     struct ovs_list requests;           /* struct http_request, in the order of their start. */
-    struct pollfd *fds;                 /* The sockets that libcurl waits for. */
-    size_t n_fds, allocated_fds;
     bool running;                       /* Within http_run(). */
     long long int run_until;            /* Bodies are handed out until then. */
 };
 
-static int on_socket(CURL *, curl_socket_t, int what, void *http, void *socket_aux);
 static size_t on_header(char *, size_t size, size_t n, void *request);
 static size_t on_body(char *, size_t size, size_t n, void *request);
 static void free_request(struct http_request *);
+
+static struct http_pool *
+newest_pool(const struct http *http)
+{
+    return CONTAINER_OF(ovs_list_back(&http->pools), struct http_pool, node);
+}
 
 struct http *
 http_create(const char *user_agent)
 {
     curl_global_init(CURL_GLOBAL_DEFAULT);
     struct http *http = xzalloc(sizeof *http);
-    http->multi = curl_multi_init();
-    ovs_assert(http->multi);
     http->user_agent = xstrdup(user_agent);
     ovs_list_init(&http->requests);
-    curl_multi_setopt(http->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-    curl_multi_setopt(http->multi, CURLMOPT_SOCKETDATA, http);
-    curl_multi_setopt(http->multi, CURLMOPT_PIPELINING, (long) CURLPIPE_MULTIPLEX);
-    curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, (long) MAX_CONNECTIONS);
+    ovs_list_init(&http->pools);
+    ovs_list_push_back(&http->pools, &http_pool_create()->node);
     return http;
 }
 
@@ -61,10 +56,12 @@ http_destroy(struct http *http)
         LIST_FOR_EACH_SAFE (request, node, &http->requests) {
             free_request(request);
         }
-        curl_multi_cleanup(http->multi);
+        struct http_pool *pool;
+        LIST_FOR_EACH_SAFE (pool, node, &http->pools) {
+            http_pool_destroy(pool);
+        }
         http_login_unref(http->login);
         free(http->user_agent);
-        free(http->fds);
         free(http);
         curl_global_cleanup();
     }
@@ -121,9 +118,10 @@ http_request_destroy(struct http_request *request)
 static void
 close_request(struct http_request *request)
 {
-    if (request->added) {
-        curl_multi_remove_handle(request->http->multi, request->easy);
-        request->added = false;
+    if (request->pool) {
+        curl_multi_remove_handle(request->pool->multi, request->easy);
+        request->pool->n_requests--;
+        request->pool = NULL;
     }
     curl_easy_cleanup(request->easy);
     request->easy = NULL;
@@ -165,31 +163,6 @@ finish(struct http_request *request, CURLcode code)
 
 /* What libcurl calls. */
 
-static int
-on_socket(CURL *easy OVS_UNUSED, curl_socket_t fd, int what, void *http_, void *socket_aux OVS_UNUSED)
-{
-    struct http *http = http_;
-    size_t i = 0;
-    while (i < http->n_fds && http->fds[i].fd != fd) {
-        i++;
-    }
-    if (what == CURL_POLL_REMOVE) {
-        if (i < http->n_fds) {
-            http->fds[i] = http->fds[--http->n_fds];
-        }
-        return 0;
-    }
-    if (i == http->n_fds) {
-        if (http->n_fds == http->allocated_fds) {
-            http->fds = x2nrealloc(http->fds, &http->allocated_fds, sizeof *http->fds);
-        }
-        http->n_fds++;
-    }
-    http->fds[i] = (struct pollfd) { .fd = fd, .events = (what & CURL_POLL_IN ? POLLIN : 0)
-                                                         | (what & CURL_POLL_OUT ? POLLOUT : 0) };
-    return 0;
-}
-
 static void
 give_head(struct http_request *request)
 {
@@ -214,12 +187,21 @@ give_head(struct http_request *request)
     }
 }
 
+static void
+note_byte(struct http_request *request)
+{
+    request->last_byte = time_msec();
+    if (request->pool) {
+        request->pool->last_byte = request->last_byte;
+    }
+}
+
 static size_t
 on_header(char *line, size_t size, size_t n, void *request_)
 {
     struct http_request *request = request_;
     size *= n;
-    request->last_byte = time_msec();
+    note_byte(request);
     request->header_bytes += size;
     if (request->header_bytes > HTTP_MAX_HEADERS) {
         error_set(&request->failure, EMSGSIZE, "%s: the headers of the answer are larger than %d bytes",
@@ -238,7 +220,7 @@ on_body(char *data, size_t size, size_t n, void *request_)
 {
     struct http_request *request = request_;
     size *= n;
-    request->last_byte = time_msec();
+    note_byte(request);
     if (request->dead) {
         return 0;
     }
@@ -260,11 +242,13 @@ start_added(struct http *http)
 {
     struct http_request *request;
     LIST_FOR_EACH (request, node, &http->requests) {
-        if (request->finished || request->dead || request->added) {
+        if (request->finished || request->dead || request->pool) {
             continue;
         }
-        if (!request->failure.code && curl_multi_add_handle(http->multi, request->easy) == CURLM_OK) {
-            request->added = true;
+        struct http_pool *pool = newest_pool(http);
+        if (!request->failure.code && curl_multi_add_handle(pool->multi, request->easy) == CURLM_OK) {
+            request->pool = pool;
+            pool->n_requests++;
         } else {
             finish(request, CURLE_OUT_OF_MEMORY);
         }
@@ -294,39 +278,11 @@ resume_paused(struct http *http)
 }
 
 static void
-drive(struct http *http)
-{
-    /* The callbacks change 'fds'. */
-    size_t n = http->n_fds;
-    struct pollfd *fds = n ? xmemdup(http->fds, n * sizeof *fds) : NULL;
-    int running;
-    if (n && poll(fds, n, 0) > 0) {
-        for (size_t i = 0; i < n; i++) {
-            int events = ((fds[i].revents & (POLLIN | POLLHUP) ? CURL_CSELECT_IN : 0)
-                          | (fds[i].revents & POLLOUT ? CURL_CSELECT_OUT : 0)
-                          | (fds[i].revents & (POLLERR | POLLNVAL) ? CURL_CSELECT_ERR : 0));
-            if (events) {
-                curl_multi_socket_action(http->multi, fds[i].fd, events, &running);
-            }
-        }
-    }
-    free(fds);
-
-    long int ms = -1;
-    for (int i = 0; i < MAX_TURNS && curl_multi_timeout(http->multi, &ms) == CURLM_OK && ms == 0; i++) {
-        curl_multi_socket_action(http->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-        if (time_msec() >= http->run_until) {
-            break;
-        }
-    }
-}
-
-static void
-collect(struct http *http)
+collect(struct http_pool *pool)
 {
     CURLMsg *message;
     int left;
-    while ((message = curl_multi_info_read(http->multi, &left))) {
+    while ((message = curl_multi_info_read(pool->multi, &left))) {
         if (message->msg == CURLMSG_DONE) {
             CURLcode code = message->data.result;
             char *private = NULL;
@@ -398,6 +354,10 @@ expire(struct http_request *request, long long int now)
         error_set(&request->failure, ETIMEDOUT, "%s: no connection within %lld ms: check the address, the route to it, "
                   "firewalls and the proxy", server, request->connect_timeout_ms);
     }
+    if (request->pool == newest_pool(request->http) && request->pool->last_byte <= request->last_byte) {
+        /* Nobody heard anything since: perhaps the connection is dead, and TCP has not noticed, as behind a proxy. */
+        ovs_list_push_back(&request->http->pools, &http_pool_create()->node);
+    }
     finish(request, CURLE_OK);
 }
 
@@ -410,8 +370,11 @@ http_run(struct http *http)
     http->run_until = time_msec() + RUN_MS;
     start_added(http);
     resume_paused(http);
-    drive(http);
-    collect(http);
+    struct http_pool *pool;
+    LIST_FOR_EACH (pool, node, &http->pools) {
+        http_pool_run(pool, http->run_until);
+        collect(pool);
+    }
 
     long long int now = time_msec();
     LIST_FOR_EACH (request, node, &http->requests) {
@@ -424,6 +387,11 @@ http_run(struct http *http)
             free_request(request);
         }
     }
+    LIST_FOR_EACH_SAFE (pool, node, &http->pools) {
+        if (!pool->n_requests && pool != newest_pool(http)) {
+            http_pool_destroy(pool);
+        }
+    }
 }
 
 void
@@ -434,7 +402,7 @@ http_wait(struct http *http)
         if (request->finished) {
             continue;
         }
-        if (!request->added || request->paused) {
+        if (!request->pool || request->paused) {
             poll_immediate_wake();
         }
         long long int deadline = request_deadline(request);
@@ -442,13 +410,8 @@ http_wait(struct http *http)
             poll_timer_wait_until(deadline);
         }
     }
-    for (size_t i = 0; i < http->n_fds; i++) {
-        if (http->fds[i].events) {
-            poll_fd_wait(http->fds[i].fd, http->fds[i].events);
-        }
-    }
-    long int ms = -1;
-    if (curl_multi_timeout(http->multi, &ms) == CURLM_OK && ms >= 0) {
-        poll_timer_wait(ms);
+    struct http_pool *pool;
+    LIST_FOR_EACH (pool, node, &http->pools) {
+        http_pool_wait(pool);
     }
 }

@@ -6,11 +6,14 @@ import contextlib
 import json
 import os
 import queue
+import socket
 import subprocess
 import sys
 import threading
 import time
 import unittest
+
+import yaml
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
@@ -81,6 +84,39 @@ class Watch:
             self.process.kill()
             self.reader.join(10)
             self.process.stdout.close()
+
+
+class Relay:
+    """Between client and server.  hold() lets the connections that are there now hang: TCP is well, nothing comes through."""
+
+    def __init__(self, host, port):
+        self.to = (host, port)
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.gates = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self.listener.accept()
+                far, gate = socket.create_connection(self.to), threading.Event()
+                gate.set()
+                self.gates.append(gate)
+                for source, sink in ((near, far), (far, near)):
+                    threading.Thread(target=self._copy, args=(source, sink, gate), daemon=True).start()
+
+    @staticmethod
+    def _copy(source, sink, gate):
+        with contextlib.suppress(OSError):
+            while piece := source.recv(65536):
+                gate.wait()
+                sink.sendall(piece)
+            sink.shutdown(socket.SHUT_WR)
+
+    def hold(self):
+        for gate in self.gates:
+            gate.clear()
 
 
 class KubeClient(unittest.TestCase):
@@ -215,6 +251,24 @@ class KubeClient(unittest.TestCase):
         self.assertGreaterEqual(stats["events"], 1)
         self.assertGreaterEqual(stats["watches"], 14)           # Each of the seven again.
         self.assertEqual(watch.connections(), 1)
+        self.assertEqual(watch.close(), 0)
+
+    def test_connection_that_hangs(self):
+        """Behind a proxy a dead connection looks well; after a timeout the next request takes another one."""
+        config = self.cluster.config()
+        relay = Relay(config.host, config.port)
+        self.addCleanup(relay.listener.close)
+        with open(self.cluster.admin()) as file:
+            user = yaml.safe_load(file)["users"][0]["user"]
+        watch = self.watch("/api/v1/nodes", kubeconfig=self.cluster.kubeconfig("relay", user, relay.port))
+        watch.until(what="synced")
+        time.sleep(1)
+        relay.hold()
+        watch.call("GET", "/version")
+        self.assertIn("within 30000 ms", watch.until(40, what="answer")[-1].get("error", ""))
+        watch.call("GET", "/version")
+        self.assertEqual(watch.until(5, what="answer")[-1].get("status"), 200)
+        self.assertEqual(watch.connections(), 2)        # The watch may be well, and waits for its own end.
         self.assertEqual(watch.close(), 0)
 
     def test_server_ends_connections(self):
