@@ -5,6 +5,7 @@ spool, its idleness, --cleanup.  CNI as such is tested by test-cni-conformance.p
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -193,8 +194,13 @@ class Case(unittest.TestCase):
         self.node.start()
         self.node.wait_ready()
 
+    # What labtest.py allows too: a busy machine; ovs-vswitchd that makes its socket before it listens; a port that is still down.
+    ALLOWED = re.compile(r"\|timeval\|WARN\||br-int.mgmt: connection failed \(Connection refused\)"
+                         r"|cannot add the route to .* by link .*(Invalid source address|Network is down)")
+
     def assert_no_warnings(self):
-        bad = [line for line in self.node.log().splitlines() if "|WARN|" in line or "|ERR|" in line or "anitizer" in line]
+        bad = [line for line in self.node.log().splitlines()
+               if ("|WARN|" in line or "|ERR|" in line or "anitizer" in line) and not self.ALLOWED.search(line)]
         self.assertEqual(bad, [])
 
 
