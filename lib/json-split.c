@@ -44,7 +44,7 @@ struct json_split {
     bool in_key;                            /* For ESCAPED. */
     unsigned int depth;                     /* Open objects and arrays. */
     bool is_object[JSON_SPLIT_MAX_DEPTH + 1];       /* Of the one that made 'depth' this. */
-    /* Something begins or ends when a value does at this depth: a skipped member, an item, the items, the whole object. */
+    /* When a value ends at this depth, so does a skipped member, an item, the items, or the whole object. */
     unsigned int stop_depth;
     bool skipping;
     bool behind_skipped;                    /* The last member of this object was left out. */
@@ -281,7 +281,7 @@ end_key(struct json_split *js, const char *quote)
         return;
     }
     for (const char *const *skip = js->skip; skip && *skip; skip++) {
-        if (name[0] == (*skip)[0] && !strncmp(*skip, name, n) && !(*skip)[n]) {
+        if (n && name[0] == (*skip)[0] && strlen(*skip) == n && !memcmp(*skip, name, n)) {
             js->kind = MEMBER_SKIPPED;
             return;
         }
@@ -311,7 +311,8 @@ string_bytes(struct json_split *js, const char *p, const char *end)
 static bool
 is_word(char c)
 {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '+' || c == '.';
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '+'
+        || c == '.';
 }
 
 static const char *

@@ -97,7 +97,7 @@ reflector_compare_versions(const char *a, const char *b)
     a += strspn(a, "0");
     b += strspn(b, "0");
     size_t len_a = strlen(a), len_b = strlen(b);
-    int order = len_a != len_b ? (len_a < len_b ? -1 : 1) : REFLECTOR_BUG("compare-first-digit") ? *a - *b : strcmp(a, b);
+    int order = len_a != len_b && !REFLECTOR_BUG("compare-strings") ? (len_a < len_b ? -1 : 1) : strcmp(a, b);
 
     return order < 0 ? -1 : order > 0;
 }
@@ -109,6 +109,15 @@ static const char *
 get_string(const json_t *object, const char *name)
 {
     return json_string_value(json_object_get(object, name));
+}
+
+/* What a Status says of it, in milliseconds; -1: nothing. */
+static long long int
+get_retry_after(const json_t *status)
+{
+    json_int_t s = json_integer_value(json_object_get(json_object_get(status, "details"), "retryAfterSeconds"));
+
+    return s > 0 && s < 100000 ? s * 1000 : -1;
 }
 
 /* The value of the first member 'name' in 'text', which may be cut or not be JSON at all. */
@@ -144,8 +153,8 @@ too_large(void *aux, const char *begin, size_t size)
     bad_object(aux, begin, size, "too large");
 }
 
-/* One object of a list or a watch.  It cannot have members twice, because the server makes it from what it decoded; and a
- * character NUL in some annotation must not hide from us that its object was deleted. */
+/* One object of a list or a watch.  It cannot have members twice, because the server makes it from what it decoded; and
+ * a character NUL in some annotation must not hide from us that its object was deleted. */
 static json_t *
 parse_object(struct reflector *r, const char *text, size_t size)
 {
@@ -228,7 +237,6 @@ watch_error(struct reflector *r, const json_t *status)
 {
     const char *reason = get_string(status, "reason"), *message = get_string(status, "message");
     int code = json_integer_value(json_object_get(status, "code"));
-    long long int retry_s = json_integer_value(json_object_get(json_object_get(status, "details"), "retryAfterSeconds"));
 
     if (code == 410 || (reason && (!strcmp(reason, "Expired") || !strcmp(reason, "Gone")))) {
         r->answer.outcome = REFLECTOR_BUG("ignore-expired-event") ? OUTCOME_FAILED : OUTCOME_EXPIRED;
@@ -236,7 +244,7 @@ watch_error(struct reflector *r, const json_t *status)
     }
     reflector_set_problem(r, "the server ended it with an error: %d %s: %.*s", code, reason ? reason : "", MAX_MESSAGE,
                           message ? message : "no message");
-    r->answer.retry_after_ms = retry_s > 0 && retry_s < 100000 ? retry_s * 1000 : -1;
+    r->answer.retry_after_ms = get_retry_after(status);
     r->answer.outcome = code == 429 || code == 503 ? OUTCOME_FAILED : OUTCOME_UNUSABLE;
 }
 
@@ -329,8 +337,8 @@ static void
 refused_problem(struct reflector *r, const char *reason, const char *message)
 {
     struct reflector_answer *a = &r->answer;
-    char *why = message ? xasprintf("%d %s: %.*s", a->status, reason, MAX_MESSAGE, message)
-                : xasprintf("%d %s", a->status, reason);
+    char *why = xasprintf("%d%s%s%s%.*s", a->status, reason ? " " : "", reason ? reason : "", message ? ": " : "",
+                          MAX_MESSAGE, message ? message : "");
 
     if (a->status == 403) {
         reflector_set_problem(r, "%s: no right to %s %s: apply deploy/rbac.yaml", why, reflector_verb(r), r->resource);
@@ -351,18 +359,15 @@ refused(struct reflector *r)
     struct reflector_answer *a = &r->answer;
     json_t *status = a->text ? json_loadb(a->text, a->size, 0, NULL) : NULL;
     const char *reason = get_string(status, "reason");
-    long long int retry_s = json_integer_value(json_object_get(json_object_get(status, "details"), "retryAfterSeconds"));
     enum reflector_outcome outcome;
 
-    if (a->retry_after_ms < 0 && retry_s > 0 && retry_s < 100000) {
-        a->retry_after_ms = retry_s * 1000;
-    }
+    a->retry_after_ms = a->retry_after_ms < 0 ? get_retry_after(status) : a->retry_after_ms;
     if (a->status == 404 && is_absent(a, status)) {
         outcome = OUTCOME_ABSENT;
     } else if (a->status == 410 && !REFLECTOR_BUG("ignore-expired")) {
         outcome = OUTCOME_EXPIRED;
     } else {
-        refused_problem(r, reason ? reason : "", get_string(status, "message"));
+        refused_problem(r, reason, get_string(status, "message"));
         outcome = is_version_too_large(status) ? OUTCOME_UNUSABLE : OUTCOME_FAILED;
     }
     json_decref(status);

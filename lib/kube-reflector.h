@@ -3,22 +3,32 @@
 
 /* Keeps a copy of one Kubernetes collection up to date: list in pages, then watch from where the list was.
  *
- * A core of decisions without I/O and clock: what happened goes in with its time ('now', milliseconds of a monotonic clock),
- * and reflector_next() says which request to send.  kube-client.h is the shell around it; tests/sim drives it through seeded
- * histories of cuts, delays, refusals and restored servers.
+ * A core of decisions without I/O and clock: what happened goes in with its time ('now', milliseconds of a monotonic
+ * clock), and reflector_next() says which request to send.  kube-client.h is the shell around it; tests/sim drives it
+ * through seeded histories of cuts, delays, refusals and restored servers.
  *
- *   LIST    limit=N, then continue=TOKEN.  410 (the token has expired) begins again, the second time without pages.
- *   WATCH   from the list's resourceVersion, with bookmarks.  An event moves the resourceVersion on.  410, as a status or as an
- *           ERROR event, lists again.  A normal end watches again at once.
- *   PROBE   after a connection was lost, before the watch goes on: a list with limit=1, whose resourceVersion tells whether the
+ *   LIST    limit=N, then continue=TOKEN.  410 (the token has expired) begins again, the second time without pages.  So
+ *           does every other failure between two pages, except 429: pages of two servers are not mixed.
+ *   WATCH   from the list's resourceVersion, with bookmarks.  An event moves the resourceVersion on.  410, as a status
+ *           or as an ERROR event, lists again; so does an event without a resourceVersion or with a smaller one.  A
+ *           normal end watches again at once, unless the watch was very short and brought nothing: then it has failed.
+ *   PROBE   after a watch has failed, before it goes on: a list with limit=1, whose resourceVersion tells whether the
  *           server has gone back in time (etcd restored from a backup); then it lists again.
- *   wait    after a failure: exponential backoff with jitter, or as long as Retry-After says; an event or a complete list resets it.
- *   404     the collection does not exist (a CRD that is not installed): gone() once, then it is looked for again.
+ *   wait    after a failure: exponential backoff with jitter, and at least as long as Retry-After says.  Failures of
+ *           watches are counted apart from those of lists and probes, because a list that works says nothing of the
+ *           watch; an event or bookmark ends the one count, a complete list or a probe the other.
+ *   404     of an API server: the collection does not exist (a CRD that is not installed): gone() once, then it is
+ *           looked for again.  404 of somebody else, a proxy, is a failure.
  *
- * Listing again does not empty the copy: begin(), the objects, end(); what was not among them is gone then.
+ * Listing again does not empty the copy: begin(), the objects, end(); what was not among them is gone then.  Events
+ * come outside of begin() and end() only.
  *
- * Source: the Kubernetes API concepts, "Efficient detection of changes", "Resource versions", "Retrieving large results sets in
- * chunks"; client-go's tools/cache Reflector. */
+ * resourceVersions are compared where both are numbers (KEP-5504), and opaque otherwise.  What no client can see: a
+ * server that was restored and has gone on beyond our version before we ask.  "etcdutl snapshot restore
+ * --bump-revision" prevents that.
+ *
+ * Source: the Kubernetes API concepts, "Efficient detection of changes", "Resource versions", "Retrieving large results
+ * sets in chunks"; client-go's tools/cache Reflector. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -33,7 +43,7 @@
 #define REFLECTOR_BACKOFF_MAX_MS 30000
 #define REFLECTOR_ABSENT_MS 30000       /* A collection that does not exist is looked for again. */
 #define REFLECTOR_WATCH_MIN_S 300       /* A watch's timeoutSeconds: between this and twice it. */
-#define REFLECTOR_IDLE_MS 90000         /* A watch without any byte, bookmarks included (the server sends them each minute). */
+#define REFLECTOR_IDLE_MS 90000         /* A watch without any byte, bookmarks included (one comes each minute). */
 
 enum reflector_event { REFLECTOR_LISTED, REFLECTOR_ADDED, REFLECTOR_MODIFIED, REFLECTOR_DELETED };
 
@@ -62,8 +72,10 @@ struct reflector_stats {
 
 struct reflector;
 
-/* 'path': "/api/v1/pods"; 'query': more parameters ("fieldSelector=...", escaped), or NULL.  'seed' is for the jitter. */
-struct reflector *reflector_create(const char *path, const char *query, uint32_t seed, const struct reflector_ops *, void *aux);
+/* 'path': "/api/v1/pods"; 'query': more parameters ("fieldSelector=...", escaped), or NULL.  'seed' is for the jitter.
+ * The operations stay the caller's. */
+struct reflector *reflector_create(const char *path, const char *query, uint32_t seed, const struct reflector_ops *,
+                                   void *aux);
 void reflector_destroy(struct reflector *);
 
 /* True, with a request to send now, if none is under way and it is time. */
@@ -82,8 +94,8 @@ void reflector_done(struct reflector *, const struct error *, long long int now)
 /* A complete list was seen, or the collection is known not to exist. */
 bool reflector_synced(const struct reflector *);
 bool reflector_absent(const struct reflector *);
-/* NULL: all is well; else the last failure: what was done, why it failed, what to do ("403: ... may not list pods: apply
- * deploy/rbac.yaml"). */
+/* NULL: all is well; else the last failure: what was done, why it failed, what to do ("cannot list /api/v1/pods: 403
+ * Forbidden: ...: no right to list pods: apply deploy/rbac.yaml"). */
 const char *reflector_problem(const struct reflector *);
 /* The last failure was a 401: the credentials may have been renewed. */
 bool reflector_unauthorized(const struct reflector *);

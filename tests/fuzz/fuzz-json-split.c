@@ -173,7 +173,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                "%s\n%s", ds_cstr(&whole.log), ds_cstr(&cut.log));
 
     json_t *json = json_loadb(body, size, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, NULL);
-    if (json_is_object(json) && depth_of(json) <= JSON_SPLIT_MAX_DEPTH && !memmem(body, size, "\\u", 2)) {
+    /* An escaped name is another one for us, and jansson passes over bytes that are 0. */
+    bool comparable = !memmem(body, size, "\\u", 2) && !memchr(body, 0, size);
+    if (comparable && json_is_object(json) && depth_of(json) <= JSON_SPLIT_MAX_DEPTH) {
         compare(&whole, mode, json);
     }
     json_decref(json);

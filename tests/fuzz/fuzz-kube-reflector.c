@@ -1,5 +1,5 @@
-/* lib/kube-reflector.h: the first byte says to which request and with which status, the second how it is cut; the rest is
- * the body.  The result does not depend on the cuts, and the next request is one that can be sent. */
+/* lib/kube-reflector.h: the first byte says to which request and with which status, the second how it is cut; the rest
+ * is the body.  The result does not depend on the cuts, and the next request is one that can be sent. */
 
 #include <config.h>
 
@@ -65,7 +65,8 @@ ask(struct reflector *r, long long int *now)
 }
 
 static void
-answer(struct reflector *r, int status, const char *body, size_t size, size_t piece, const struct error *error, long long int now)
+answer(struct reflector *r, int status, const char *body, size_t size, size_t piece, const struct error *error,
+       long long int now)
 {
     reflector_head(r, status, -1, now);
     for (size_t i = 0; i < size && reflector_body(r, body + i, MIN(piece, size - i), now); i += piece) {
@@ -104,10 +105,12 @@ run(enum reflector_request_type type, int status, const char *body, size_t size,
 
     answer(r, status, body, size, piece, NULL, now);
     reflector_get_stats(r, &stats);
-    ds_put_format(&log, "%s, %d %d %d, %lld ms, %llu %llu %llu %llu, version %s\n", reflector_problem(r) ? reflector_problem(r) : "well",
+    ds_put_format(&log, "%s, %d %d %d, %lld ms, %llu %llu %llu %llu, version %s\n",
+                  reflector_problem(r) ? reflector_problem(r) : "well",
                   reflector_synced(r), reflector_absent(r), reflector_unauthorized(r), reflector_next_time(r) - now,
-                  (unsigned long long int) stats.lists, (unsigned long long int) stats.events, (unsigned long long int) stats.bookmarks,
-                  (unsigned long long int) stats.failures, reflector_resource_version(r) ? reflector_resource_version(r) : "none");
+                  (unsigned long long int) stats.lists, (unsigned long long int) stats.events,
+                  (unsigned long long int) stats.bookmarks, (unsigned long long int) stats.failures,
+                  reflector_resource_version(r) ? reflector_resource_version(r) : "none");
     ds_put_format(&log, "then %d\n", (int) ask(r, &now));
     reflector_destroy(r);
     return log;
@@ -125,7 +128,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct ds whole = run(type, status, (const char *) data + 2, size - 2, SIZE_MAX);
     struct ds cut = run(type, status, (const char *) data + 2, size - 2, 1 + data[1] % 32);
 
-    FUZZ_CHECK(whole.length == cut.length && !memcmp(whole.string, cut.string, cut.length), "%s\n%s", ds_cstr(&whole), ds_cstr(&cut));
+    FUZZ_CHECK(whole.length == cut.length && !memcmp(whole.string, cut.string, cut.length), "%s\n%s", ds_cstr(&whole),
+               ds_cstr(&cut));
     ds_destroy(&whole);
     ds_destroy(&cut);
     return 0;

@@ -38,6 +38,13 @@ log_too_large(void *log, const char *begin, size_t size)
     ds_put_format(log, "too large %.20s\n", begin);
 }
 
+static bool
+count_object(void *log, const char *text OVS_UNUSED, size_t size)
+{
+    ds_put_format(log, "%"PRIuSIZE" bytes", size);
+    return true;
+}
+
 static const struct json_split_ops ops = { log_object, log_rest, log_too_large };
 
 /* Feeds pieces of memory of exactly their size, so that a sanitizer sees what is read behind them. */
@@ -104,12 +111,16 @@ check(enum json_split_mode mode, const char *text, const char *expected)
 
 START_TEST(test_list)
 {
-    check(JSON_SPLIT_LIST, "{\"kind\":\"PodList\",\"metadata\":{\"resourceVersion\":\"7\"},\"items\":[{\"a\":1},{\"b\":[]}]}\n",
-          "object {\"a\":1}\nobject {\"b\":[]}\nrest {\"kind\":\"PodList\",\"metadata\":{\"resourceVersion\":\"7\"}}\n");
+    check(JSON_SPLIT_LIST, "{\"kind\":\"PodList\",\"metadata\":{\"resourceVersion\":\"7\"},\"items\":[{\"a\":1},"
+                           "{\"b\":[]}]}\n",
+          "object {\"a\":1}\nobject {\"b\":[]}\nrest {\"kind\":\"PodList\",\"metadata\":"
+          "{\"resourceVersion\":\"7\"}}\n");
     check(JSON_SPLIT_LIST, "{\"items\":[{}],\"kind\":\"PodList\"}", "object {}\nrest {\"kind\":\"PodList\"}\n");
-    check(JSON_SPLIT_LIST, "{\"a\":1,\"items\":[{}],\"kind\":\"PodList\"}", "object {}\nrest {\"a\":1,\"kind\":\"PodList\"}\n");
+    check(JSON_SPLIT_LIST, "{\"a\":1,\"items\":[{}],\"kind\":\"PodList\"}",
+          "object {}\nrest {\"a\":1,\"kind\":\"PodList\"}\n");
     check(JSON_SPLIT_LIST, " {\"items\" : [ ] } ", "rest {}\n");
-    check(JSON_SPLIT_LIST, "{\"a\":1 , \"items\" : [\n{ \"b\" : 2 } ,\t{}\r] }", "object { \"b\" : 2 }\nobject {}\nrest {\"a\":1}\n");
+    check(JSON_SPLIT_LIST, "{\"a\":1 , \"items\" : [\n{ \"b\" : 2 } ,\t{}\r] }",
+          "object { \"b\" : 2 }\nobject {}\nrest {\"a\":1}\n");
     check(JSON_SPLIT_LIST, "{\"items\":null,\"a\":1}", "rest {\"items\":null,\"a\":1}\n");
     check(JSON_SPLIT_LIST, "{\"a\":true}", "rest {\"a\":true}\n");
     check(JSON_SPLIT_LIST, "{}", "rest {}\n");
@@ -126,7 +137,8 @@ START_TEST(test_other_items)
     check(JSON_SPLIT_LIST, "{\"item\":[{}],\"itemss\":[{}]}", "rest {\"item\":[{}],\"itemss\":[{}]}\n");
     /* Written otherwise it is not recognized, and does no harm. */
     check(JSON_SPLIT_LIST, "{\"\\u0069tems\":[{}]}", "rest {\"\\u0069tems\":[{}]}\n");
-    check(JSON_SPLIT_LIST, "{\"items\":[{}],\"items\":[{}]}", "object {}\nEPROTO: byte 22: \"items\" for the second time\n");
+    check(JSON_SPLIT_LIST, "{\"items\":[{}],\"items\":[{}]}",
+          "object {}\nEPROTO: byte 22: \"items\" for the second time\n");
     check(JSON_SPLIT_LIST, "{\"items\":null,\"items\":[{}]}", "EPROTO: byte 22: \"items\" for the second time\n");
     check(JSON_SPLIT_LIST, "{\"items\":{\"a\":[{}]}}", "EPROTO: byte 9: \"items\" is not an array\n");
     check(JSON_SPLIT_LIST, "{\"items\":7}", "EPROTO: byte 9: \"items\" is not an array\n");
@@ -136,30 +148,50 @@ END_TEST
 START_TEST(test_items_of_any_type)
 {
     check(JSON_SPLIT_LIST, "{\"items\":[1,null,\"x,]}\\\"\" ,[[{}],2],-1.5e+3 ,{}],\"b\":false}",
-          "object 1\nobject null\nobject \"x,]}\\\"\"\nobject [[{}],2]\nobject -1.5e+3\nobject {}\nrest {\"b\":false}\n");
+          "object 1\nobject null\nobject \"x,]}\\\"\"\nobject [[{}],2]\nobject -1.5e+3\nobject {}\nrest "
+          "{\"b\":false}\n");
 }
 END_TEST
 
 START_TEST(test_skip)
 {
-    check(JSON_SPLIT_STREAM, "{\"a\":1,\"managedFields\":[{\"f:x\":{\"k:{\\\"}\":{}}}],\"b\":2}", "object {\"a\":1,\"b\":2}\n");
+    check(JSON_SPLIT_STREAM, "{\"a\":1,\"managedFields\":[{\"f:x\":{\"k:{\\\"}\":{}}}],\"b\":2}",
+          "object {\"a\":1,\"b\":2}\n");
     check(JSON_SPLIT_STREAM, "{\"managedFields\":[],\"b\":2}", "object {\"b\":2}\n");
     check(JSON_SPLIT_STREAM, "{\"b\":2,\"managedFields\":[]}", "object {\"b\":2}\n");
     check(JSON_SPLIT_STREAM, "{\"managedFields\":[]}{\"f\":{}}", "object {}\nobject {}\n");
     check(JSON_SPLIT_STREAM, "{\"f\":{},\"managedFields\":[],\"b\":2,\"f\":{},\"f\":{}}", "object {\"b\":2}\n");
     check(JSON_SPLIT_STREAM, "{ \"b\" : 2 , \"f\" : { } }", "object { \"b\" : 2}\n");
     check(JSON_SPLIT_STREAM, "{ \"f\" : { } , \"b\" : 2 }", "object {  \"b\" : 2 }\n");
-    check(JSON_SPLIT_STREAM, "{\"f\":{\"f\":{\"f\":[]}},\"o\":{\"f\":{},\"c\":[{\"f\":[]}]}}", "object {\"o\":{\"c\":[{}]}}\n");
+    check(JSON_SPLIT_STREAM, "{\"f\":{\"f\":{\"f\":[]}},\"o\":{\"f\":{},\"c\":[{\"f\":[]}]}}",
+          "object {\"o\":{\"c\":[{}]}}\n");
     /* A label may have that name: its value is a string.  And so may a value, or the beginning of a name. */
     check(JSON_SPLIT_STREAM, "{\"labels\":{\"managedFields\":\"x\",\"f\":1},\"managedFields\":null}",
           "object {\"labels\":{\"managedFields\":\"x\",\"f\":1},\"managedFields\":null}\n");
     check(JSON_SPLIT_STREAM, "{\"a\":\"f\",\"ff\":{},\"managedField\":{},\"\":{},\"managedFieldsX\":{}}",
           "object {\"a\":\"f\",\"ff\":{},\"managedField\":{},\"\":{},\"managedFieldsX\":{}}\n");
-    check(JSON_SPLIT_STREAM, "{\"\\u006danagedFields\":[{}],\"\\\"f\":{}}", "object {\"\\u006danagedFields\":[{}],\"\\\"f\":{}}\n");
-    check(JSON_SPLIT_LIST, "{\"f\":{\"items\":[{}]},\"items\":[{\"f\":{},\"a\":[]},{\"f\":[1]}],\"metadata\":{\"f\":{}}}",
+    check(JSON_SPLIT_STREAM, "{\"\\u006danagedFields\":[{}],\"\\\"f\":{}}",
+          "object {\"\\u006danagedFields\":[{}],\"\\\"f\":{}}\n");
+    check(JSON_SPLIT_LIST, "{\"f\":{\"items\":[{}]},\"items\":[{\"f\":{},\"a\":[]},{\"f\":[1]}],\"metadata\":{\"f\":"
+                           "{}}}",
           "object {\"a\":[]}\nobject {}\nrest {\"metadata\":{}}\n");
     check(JSON_SPLIT_STREAM, "{\"a\":1,\"f\":[}", "EPROTO: byte 12: a value is missing\n");
     check(JSON_SPLIT_STREAM, "{\"a\":1,\"f\":[]\"b\":2}", "EPROTO: byte 13: a comma or an end is missing\n");
+}
+END_TEST
+
+/* A byte that is in no JSON does not end a name. */
+START_TEST(test_name_with_nul)
+{
+    static const char text[] = "{\"f\0abcdefghijklmnopqrstuvwxyz\":{},\"b\":2}";
+    struct ds log = DS_EMPTY_INITIALIZER;
+    struct json_split *js = json_split_create(JSON_SPLIT_ONE, skip, &(struct json_split_ops) {
+        .object = count_object }, &log);
+
+    ck_assert_int_eq(feed(js, text, sizeof text - 1, NULL), 0);
+    ck_assert_str_eq(ds_cstr(&log), "41 bytes");
+    json_split_destroy(js);
+    ds_destroy(&log);
 }
 END_TEST
 
@@ -173,7 +205,8 @@ START_TEST(test_stream)
     check(JSON_SPLIT_STREAM, "{} 1", "object {}\nEPROTO: byte 3: no object begins here\n");
     check(JSON_SPLIT_STREAM, "{},{}", "object {}\nEPROTO: byte 2: no object begins here\n");
     check(JSON_SPLIT_STREAM, "<html>", "EPROTO: byte 0: no object begins here\n");
-    check(JSON_SPLIT_STREAM, "{}\n{\"a\":\"\xc3\xa4", "object {}\nEPROTO: the text ends after byte 11 in the middle of an object\n");
+    check(JSON_SPLIT_STREAM, "{}\n{\"a\":\"\xc3\xa4", "object {}\nEPROTO: the text ends after byte 11 in the middle"
+                                                      " of an object\n");
 }
 END_TEST
 
@@ -189,16 +222,20 @@ END_TEST
 
 START_TEST(test_strings)
 {
-    check(JSON_SPLIT_ONE, "{\"\\\"}\":\"{[\\\\\\\"\\u00e4}],:\",\"x\":\"\\\\\"}", "object {\"\\\"}\":\"{[\\\\\\\"\\u00e4}],:\",\"x\":\"\\\\\"}\n");
-    check(JSON_SPLIT_ONE, "{\"\xe2\x82\xac\":\"\xf0\x9f\x90\x99\"}", "object {\"\xe2\x82\xac\":\"\xf0\x9f\x90\x99\"}\n");
+    check(JSON_SPLIT_ONE, "{\"\\\"}\":\"{[\\\\\\\"\\u00e4}],:\",\"x\":\"\\\\\"}",
+          "object {\"\\\"}\":\"{[\\\\\\\"\\u00e4}],:\",\"x\":\"\\\\\"}\n");
+    check(JSON_SPLIT_ONE, "{\"\xe2\x82\xac\":\"\xf0\x9f\x90\x99\"}",
+          "object {\"\xe2\x82\xac\":\"\xf0\x9f\x90\x99\"}\n");
 }
 END_TEST
 
 START_TEST(test_wrong)
 {
     static const char *const wrong[] = {
-        "[", "]", "{]", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{\"a\":1]", "{,}", "{\"a\":[1,]}", "{\"a\":[}", "{\"a\":[1}}", "{1:2}",
-        "{\"a\":1 2}", "{\"a\":[1 2]}", "{\"a\":\"b\"\"c\"}", "{\"a\" \"b\"}", "{\"a\":{}{}}", "{\"a\":[,]}", "{\"a\":'b'}", "{\"a\":\x01}",
+        "[", "]", "{]", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{\"a\":1]", "{,}", "{\"a\":[1,]}", "{\"a\":[}",
+        "{\"a\":[1}}", "{1:2}",
+        "{\"a\":1 2}", "{\"a\":[1 2]}", "{\"a\":\"b\"\"c\"}", "{\"a\" \"b\"}", "{\"a\":{}{}}", "{\"a\":[,]}",
+        "{\"a\":'b'}", "{\"a\":\x01}",
     };
     for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
         char *whole = split(JSON_SPLIT_ONE, wrong[i], strlen(wrong[i]), strlen(wrong[i]), 1);
@@ -218,7 +255,8 @@ END_TEST
 
 START_TEST(test_stop)
 {
-    check(JSON_SPLIT_LIST, "{\"items\":[1,\"stop\",3]}", "object 1\nobject \"stop\"\nECANCELED: the receiver wants no more\n");
+    check(JSON_SPLIT_LIST, "{\"items\":[1,\"stop\",3]}", "object 1\nobject \"stop\"\nECANCELED: the receiver wants no"
+                                                         " more\n");
 }
 END_TEST
 
@@ -264,7 +302,8 @@ check_pieces(enum json_split_mode mode, const char *text, size_t piece, const ch
 START_TEST(test_too_large)
 {
     static const size_t pieces[] = { 100, 16384, 1 << 20, SIZE_MAX };
-    char *item = long_text("{\"items\":[{\"name\":\"x\",\"z\":\"", 'z', JSON_SPLIT_MAX_OBJECT, "\",\"f\":{},\"g\":[{}]},{\"b\":1}],\"c\":2}");
+    char *item = long_text("{\"items\":[{\"name\":\"x\",\"z\":\"", 'z', JSON_SPLIT_MAX_OBJECT,
+                           "\",\"f\":{},\"g\":[{}]},{\"b\":1}],\"c\":2}");
     char *stream = long_text("{\"name\":\"x\",\"z\":\"", 'z', JSON_SPLIT_MAX_OBJECT, "\",\"f\":{}} {\"b\":1}");
     char *skipped = long_text("{\"a\":1,\"f\":[\"", 'z', JSON_SPLIT_MAX_OBJECT, "\"]}");
     char *around = long_text("{\"z\":\"", 'z', JSON_SPLIT_MAX_OBJECT, "\",\"items\":[]}");
@@ -273,7 +312,8 @@ START_TEST(test_too_large)
     char *fits_not = long_text("{\"z\":\"", 'z', JSON_SPLIT_MAX_OBJECT - 7, "\"}");
 
     for (size_t i = 0; i < ARRAY_SIZE(pieces); i++) {
-        check_pieces(JSON_SPLIT_LIST, item, pieces[i], "too large {\"name\":\"x\",\"z\":\"zzz\nobject {\"b\":1}\nrest {\"c\":2}\n");
+        check_pieces(JSON_SPLIT_LIST, item, pieces[i], "too large {\"name\":\"x\",\"z\":\"zzz\nobject {\"b\":1}\nrest"
+                                                       " {\"c\":2}\n");
         check_pieces(JSON_SPLIT_STREAM, stream, pieces[i], "too large {\"name\":\"x\",\"z\":\"zzz\nobject {\"b\":1}\n");
         check_pieces(JSON_SPLIT_STREAM, skipped, pieces[i], "object {\"a\":1}\n");
         check_pieces(JSON_SPLIT_STREAM, fits_not, pieces[i], "too large {\"z\":\"zzzzzzzzzzzzzz\n");
@@ -298,6 +338,7 @@ UNIT_MAIN("json-split", {
     tcase_add_test(tc, test_other_items);
     tcase_add_test(tc, test_items_of_any_type);
     tcase_add_test(tc, test_skip);
+    tcase_add_test(tc, test_name_with_nul);
     tcase_add_test(tc, test_stream);
     tcase_add_test(tc, test_one);
     tcase_add_test(tc, test_strings);

@@ -33,10 +33,11 @@ log_object(void *s_, enum reflector_event event, const json_t *object)
 {
     static const char *const names[] = { "listed", "added", "modified", "deleted" };
     struct script *s = s_;
-    const char *version = json_string_value(json_object_get(json_object_get(object, "metadata"), "resourceVersion"));
+    const json_t *metadata = json_object_get(object, "metadata");
+    const char *version = json_string_value(json_object_get(metadata, "resourceVersion"));
 
-    ck_assert_ptr_null(json_object_get(json_object_get(object, "metadata"), "managedFields"));
-    ds_put_format(&s->log, "%s:%s@%s ", names[event], json_string_value(json_object_get(json_object_get(object, "metadata"), "name")),
+    ck_assert_ptr_null(json_object_get(metadata, "managedFields"));
+    ds_put_format(&s->log, "%s:%s@%s ", names[event], json_string_value(json_object_get(metadata, "name")),
                   version ? version : "?");
 }
 
@@ -110,14 +111,16 @@ check_request_at(struct script *s, const char *expected, int line)
         ck_assert_int_le(n, 2 * REFLECTOR_WATCH_MIN_S);
         memmove(seconds + strlen("timeoutSeconds="), end, strlen(end) + 1);
     }
-    ck_assert_msg(!strcmp(s->request.path, expected), "line %d: %s is asked for, not %s", line, s->request.path, expected);
+    ck_assert_msg(!strcmp(s->request.path, expected), "line %d: %s is asked for, not %s", line, s->request.path,
+                  expected);
 }
 #define check_request(S, EXPECTED) check_request_at(S, EXPECTED, __LINE__)
 
 static void
 check_log_at(struct script *s, const char *expected, int line)
 {
-    ck_assert_msg(!strcmp(ds_cstr(&s->log), expected), "line %d: the consumer was told \"%s\", not \"%s\"", line, ds_cstr(&s->log),
+    ck_assert_msg(!strcmp(ds_cstr(&s->log), expected), "line %d: the consumer was told \"%s\", not \"%s\"", line,
+                  ds_cstr(&s->log),
                   expected);
     ds_clear(&s->log);
 }
@@ -127,7 +130,8 @@ static void
 check_problem_at(struct script *s, const char *expected, int line)
 {
     const char *problem = reflector_problem(s->reflector);
-    ck_assert_msg(!expected == !problem && (!expected || !strcmp(problem, expected)), "line %d: the problem is \"%s\", not \"%s\"",
+    ck_assert_msg(!expected == !problem && (!expected || !strcmp(problem, expected)),
+                  "line %d: the problem is \"%s\", not \"%s\"",
                   line, problem ? problem : "none", expected ? expected : "none");
 }
 #define check_problem(S, EXPECTED) check_problem_at(S, EXPECTED, __LINE__)
@@ -166,13 +170,14 @@ lose(struct script *s, long long int ms)
     done(s, ECONNRESET, "connection reset");
 }
 
-#define LIST_1 "{\"metadata\":{\"resourceVersion\":\"10\"},\"items\":[{\"metadata\":{\"name\":\"a\",\"resourceVersion\":\"7\"," \
-    "\"managedFields\":[{}]}}]}"
+#define LIST_1 "{\"metadata\":{\"resourceVersion\":\"10\"},\"items\":[{\"metadata\":{\"name\":\"a\"," \
+    "\"resourceVersion\":\"7\",\"managedFields\":[{}]}}]}"
 #define WATCH_FROM(VERSION) PODS "?watch=1&allowWatchBookmarks=true&resourceVersion=" VERSION "&timeoutSeconds="
 #define EVENT(TYPE, NAME, VERSION) \
     "{\"type\":\"" TYPE "\",\"object\":{\"metadata\":{\"name\":\"" NAME "\",\"resourceVersion\":\"" VERSION "\"}}}\n"
 #define STATUS(CODE, REASON, MESSAGE) \
-    "{\"kind\":\"Status\",\"status\":\"Failure\",\"code\":" CODE ",\"reason\":\"" REASON "\",\"message\":\"" MESSAGE "\"}"
+    "{\"kind\":\"Status\",\"status\":\"Failure\",\"code\":" CODE ",\"reason\":\"" REASON "\"," \
+    "\"message\":\"" MESSAGE "\"}"
 #define ERROR_EVENT(CODE, REASON) "{\"type\":\"ERROR\",\"object\":" STATUS(CODE, REASON, "so it is") "}\n"
 
 /* Up to a watch that has begun. */
@@ -240,7 +245,8 @@ START_TEST(test_pages)
 
     start(&s, "fieldSelector=spec.nodeName%3Dn1");
     check_request(&s, PODS "?limit=500&fieldSelector=spec.nodeName%3Dn1");
-    answer(&s, 200, "{\"metadata\":{\"resourceVersion\":\"10\",\"continue\":\"a/+=b&c\"},\"items\":[{\"metadata\":{\"name\":\"a\"}}]}");
+    answer(&s, 200, "{\"metadata\":{\"resourceVersion\":\"10\",\"continue\":\"a/+=b&c\"},\"items\":[{\"metadata\":"
+                    "{\"name\":\"a\"}}]}");
     check_request(&s, PODS "?limit=500&continue=a%2F%2B%3Db%26c&fieldSelector=spec.nodeName%3Dn1");
     ck_assert(!reflector_synced(s.reflector));
     /* Too much to do: the same page again. */
@@ -263,7 +269,8 @@ START_TEST(test_expired_token)
     start(&s, NULL);
     for (int i = 0; i < 2; i++) {
         check_request(&s, PODS "?limit=500");
-        answer(&s, 200, "{\"metadata\":{\"resourceVersion\":\"10\",\"continue\":\"t\"},\"items\":[{\"metadata\":{\"name\":\"a\"}}]}");
+        answer(&s, 200, "{\"metadata\":{\"resourceVersion\":\"10\",\"continue\":\"t\"},\"items\":[{\"metadata\":"
+                        "{\"name\":\"a\"}}]}");
         check_request(&s, PODS "?limit=500&continue=t");
         answer(&s, 410, STATUS("410", "Expired", "too old"));
         check_problem(&s, NULL);
@@ -284,7 +291,8 @@ START_TEST(test_list_breaks_off)
 
     start(&s, NULL);
     check_request(&s, PODS "?limit=500");
-    answer(&s, 200, "{\"metadata\":{\"resourceVersion\":\"10\",\"continue\":\"t\"},\"items\":[{\"metadata\":{\"name\":\"a\"}}]}");
+    answer(&s, 200, "{\"metadata\":{\"resourceVersion\":\"10\",\"continue\":\"t\"},\"items\":[{\"metadata\":"
+                    "{\"name\":\"a\"}}]}");
     check_request(&s, PODS "?limit=500&continue=t");
     reflector_head(s.reflector, 200, -1, s.now);
     body(&s, "{\"metadata\":{},\"items\":[{\"metadata\":{\"name\":\"b\"}},{");
@@ -297,7 +305,8 @@ START_TEST(test_list_breaks_off)
     /* Ends early, without an error of the transport. */
     answer(&s, 200, "{\"metadata\":{\"resourceVersion\":\"10\"},\"items\":[");
     check_log(&s, "begin ");
-    check_problem(&s, "cannot list /api/v1/pods: the answer is incomplete: the text ends after byte 46 in the middle of an object");
+    check_problem(&s, "cannot list /api/v1/pods: the answer is incomplete: the text ends after byte 46 in the middle"
+                      " of an object");
     check_request(&s, PODS "?limit=500");
     answer(&s, 200, "<html>");
     check_problem(&s, "cannot list /api/v1/pods: the answer is not what was asked for: byte 0: no object begins here");
@@ -345,7 +354,8 @@ START_TEST(test_watch_error_event)
     struct script s;
 
     start_watch(&s);
-    ck_assert(!body(&s, "{\"type\":\"ERROR\",\"object\":{\"code\":429,\"reason\":\"TooManyRequests\",\"message\":\"later\","
+    ck_assert(!body(&s, "{\"type\":\"ERROR\",\"object\":{\"code\":429,\"reason\":\"TooManyRequests\""
+                        ",\"message\":\"later\","
                     "\"details\":{\"retryAfterSeconds\":7}}}"));
     done(&s, ECANCELED, "ended");
     check_problem(&s, "cannot watch /api/v1/pods: the server ended it with an error: 429 TooManyRequests: later");
@@ -373,7 +383,8 @@ START_TEST(test_probe)
     done(&s, ECONNREFUSED, "connection refused");
     check_request(&s, PODS "?limit=1");
     /* The probe's objects are nobody's; its version is as before. */
-    answer(&s, 200, "{\"metadata\":{\"resourceVersion\":\"10\",\"continue\":\"x\"},\"items\":[{\"metadata\":{\"name\":\"z\"}},7]}");
+    answer(&s, 200, "{\"metadata\":{\"resourceVersion\":\"10\",\"continue\":\"x\"},\"items\":[{\"metadata\":"
+                    "{\"name\":\"z\"}},7]}");
     check_request(&s, WATCH_FROM("10"));
     check_problem(&s, "cannot list /api/v1/pods: connection refused");
     reflector_head(s.reflector, 200, -1, s.now);
@@ -541,7 +552,8 @@ START_TEST(test_absent)
     answer(&s, 404, "<html>Not found");
     check_log(&s, "begin listed:a@7 end ");
     ck_assert(!reflector_absent(s.reflector));
-    check_problem(&s, "cannot watch /api/v1/pods: 404 : not the answer of a Kubernetes API server: check the server's address");
+    check_problem(&s, "cannot watch /api/v1/pods: 404: not the answer of a Kubernetes API server: check the server's"
+                      " address");
     check_request(&s, PODS "?limit=1");
     answer(&s, 404, STATUS("404", "NotFound", "the server could not find it"));
     check_log(&s, "gone ");
@@ -557,19 +569,21 @@ START_TEST(test_refused)
     check_request(&s, PODS "?limit=500");
     answer(&s, 401, STATUS("401", "Unauthorized", "Unauthorized"));
     ck_assert(reflector_unauthorized(s.reflector));
-    check_problem(&s, "cannot list /api/v1/pods: 401 Unauthorized: Unauthorized: the server does not accept our credentials: "
+    check_problem(&s, "cannot list /api/v1/pods: 401 Unauthorized: Unauthorized: the server does not accept our"
+                      " credentials: "
                   "renew the token or certificate");
     reflector_kick(s.reflector, s.now);
     check_request(&s, PODS "?limit=500");
     ck_assert_int_eq(s.waited, 0);
     answer(&s, 403, STATUS("403", "Forbidden", "pods is forbidden: User \\\"x\\\" cannot list"));
     ck_assert(!reflector_unauthorized(s.reflector));
-    check_problem(&s, "cannot list /api/v1/pods: 403 Forbidden: pods is forbidden: User \"x\" cannot list: no right to list pods: "
+    check_problem(&s, "cannot list /api/v1/pods: 403 Forbidden: pods is forbidden: User \"x\" cannot list: no right"
+                      " to list pods: "
                   "apply deploy/rbac.yaml");
     check_request(&s, PODS "?limit=500");
     reflector_head(s.reflector, 503, 5000, s.now);
     done(&s, 0, NULL);
-    check_problem(&s, "cannot list /api/v1/pods: 503 ");
+    check_problem(&s, "cannot list /api/v1/pods: 503");
     check_request(&s, PODS "?limit=500");
     ck_assert_int_ge(s.waited, 5000);
     answer(&s, 429, "{\"details\":{\"retryAfterSeconds\":9}}");
@@ -582,7 +596,8 @@ START_TEST(test_refused)
     check_request(&s, PODS "?limit=1");
     answer(&s, 200, LIST_1);
     check_request(&s, WATCH_FROM("10"));
-    answer(&s, 504, "{\"kind\":\"Status\",\"reason\":\"Timeout\",\"message\":\"Too large resource version: 10, current: 8\","
+    answer(&s, 504, "{\"kind\":\"Status\",\"reason\":\"Timeout\",\"message\":\"Too large resource version: 10,"
+                    " current: 8\","
            "\"details\":{\"causes\":[{\"reason\":\"ResourceVersionTooLarge\"}]}}");
     check_request(&s, PODS "?limit=500");
     finish(&s);
@@ -595,7 +610,8 @@ START_TEST(test_bad_objects)
 
     start(&s, NULL);
     check_request(&s, PODS "?limit=500");
-    answer(&s, 200, "{\"metadata\":{\"resourceVersion\":\"10\"},\"items\":[7,{\"metadata\":{\"name\":\"x\",\"namespace\":\"n\",\"x\":\"\xff\"}},"
+    answer(&s, 200, "{\"metadata\":{\"resourceVersion\":\"10\"},\"items\":[7,{\"metadata\":{\"name\":\"x\""
+                    ",\"namespace\":\"n\",\"x\":\"\xff\"}},"
            "null,{\"metadata\":{\"name\":\"a\"}},{\"a\":tru}]}");
     check_log(&s, "begin bad(pods: an object without a name: not an object) "
               "bad(pods n/x: unable to decode byte 0xff near '\"') bad(pods: an object without a name: not an object) "
@@ -604,7 +620,8 @@ START_TEST(test_bad_objects)
     reflector_head(s.reflector, 200, -1, s.now);
     ck_assert(body(&s, "{\"type\":\"ADDED\",\"object\":7}\n{\"object\":{}}\n" EVENT("RENAMED", "b", "11")));
     check_log(&s, "bad(pods: an object without a name: an event without a type or an object) "
-              "bad(pods: an object without a name: an event without a type or an object) bad(pods b: an event of an unknown type) ");
+              "bad(pods: an object without a name: an event without a type or an object) bad(pods b: an event of an"
+              " unknown type) ");
     /* NUL is a character like others. */
     ck_assert(body(&s, EVENT("DELETED", "b\\u0000c", "12")));
     check_log(&s, "deleted:b@12 ");
@@ -626,7 +643,8 @@ START_TEST(test_events_that_are_no_json)
     ck_assert(!body(&s, EVENT("ADDED", "c", "12")));
     done(&s, ECANCELED, "ended");
     check_log(&s, "added:b@11 ");
-    check_problem(&s, "cannot watch /api/v1/pods: the answer is not what was asked for: byte 75: no object begins here");
+    check_problem(&s, "cannot watch /api/v1/pods: the answer is not what was asked for: byte 75: no object begins"
+                      " here");
     check_request(&s, PODS "?limit=1");
     finish(&s);
 }
