@@ -288,6 +288,11 @@ BENCHES += tests/bench/bench-ovsdb
 tests_bench_bench_ovsdb_SOURCES = tests/bench/bench-ovsdb.c tests/unit/ovs-sandbox.c tests/unit/ovs-sandbox.h
 tests_bench_bench_ovsdb_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) -I$(top_srcdir)/tests/unit
 tests_bench_bench_ovsdb_LDADD = controller/libcontroller.la flows/libflows.la $(SYSTEM_LDADD)
+BENCHES += tests/bench/bench-reflector
+tests_bench_bench_reflector_SOURCES = tests/bench/bench-reflector.c
+tests_bench_bench_reflector_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_bench_bench_reflector_LDADD = lib/libsluice-kube.la $(UNIT_LDADD) $(CURL_LIBS)
+EXTRA_DIST += tests/bench/pod.json
 check_PROGRAMS += $(BENCHES)
 
 include tests/fuzz/automake.mk
