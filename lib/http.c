@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "http-private.h"
 #include "openvswitch/poll-loop.h"
@@ -318,23 +317,6 @@ request_deadline(const struct http_request *request)
     return deadline;
 }
 
-/* A silent request has ended.  With HTTP/2 the next one would be sent on its connection again; if no other request has heard
- * anything since either, the peers are dead though their TCP may answer, and libcurl is to find the connections closed. */
-static void
-drop_silent_connections(const struct http_request *silent)
-{
-    const struct http *http = silent->http;
-    const struct http_request *other;
-    LIST_FOR_EACH (other, node, &http->requests) {
-        if (other != silent && other->last_byte > MAX(silent->last_byte, other->started)) {
-            return;
-        }
-    }
-    for (size_t i = 0; i < http->n_fds; i++) {
-        shutdown(http->fds[i].fd, SHUT_RDWR);
-    }
-}
-
 static void
 expire(struct http_request *request, long long int now)
 {
@@ -346,7 +328,6 @@ expire(struct http_request *request, long long int now)
         error_set(&request->failure, ETIMEDOUT, "%s: no complete answer within %lld ms", server, request->timeout_ms);
     } else if (request->idle_timeout_ms && now - request->last_byte >= request->idle_timeout_ms) {
         error_set(&request->failure, ETIMEDOUT, "%s: not a byte came for %lld ms", server, request->idle_timeout_ms);
-        drop_silent_connections(request);
     } else if (is_connected(request)) {
         request->connect_timeout_ms = 0;
         return;

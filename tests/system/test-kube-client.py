@@ -87,7 +87,7 @@ class Watch:
 
 
 class Relay:
-    """Between client and server.  hold() lets the connections that are there now hang: TCP is well, nothing comes through."""
+    """Between client and server.  hold() lets the connections that are there now hang: TCP is well, but they are mute."""
 
     def __init__(self, host, port):
         self.to = (host, port)
