@@ -165,6 +165,27 @@ of_msg_flow_request(uint32_t xid, uint64_t cookie, uint64_t mask)
 }
 
 struct ofpbuf *
+of_msg_flow_count_request(uint32_t xid)
+{
+    struct ofputil_flow_stats_request request = {
+        .aggregate = true, .out_port = OFPP_ANY, .out_group = OFPG_ANY, .table_id = OFPTT_ALL,
+    };
+
+    match_init_catchall(&request.match);
+    return of_msg_set_xid(ofputil_encode_flow_stats_request(&request, PROTOCOL), xid);
+}
+
+int
+of_msg_decode_flow_count(const struct ofp_header *oh, size_t *n)
+{
+    struct ofputil_aggregate_stats stats = { .flow_count = 0 };
+    int error = ofputil_decode_aggregate_stats_reply(&stats, oh);
+
+    *n = stats.flow_count;
+    return error;
+}
+
+struct ofpbuf *
 of_msg_group_request(uint32_t xid)
 {
     return of_msg_set_xid(ofputil_encode_group_desc_request(OF_VERSION, OFPG_ALL), xid);

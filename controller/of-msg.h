@@ -33,6 +33,9 @@ struct ofpbuf *of_msg_switch_config(void);
  *
  * A flow with a time-out or flags is not one of ours, even if it looks like one: it gets the cookie 0, so that
  * of-state sees that it differs.  So does a meter of another form than ours: it gets rate 0. */
+/* How many flows there are. */
+struct ofpbuf *of_msg_flow_count_request(uint32_t xid);
+int of_msg_decode_flow_count(const struct ofp_header *, size_t *n);
 /* All flows with 'cookie' in the bits of 'mask'. */
 struct ofpbuf *of_msg_flow_request(uint32_t xid, uint64_t cookie, uint64_t mask);
 struct ofpbuf *of_msg_group_request(uint32_t xid);

@@ -30,13 +30,14 @@ static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(10, 10);
 #define MAX_QUEUED 1000                 /* Messages that the switch has not read yet. */
 #define FIRST_XID 0x80000000            /* Far from the numbers that libopenvswitch gives. */
 
-enum dump_part { DUMP_FLOWS = 1 << 0, DUMP_GROUPS = 1 << 1, DUMP_METERS = 1 << 2 };
-#define N_DUMP_PARTS 3
+enum dump_part { DUMP_FLOWS = 1 << 0, DUMP_GROUPS = 1 << 1, DUMP_METERS = 1 << 2, DUMP_COUNT = 1 << 3 };
+#define N_DUMP_PARTS 4
 
 /* The flows are asked for in slices, by some bits of the cookie, one after the other.  ovs-vswitchd carries packets in
  * the thread that answers (userspace datapaths): it wrote down 9,000 flows in one go while the sockets of busy pods
- * overflowed. */
-#define N_SLICES 32
+ * overflowed.  How many slices depends on how many flows there are, which is asked first. */
+#define MAX_SLICES 32
+#define SLICE_FLOWS 300
 
 /* What became of the bundle under way. */
 enum bundle_phase {
@@ -64,7 +65,7 @@ struct ofctrl {
     struct of_state *state;
 
     unsigned int dump_missing;          /* enum dump_part. */
-    unsigned int slice;                 /* Of the flows. */
+    unsigned int slice, n_slices;       /* Of the flows.  A power of 2. */
     uint32_t first_dump_xid;            /* N_DUMP_PARTS of them. */
 
     enum bundle_phase phase;
@@ -240,7 +241,7 @@ send_counted(struct ofctrl *ctrl, struct ofpbuf *msg)
 static void
 request_slice(struct ofctrl *ctrl)
 {
-    send_counted(ctrl, of_msg_flow_request(dump_xid(ctrl, DUMP_FLOWS), ctrl->slice, N_SLICES - 1));
+    send_counted(ctrl, of_msg_flow_request(dump_xid(ctrl, DUMP_FLOWS), ctrl->slice, ctrl->n_slices - 1));
 }
 
 static void
@@ -255,11 +256,10 @@ connected(struct ofctrl *ctrl)
     send_counted(ctrl, of_msg_packet_in_format());
     send_counted(ctrl, of_msg_async_config());
 
-    ctrl->dump_missing = DUMP_FLOWS | DUMP_GROUPS | DUMP_METERS;
+    ctrl->dump_missing = DUMP_FLOWS | DUMP_GROUPS | DUMP_METERS | DUMP_COUNT;
     ctrl->first_dump_xid = ctrl->next_xid;
     ctrl->next_xid += N_DUMP_PARTS;
-    ctrl->slice = 0;
-    request_slice(ctrl);
+    send_counted(ctrl, of_msg_flow_count_request(dump_xid(ctrl, DUMP_COUNT)));
     send_counted(ctrl, of_msg_group_request(dump_xid(ctrl, DUMP_GROUPS)));
     send_counted(ctrl, of_msg_meter_request(dump_xid(ctrl, DUMP_METERS)));
 }
@@ -300,6 +300,26 @@ log_dump(const struct ofctrl *ctrl)
 }
 
 static void
+count_reply(struct ofctrl *ctrl, const struct ofp_header *oh)
+{
+    size_t n;
+
+    if (!(ctrl->dump_missing & DUMP_COUNT) || ntohl(oh->xid) != dump_xid(ctrl, DUMP_COUNT)) {
+        return;
+    }
+    if (of_msg_decode_flow_count(oh, &n)) {
+        n = SIZE_MAX;                   /* Then as carefully as can be. */
+    }
+    ctrl->n_slices = 1;
+    while (ctrl->n_slices < MAX_SLICES && n / ctrl->n_slices > SLICE_FLOWS) {
+        ctrl->n_slices *= 2;
+    }
+    ctrl->dump_missing &= ~DUMP_COUNT;
+    ctrl->slice = 0;
+    request_slice(ctrl);
+}
+
+static void
 dump_reply(struct ofctrl *ctrl, const struct ofp_header *oh, enum dump_part part,
            int (*decode)(const struct ofp_header *, struct of_state *))
 {
@@ -309,7 +329,7 @@ dump_reply(struct ofctrl *ctrl, const struct ofp_header *oh, enum dump_part part
     int error = decode(oh, ctrl->state);
     if (error) {
         give_up(ctrl, "cannot decode what is installed");
-    } else if (!ofpmp_more(oh) && part == DUMP_FLOWS && ++ctrl->slice < N_SLICES) {
+    } else if (!ofpmp_more(oh) && part == DUMP_FLOWS && ++ctrl->slice < ctrl->n_slices) {
         request_slice(ctrl);
     } else if (!ofpmp_more(oh)) {
         ctrl->dump_missing &= ~part;
@@ -416,6 +436,9 @@ receive(struct ofctrl *ctrl, const struct ofpbuf *msg)
     switch ((int) type) {
     case OFPTYPE_FLOW_STATS_REPLY:
         dump_reply(ctrl, oh, DUMP_FLOWS, of_msg_decode_flows);
+        break;
+    case OFPTYPE_AGGREGATE_STATS_REPLY:
+        count_reply(ctrl, oh);
         break;
     case OFPTYPE_GROUP_DESC_STATS_REPLY:
         dump_reply(ctrl, oh, DUMP_GROUPS, of_msg_decode_groups);

@@ -481,6 +481,17 @@ START_TEST(test_large_bundle)
     flow_set_destroy(&set);
     printf("one more: %lld ms\n", time_msec() - start);
     ck_assert_uint_eq(stats_of(&rig).n_bundles, 4);
+
+    /* Another daemon finds all of them, slice by slice, and sends nothing. */
+    ofctrl_destroy(rig.ctrl);
+    rig_connect(&rig);
+    set_many(&rig, OWNER_BASE, n);
+    add_text(&set, "Pod/one", "table=50, in_port=5, actions=drop");
+    start = time_msec();
+    rig_settle(&rig, of_state_set(ofctrl_state(rig.ctrl), "Pod/one", &set));
+    flow_set_destroy(&set);
+    printf("found by another daemon: %lld ms\n", time_msec() - start);
+    ck_assert_uint_eq(stats_of(&rig).n_bundles, 0);
     rig_stop(&rig);
 }
 END_TEST
