@@ -37,6 +37,7 @@ struct buffer {
 struct json_split {
     enum json_split_mode mode;
     const char *const *skip;
+    uint64_t skip_lengths, skip_letters;    /* Bits: a name of this length (first letter) may be among them. */
     const struct json_split_ops *ops;
     void *aux;
 
@@ -79,6 +80,10 @@ json_split_create(enum json_split_mode mode, const char *const *skip, const stru
     js->ops = ops;
     js->aux = aux;
     js->state = AT_TOP;
+    for (; skip && *skip; skip++) {
+        js->skip_lengths |= UINT64_C(1) << strlen(*skip) % 64;
+        js->skip_letters |= UINT64_C(1) << **skip % 64;
+    }
     return js;
 }
 
@@ -280,8 +285,11 @@ end_key(struct json_split *js, const char *quote)
         js->kind = MEMBER_ITEMS;
         return;
     }
-    for (const char *const *skip = js->skip; skip && *skip; skip++) {
-        if (n && name[0] == (*skip)[0] && strlen(*skip) == n && !memcmp(*skip, name, n)) {
+    if (!n || !(js->skip_lengths >> n % 64 & js->skip_letters >> *name % 64 & 1)) {
+        return;
+    }
+    for (const char *const *skip = js->skip; *skip; skip++) {
+        if (name[0] == (*skip)[0] && strlen(*skip) == n && !memcmp(*skip, name, n)) {
             js->kind = MEMBER_SKIPPED;
             return;
         }

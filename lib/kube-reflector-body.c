@@ -10,7 +10,6 @@
 #define MAX_MESSAGE 500         /* Bytes of a server's message that are repeated. */
 
 static const struct json_split_ops list_ops, probe_ops, watch_ops;
-static const char *const skip[] = { "managedFields", NULL };
 static enum reflector_outcome refused(struct reflector *);
 
 void
@@ -20,7 +19,7 @@ reflector_answer_begin(struct reflector *r)
 
     if (a->status == 200) {
         bool watch = a->type == REFLECTOR_WATCH;
-        a->split = json_split_create(watch ? JSON_SPLIT_STREAM : JSON_SPLIT_LIST, skip,
+        a->split = json_split_create(watch ? JSON_SPLIT_STREAM : JSON_SPLIT_LIST, r->skip,
                                      watch ? &watch_ops : a->type == REFLECTOR_LIST ? &list_ops : &probe_ops, r);
     }
 }

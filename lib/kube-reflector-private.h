@@ -38,6 +38,7 @@ struct reflector {
     char *path, *query, *resource;      /* 'resource' points into 'path': "pods". */
     const struct reflector_ops *ops;
     void *aux;
+    const char **skip;          /* ops->skip and ours. */
     uint32_t random;
 
     enum reflector_request_type next;   /* The request to send at 'next_time'. */

@@ -25,6 +25,22 @@ static void make_request(struct reflector *, struct reflector_request *);
 const char *reflector_bug;
 #endif
 
+static const char **
+make_skip(const char *const *names)
+{
+    size_t n = 0;
+
+    while (names && names[n]) {
+        n++;
+    }
+    const char **skip = xcalloc(n + 2, sizeof *skip);
+    skip[0] = "managedFields";
+    for (size_t i = 0; i < n; i++) {
+        skip[1 + i] = names[i];
+    }
+    return skip;
+}
+
 struct reflector *
 reflector_create(const char *path, const char *query, uint32_t seed, const struct reflector_ops *ops, void *aux)
 {
@@ -35,6 +51,7 @@ reflector_create(const char *path, const char *query, uint32_t seed, const struc
     r->resource = strrchr(r->path, '/') ? strrchr(r->path, '/') + 1 : r->path;
     r->ops = ops;
     r->aux = aux;
+    r->skip = make_skip(ops->skip);
     r->random = seed;
     r->next = REFLECTOR_LIST;
     return r;
@@ -47,6 +64,7 @@ reflector_destroy(struct reflector *r)
         reflector_answer_clear(r);
         free(r->path);
         free(r->query);
+        free(r->skip);
         free(r->resource_version);
         free(r->list_version);
         free(r->continue_token);

@@ -55,6 +55,10 @@ struct reflector_ops {
     void (*gone)(void *aux);                    /* The collection does not exist (any more). */
     /* An object that could not be read: not JSON, too large.  'what' names it as far as possible. */
     void (*bad)(void *aux, const char *what);
+    /* Members that nobody reads, NULL-terminated; NULL: none.  Those that are objects or arrays are left out of 'object',
+     * wherever they stand, without being parsed; labels and annotations may have such names and stay.  "managedFields"
+     * always belongs to them. */
+    const char *const *skip;
 };
 
 enum reflector_request_type { REFLECTOR_LIST, REFLECTOR_WATCH, REFLECTOR_PROBE };
