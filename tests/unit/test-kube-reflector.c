@@ -634,6 +634,32 @@ START_TEST(test_bad_objects)
 }
 END_TEST
 
+static void
+log_whole_object(void *s_, enum reflector_event event OVS_UNUSED, const json_t *object)
+{
+    struct script *s = s_;
+    char *text = json_dumps(object, JSON_COMPACT | JSON_SORT_KEYS);
+
+    ds_put_format(&s->log, "%s ", text);
+    free(text);
+}
+
+/* What nobody reads does not come; labels may have any name. */
+START_TEST(test_skip)
+{
+    static const char *const names[] = { "volumes", "env", NULL };
+    static const struct reflector_ops skip_ops = { log_begin, log_whole_object, log_end, log_gone, log_bad, names };
+    struct script s = { .log = DS_EMPTY_INITIALIZER };
+
+    s.reflector = reflector_create(PODS, NULL, 42, &skip_ops, &s);
+    check_request(&s, PODS "?limit=500");
+    answer(&s, 200, "{\"metadata\":{\"resourceVersion\":\"1\"},\"items\":[{\"l\":{\"env\":\"x\",\"volumes\":\"y\"},"
+           "\"managedFields\":[{}],\"spec\":{\"volumes\":[{\"env\":[]}],\"c\":[{\"env\":[{\"a\":1}]}]}}]}");
+    check_log(&s, "begin {\"l\":{\"env\":\"x\",\"volumes\":\"y\"},\"spec\":{\"c\":[{}]}} end ");
+    finish(&s);
+}
+END_TEST
+
 START_TEST(test_events_that_are_no_json)
 {
     struct script s;
@@ -705,6 +731,7 @@ UNIT_MAIN("kube-reflector", {
     tcase_add_test(tc, test_absent);
     tcase_add_test(tc, test_refused);
     tcase_add_test(tc, test_bad_objects);
+    tcase_add_test(tc, test_skip);
     tcase_add_test(tc, test_events_that_are_no_json);
     tcase_add_test(tc, test_out_of_turn);
     tcase_add_test(tc, test_jitter);
