@@ -405,6 +405,9 @@ dataplane_node_run_(struct dataplane *dp)
 void
 dataplane_node_wait_(struct dataplane *dp)
 {
+    if (!dp->sources_synced) {          /* It does not run, and what waits for it to would spin. */
+        return;
+    }
     hostnet_wait(dp->hostnet);
     if (old_pod_has_gone(dp)) {
         poll_immediate_wake();
