@@ -7,3 +7,7 @@ tests_kube_kube_watch_CPPFLAGS = $(AM_CPPFLAGS)
 tests_kube_kube_watch_LDADD = lib/libsluice-kube.la lib/libsluice.la lib/libsluice-base.la $(OVS_LIBS) $(JANSSON_LIBS) $(YAML_LIBS) \
 	$(CURL_LIBS)
 EXTRA_DIST += tests/kube/crd-clusternetworkpolicies.yaml
+check_PROGRAMS += tests/kube/report-driver
+tests_kube_report_driver_SOURCES = tests/kube/report-driver.c
+tests_kube_report_driver_CPPFLAGS = $(AM_CPPFLAGS)
+tests_kube_report_driver_LDADD = controller/libcontroller.la flows/libflows.la lib/libsluice-kube.la $(SYSTEM_LDADD) $(CURL_LIBS)

@@ -5,7 +5,10 @@
 deploy/rbac.yaml is enough and is all; deploy/rbac-node-restriction.yaml binds the account to its Node."""
 import os
 import re
+import select
+import subprocess
 import sys
+import time
 import unittest
 
 HERE = os.path.dirname(os.path.realpath(__file__))
@@ -28,6 +31,8 @@ PRIVILEGES = {
     ("", "nodes/status", "patch"),
     ("", "events", "create"), ("", "events", "patch"),
 }
+BUILD = os.path.realpath(os.environ.get("SLUICE_BUILD") or os.path.join(TOP, "build"))
+READY = "The node's network is set up by Sluice"
 STRATEGIC = "application/strategic-merge-patch+json"
 NOTHING_ELSE = "sluiced may write nothing of a Node's status but the condition NetworkUnavailable"
 
@@ -134,14 +139,15 @@ class Privileges(ApiCase):
                                                                    "uid": nodes[0]["metadata"]["uid"]}}})
         bound = self.client(answer["status"]["token"])
         # A policy takes effect some time after it was made.
-        for _ in range(300):
+        deadline = time.monotonic() + 60
+        while True:
             try:
                 unbound.request("PATCH", "/api/v1/nodes/yours/status", condition_patch(), STRATEGIC)
             except kubeapi.ApiError as error:
                 self.assertRegex(str(error), "sluiced may write the status of its own Node only.*names none")
                 break
-        else:
-            self.fail(f"{path} has no effect")
+            self.assertLess(time.monotonic(), deadline, f"{path} has no effect")
+            time.sleep(0.05)
 
         def patch(name, body):
             return bound.request("PATCH", f"/api/v1/nodes/{name}/status", body, STRATEGIC)
@@ -163,6 +169,224 @@ class Privileges(ApiCase):
         self.admin.request("PATCH", "/api/v1/nodes/yours/status", condition_patch(kind="Ready"), STRATEGIC)
 
 
+class Driver:
+    """tests/kube/report-driver: node-report.h as sluiced uses it."""
+
+    def __init__(self, kubeconfig, node):
+        self.process = subprocess.Popen([os.path.join(BUILD, "tests", "kube", "report-driver"), kubeconfig, node],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+        self.said, self.output = {}, b""
+
+    def close(self):
+        self.process.stdin.close()
+        code = self.process.wait(10)
+        self.process.stdout.close()
+        if code:
+            raise AssertionError(f"report-driver: exit {code}")
+
+    def _line(self, deadline):
+        """The next line, or None when it does not come in time."""
+        while b"\n" not in self.output:
+            ready, _, _ = select.select([self.process.stdout], [], [], max(0, deadline - time.monotonic()))
+            if not ready:
+                return None
+            more = os.read(self.process.stdout.fileno(), 65536)
+            assert more, "report-driver has ended"
+            self.output += more
+        line, self.output = self.output.split(b"\n", 1)
+        line = line.decode()
+        if line != "ok":
+            what, text = line.split(" ", 1)
+            self.said[what] = text
+        return line
+
+    def __call__(self, *words):
+        self.process.stdin.write(" ".join(words).encode() + b"\n")
+        deadline = time.monotonic() + 10
+        while (line := self._line(deadline)) != "ok":
+            assert line is not None, "no answer"
+
+    def until(self, what, pattern, seconds=60):
+        """Waits until it says this of "problem" or "client"."""
+        deadline = time.monotonic() + seconds
+        while not re.search(pattern, self.said.get(what, "")):
+            if self._line(deadline) is None:
+                raise AssertionError(f"{what}: {self.said.get(what)!r} instead of {pattern!r}")
+
+
+class Report(ApiCase):
+    def driver(self, node, kubeconfig=None):
+        driver = Driver(kubeconfig or self.kubeconfig, node)
+        self.addCleanup(lambda: driver.process.stdin.closed or driver.close())
+        return driver
+
+    def until_condition(self, node, status, message, seconds=60):
+        def found(item):
+            conditions = (item or {}).get("status", {}).get("conditions", [])
+            return next((condition for condition in conditions if condition["type"] == "NetworkUnavailable"
+                         and (condition["status"], condition["message"]) == (status, message)), None)
+        return self.admin.until("Node", None, node, found, seconds)
+
+    def events(self, name):
+        return self.admin.list("Event", "", f"involvedObject.name={name},source=sluiced")[0]
+
+    def until_events(self, name, condition, seconds=60):
+        deadline = time.monotonic() + seconds
+        while not condition(found := self.events(name)):
+            self.assertLess(time.monotonic(), deadline, found)
+            time.sleep(0.05)
+        return found
+
+    def test_condition(self):
+        uid, driver = self.node("told")["metadata"]["uid"], self.driver("told")
+        driver("condition", "-", "no Node yet")
+        driver("condition", uid, "node told has no spec.podCIDRs")
+        waiting = self.until_condition("told", "True", "node told has no spec.podCIDRs")
+        self.assertEqual(waiting["reason"], "NoPodCIDR")
+        driver("condition", uid, "-")
+        ready = self.until_condition("told", "False", READY)
+        self.assertEqual(ready["reason"], "SluiceReady")
+        self.assertGreater(ready["lastTransitionTime"], waiting["lastTransitionTime"])
+        # Kubernetes' own controller follows: the taint goes.
+        self.admin.until("Node", None, "told", lambda node: "node.kubernetes.io/network-unavailable" not in [
+            taint["key"] for taint in node["spec"].get("taints", [])])
+
+        # Another one that starts finds it as it must be: nothing is written.
+        driver.close()
+        driver = self.driver("told")
+        driver("condition", uid, "-")
+        driver("event", "Node", "-", "told", uid, "Check", "started again")
+        self.until_events("told", bool)
+        driver("event", "Node", "-", "told", uid, "Check", "and again")
+        self.until_events("told", lambda found: len(found) == 2)
+        self.assertEqual(self.condition("told"), ready)
+
+        # What somebody else wrote meanwhile is put right by the next one that starts.
+        self.admin.request("PATCH", "/api/v1/nodes/told/status", condition_patch("True"), STRATEGIC)
+        driver.close()
+        self.driver("told")("condition", uid, "-")
+        self.until_condition("told", "False", READY)
+
+    def test_flapping(self):
+        made = self.node("flaps")
+        uid, driver = made["metadata"]["uid"], self.driver("flaps")
+        begin = time.monotonic()
+        for step in range(60):
+            driver("condition", uid, f"uplink: gone {step}" if step % 2 else "-")
+            time.sleep(0.05)
+        driver("condition", uid, "the end")
+        self.until_condition("flaps", "True", "the end")
+        seconds = time.monotonic() - begin
+        seen = set()
+        for kind, item in self.admin.watch("Node", made["metadata"]["resourceVersion"], "metadata.name=flaps", seconds=1):
+            conditions = item.get("status", {}).get("conditions", []) if kind == "MODIFIED" else []
+            seen.update(condition["message"] for condition in conditions if condition["type"] == "NetworkUnavailable")
+        self.assertIn("the end", seen)
+        self.assertLessEqual(len(seen), 2 * seconds + 2)
+
+    def test_made_anew(self):
+        old, driver = self.node("again")["metadata"]["uid"], self.driver("again")
+        driver("condition", old, "-")
+        self.until_condition("again", "False", READY)
+        self.admin.delete("Node", None, "again")
+        new = self.node("again")["metadata"]["uid"]
+        # sluiced has not heard of it yet: what it says is about the old one.
+        driver("condition", old, "uplink: gone")
+        driver.until("problem", "422|409|another Node of this name")
+        self.assertIsNone(self.condition("again"))
+        driver("condition", "-", "no Node")
+        driver("condition", new, "uplink: gone")
+        self.assertEqual(self.until_condition("again", "True", "uplink: gone")["reason"], "NoUplink")
+        driver.until("problem", "^-$")
+
+    def test_events(self):
+        driver = self.driver("n1")
+        for _ in range(3):
+            driver("event", "Pod", "default", "web", "1234", "NetworkDenied", "its object did not come")
+        driver("event", "Pod", "default", "web", "1234", "FlowsRefused", "no")
+        driver("event", "Node", "-", "n1", "-", "NoPodCIDR", "none")
+        web = {event["reason"]: event for event in self.until_events("web", lambda found: len(found) == 2)}
+        denied = web["NetworkDenied"]
+        self.assertEqual((denied["metadata"]["namespace"], denied["type"], denied["message"]),
+                         ("default", "Warning", "its object did not come"))
+        self.assertEqual(denied["involvedObject"], {"kind": "Pod", "apiVersion": "v1", "namespace": "default", "name": "web",
+                                                    "uid": "1234"})
+        self.assertEqual(denied["source"], {"component": "sluiced", "host": "n1"})
+        node = self.until_events("n1", bool)[0]
+        self.assertEqual((node["metadata"]["namespace"], node["involvedObject"]["kind"]), ("default", "Node"))
+        # kubectl finds it, as docs/kubernetes.md says.
+        self.assertIn("NetworkDenied", self.cluster.kubectl("get", "events", "-A", "--field-selector", "source=sluiced"))
+
+        # The same again: the count of the same object, at the latest ten seconds later.
+        for _ in range(5):
+            driver("event", "Pod", "default", "web", "1234", "NetworkDenied", "its object did not come")
+        found = self.until_events("web", lambda found: sum(event["count"] for event in found) == 9)
+        self.assertEqual({event["reason"]: event["count"] for event in found}, {"FlowsRefused": 1, "NetworkDenied": 8})
+        self.assertEqual(len(found), 2)
+        self.assertEqual(driver.said.get("problem"), "-")
+
+    def test_away(self):
+        uid, driver = self.node("away")["metadata"]["uid"], self.driver("away")
+        driver("condition", uid, "-")
+        self.until_condition("away", "False", READY)
+        version = self.admin.get("Node", None, "away")["metadata"]["resourceVersion"]
+        self.cluster.stop("kube-apiserver")
+        for step in range(3):
+            driver("condition", uid, f"uplink: gone {step}")
+            driver("event", "Pod", "default", "away", "u", "NetworkDenied", f"message {step}")
+        driver.until("problem", "/api/v1/")
+        driver("condition", uid, "uplink: gone for good")
+        self.cluster.start("kube-apiserver")
+        self.until_condition("away", "True", "uplink: gone for good")
+        self.assertEqual([event["count"] for event in self.until_events("away", lambda found: len(found) == 3)], [1, 1, 1])
+        driver.until("problem", "^-$")
+        for kind, item in self.admin.watch("Node", version, "metadata.name=away", seconds=1):
+            self.assertNotRegex(str(item.get("status")) if kind == "MODIFIED" else "", r"uplink: gone \d")
+
+    def test_new_token(self):
+        """A token that the server does not take any more, and another one in the same file: no restart."""
+        uid = self.node("token")["metadata"]["uid"]
+        account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "sluice", "namespace": "kube-system"}}
+        path = os.path.join(self.cluster.folder, "rotated")
+
+        def write(token):
+            with open(path + ".new", "w") as file:
+                file.write(token)
+            os.rename(path + ".new", path)
+
+        write(self.cluster.new_token())
+        driver = self.driver("token", self.cluster.kubeconfig("rotated", {"tokenFile": path}))
+        driver("condition", uid, "one")
+        self.until_condition("token", "True", "one")
+        # Renewed in time.
+        write(self.cluster.new_token())
+        driver("condition", uid, "-")
+        self.until_condition("token", "False", READY)
+        # The account was made anew: the token is of another one.  The server believes it for some seconds more.
+        self.admin.delete("ServiceAccount", "kube-system", "sluice")
+        self.admin.create(account)
+        with open(path) as file:
+            old, deadline = self.client(file.read()), time.monotonic() + 60
+        while True:
+            try:
+                old.request("GET", "/api/v1/nodes/token")
+            except kubeapi.ApiError as error:
+                self.assertEqual(error.status, 401)
+                break
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.2)
+        driver("condition", uid, "two")
+        driver.until("problem", "401")
+        write("not even a token")
+        driver("condition", uid, "three")
+        # It goes on with the old one, which is refused, until the file is a token again.
+        with self.assertRaises(AssertionError):
+            driver.until("problem", "^-$", 5)
+        write(self.cluster.new_token())
+        self.until_condition("token", "True", "three")
+        driver.until("problem", "^-$")
+
+
 class Documents(unittest.TestCase):
     def test_reasons(self):
         """docs/kubernetes.md has a row for each reason of a condition or an Event in the source."""
@@ -173,8 +397,10 @@ class Documents(unittest.TestCase):
             if name.endswith(".c"):
                 with open(os.path.join(TOP, "controller", name)) as file:
                     text = file.read()
-                used.update(re.findall(r"\b(?:dataplane_report_(?:node_)?|node_report_event)\([^;]*?\"([A-Z][A-Za-z]+)\"", text))
-                used.update(re.findall(r"^        { \"[^\"]+\", \"([A-Z][A-Za-z]+)\" },$", text, re.M) if "condition" in name else [])
+                used.update(re.findall(r"\b(?:dataplane_report_(?:node_)?|node_report_event)\([^;]*?\"([A-Z][A-Za-z]+)\"",
+                                       text))
+                if name == "node-report-condition.c":
+                    used.update(re.findall(r"^        { \"[^\"]+\", \"([A-Z][A-Za-z]+)\" },$", text, re.M))
         self.assertEqual(rows, used)
 
 
