@@ -11,6 +11,8 @@
 #include "openvswitch/list.h"
 #include "util.h"
 
+#define MAX_REFUSALS 5
+
 /* Tokens that come back one each 'period', up to 'burst'. */
 struct bucket {
     int tokens, burst;
@@ -46,6 +48,7 @@ struct event {
     unsigned int written;       /* 'count' that the API has. */
     unsigned int sent;          /* 'count' of the request that is under way. */
     long long int not_before;
+    int n_refusals;             /* One after the other. */
 };
 
 struct node_events {
@@ -366,6 +369,7 @@ static void
 set_written(struct node_events *es, struct event *e)
 {
     e->written = e->sent;
+    e->n_refusals = 0;
     ovs_list_remove(&e->list);
     ovs_list_push_back(e->count == e->written ? &es->idle : &es->waiting, &e->list);
 }
@@ -400,6 +404,37 @@ rename_event(struct event *e)
     e->not_before = LLONG_MIN;
 }
 
+/* An API server that starts refuses everything until it has read the roles.  A namespace that goes takes nothing more. */
+static bool
+may_be_taken_later(const struct node_report_answer *answer, int n_refusals)
+{
+    const json_t *causes = json_object_get(json_object_get(answer->json, "details"), "causes");
+    const json_t *cause;
+    size_t i;
+
+    json_array_foreach (causes, i, cause) {
+        const char *reason = json_string_value(json_object_get(cause, "reason"));
+        if (reason && !strcmp(reason, "NamespaceTerminating")) {
+            return false;
+        }
+    }
+    return answer->status == 403 && n_refusals < MAX_REFUSALS;
+}
+
+static void
+refused(struct node_events *es, struct event *e, const struct node_report_answer *answer, long long int now,
+        uint32_t jitter)
+{
+    set_problem(es, node_report_describe(es->method, es->path, answer));
+    if (may_be_taken_later(answer, ++e->n_refusals)) {
+        long long int delay = NODE_REPORT_BACKOFF_MIN_MS << e->n_refusals;
+        e->not_before = node_report_backoff(&delay, answer, now, jitter);
+    } else {
+        es->n_dropped++;
+        set_written(es, e);
+    }
+}
+
 static bool
 is_worth_retrying(int status)
 {
@@ -426,10 +461,7 @@ node_events_answer(struct node_events *es, const struct node_report_answer *answ
     } else if (answer->status == (e->created ? 404 : 409)) {
         rename_event(e);
     } else {
-        /* It would be refused again. */
-        set_problem(es, node_report_describe(es->method, es->path, answer));
-        es->n_dropped++;
-        set_written(es, e);
+        refused(es, e, answer, now, jitter);
     }
     free(es->method);
     free(es->path);

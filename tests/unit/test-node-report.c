@@ -562,10 +562,36 @@ START_TEST(test_events_refused)
     ck_assert(events_next(&t));
     ck_assert(strcmp(body, t.body));
     free(body);
-    /* A refusal is not repeated; the next event is tried. */
+    /* The roles may be known later; meanwhile another event is not held up.  But not for ever. */
     events_answer(&t, 403);
     ck_assert_str_eq(node_events_problem(t.es), "POST /api/v1/namespaces/ns/events: 403; apply deploy/rbac.yaml");
+    ck_assert(!events_next(&t));
+    add(&t, "other", "x");
+    ck_assert(events_next(&t) && strstr(t.body, "\"name\":\"other\""));
+    events_answer(&t, 201);
+    for (int i = 2; i <= 5; i++) {
+        ck_assert(!events_next(&t));
+        t.now = node_events_next_time(t.es);
+        ck_assert(events_next(&t) && strstr(t.body, "\"name\":\"pod\""));
+        ck_assert_uint_eq(node_events_n_dropped(t.es), 0);
+        events_answer(&t, 403);
+    }
     ck_assert_uint_eq(node_events_n_dropped(t.es), 1);
+    /* A refusal that is about the event itself is not repeated. */
+    t.now += NODE_EVENTS_REPEAT_MS;
+    add(&t, "pod", "x");
+    ck_assert(events_next(&t));
+    events_answer(&t, 422);
+    ck_assert_uint_eq(node_events_n_dropped(t.es), 2);
+    ck_assert(!events_next(&t) && node_events_next_time(t.es) == LLONG_MAX);
+    /* Nor that of a namespace that goes. */
+    t.now += NODE_EVENTS_REPEAT_MS;
+    add(&t, "pod", "x");
+    ck_assert(events_next(&t));
+    json_t *going = json_loads("{\"details\":{\"causes\":[{\"reason\":\"NamespaceTerminating\"}]}}", 0, NULL);
+    node_events_answer(t.es, &(struct node_report_answer) { 403, -1, going, NULL }, t.now, 0);
+    json_decref(going);
+    ck_assert_uint_eq(node_events_n_dropped(t.es), 3);
     ck_assert(!events_next(&t) && node_events_next_time(t.es) == LLONG_MAX);
     t.now += NODE_EVENTS_REPEAT_MS;
     add(&t, "pod", "x");
