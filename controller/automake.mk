@@ -7,6 +7,9 @@ controller_libcontroller_la_SOURCES = \
 	controller/ctl.h \
 	controller/endpoints.c controller/endpoints.h \
 	controller/kube-decode.c controller/kube-decode.h \
+	controller/kube-clusternetworkpolicy.c controller/kube-endpointslice.c controller/kube-networkpolicy.c \
+	controller/kube-schema.c controller/kube-schema.h controller/kube-selector.c controller/kube-service.c \
+	controller/kube-policy.h controller/kube-service.h \
 	controller/kube-node.c \
 	controller/kube-pod.c \
 	controller/kube-time.c \

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "controller/kube-decode.h"
+#include "controller/kube-schema.h"
 #include "intern.h"
 #include "util.h"
 
@@ -17,15 +18,17 @@ struct kind_class {
     void (*clear)(struct kube_object *);
     void (*share)(struct kube_object *, struct intern *);
     bool (*equal)(const struct kube_object *, const struct kube_object *);
+    const struct kube_schema *schema;   /* Instead of all of them. */
 };
 
 static const struct kind_class classes[KUBE_N_KINDS] = {
-    [KUBE_NODE] = { false, false, kube_node_decode, NULL, NULL, kube_node_equal },
-    [KUBE_POD] = { true, false, kube_pod_decode, kube_pod_clear, kube_pod_share, kube_pod_equal },
-    [KUBE_SERVICE] = { .namespaced = true },
-    [KUBE_ENDPOINTSLICE] = { .namespaced = true },
-    [KUBE_NETWORKPOLICY] = { .namespaced = true },
-    [KUBE_CLUSTERNETWORKPOLICY] = { .may_be_absent = true },
+    [KUBE_NODE] = { .decode = kube_node_decode, .equal = kube_node_equal },
+    [KUBE_POD] = { .namespaced = true, .decode = kube_pod_decode, .clear = kube_pod_clear, .share = kube_pod_share,
+                   .equal = kube_pod_equal },
+    [KUBE_SERVICE] = { .namespaced = true, .schema = &kube_service_schema },
+    [KUBE_ENDPOINTSLICE] = { .namespaced = true, .schema = &kube_endpointslice_schema },
+    [KUBE_NETWORKPOLICY] = { .namespaced = true, .schema = &kube_networkpolicy_schema },
+    [KUBE_CLUSTERNETWORKPOLICY] = { .may_be_absent = true, .schema = &kube_clusternetworkpolicy_schema },
 };
 
 static const struct kind_name {
@@ -198,6 +201,14 @@ decode(enum kube_kind kind, const json_t *json, struct kube_object **objectp, st
 
     if (retval) {
         error_wrap(error, "metadata");
+    } else if (classes[kind].schema) {
+        struct kube_object *object = kube_object_create(kind, &meta, classes[kind].schema->size);
+        retval = kube_schema_decode(classes[kind].schema, json, object, NULL, error);
+        if (retval) {
+            kube_object_destroy(object);
+        } else {
+            *objectp = object;
+        }
     } else if (classes[kind].decode) {
         retval = classes[kind].decode(json, &meta, objectp, error);
     } else {
@@ -248,7 +259,9 @@ kube_object_destroy(const struct kube_object *object_)
     if (!object || --object->n_refs) {
         return;
     }
-    if (classes[object->kind].clear) {
+    if (classes[object->kind].schema) {
+        kube_schema_clear(classes[object->kind].schema, object);
+    } else if (classes[object->kind].clear) {
         classes[object->kind].clear(object);
     }
     intern_unref(object->labels);
@@ -274,7 +287,9 @@ kube_object_share(struct kube_object *object, struct intern *pool)
     object->labels = intern_share(pool, object->labels);
     object->annotations = intern_share(pool, object->annotations);
     kube_uid_share(&object->uid, pool);
-    if (classes[object->kind].share) {
+    if (classes[object->kind].schema) {
+        kube_schema_share(classes[object->kind].schema, object, pool);
+    } else if (classes[object->kind].share) {
         classes[object->kind].share(object, pool);
     }
 }
@@ -285,5 +300,6 @@ kube_object_equal(const struct kube_object *a, const struct kube_object *b)
     return (a->kind == b->kind && !strcmp(a->name, b->name) && !strcmp(a->namespace_, b->namespace_)
             && kube_uid_equal(&a->uid, &b->uid) && labels_equal(a->labels, b->labels)
             && labels_equal(a->annotations, b->annotations)
+            && (!classes[a->kind].schema || kube_schema_equal(classes[a->kind].schema, a, b))
             && (!classes[a->kind].equal || classes[a->kind].equal(a, b)));
 }

@@ -77,6 +77,15 @@ tests_unit_test_intern_SOURCES = tests/unit/test-intern.c
 tests_unit_test_intern_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_intern_LDADD = $(UNIT_LDADD)
 
+noinst_HEADERS += tests/unit/kube-decode-test.h
+UNIT_TESTS += tests/unit/test-kube-policy tests/unit/test-kube-service
+tests_unit_test_kube_policy_SOURCES = tests/unit/test-kube-policy.c
+tests_unit_test_kube_policy_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/tests/unit
+tests_unit_test_kube_policy_LDADD = controller/libcontroller.la $(UNIT_LDADD)
+tests_unit_test_kube_service_SOURCES = tests/unit/test-kube-service.c
+tests_unit_test_kube_service_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/tests/unit
+tests_unit_test_kube_service_LDADD = controller/libcontroller.la $(UNIT_LDADD)
+
 UNIT_TESTS += tests/unit/test-endpoints
 tests_unit_test_endpoints_SOURCES = tests/unit/test-endpoints.c
 tests_unit_test_endpoints_CPPFLAGS = $(UNIT_CPPFLAGS)

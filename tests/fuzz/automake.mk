@@ -11,6 +11,7 @@ FUZZERS_ALL = tests/fuzz/fuzz-attachment \
 	tests/fuzz/fuzz-kubeconfig \
 	tests/fuzz/fuzz-json-split \
 	tests/fuzz/fuzz-kube-reflector \
+	tests/fuzz/fuzz-kube-kinds \
 	tests/fuzz/fuzz-manifest \
 	tests/fuzz/fuzz-of-msg \
 	tests/fuzz/fuzz-punt-reply \
@@ -70,6 +71,10 @@ tests_fuzz_fuzz_kube_reflector_SOURCES = tests/fuzz/fuzz-kube-reflector.c $(FUZZ
 tests_fuzz_fuzz_kube_reflector_CPPFLAGS = $(FUZZ_CPPFLAGS)
 tests_fuzz_fuzz_kube_reflector_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_kube_reflector_LDADD = lib/libsluice-kube.la $(FUZZ_LDADD)
+tests_fuzz_fuzz_kube_kinds_SOURCES = tests/fuzz/fuzz-kube-kinds.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_kube_kinds_CPPFLAGS = $(FUZZ_CPPFLAGS)
+tests_fuzz_fuzz_kube_kinds_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_kube_kinds_LDADD = $(FUZZ_LDADD)
 tests_fuzz_fuzz_manifest_SOURCES = tests/fuzz/fuzz-manifest.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_manifest_CPPFLAGS = $(FUZZ_CPPFLAGS)
 tests_fuzz_fuzz_manifest_LDFLAGS = $(FUZZ_LINK)
