@@ -82,7 +82,7 @@ json_split_create(enum json_split_mode mode, const char *const *skip, const stru
     js->state = AT_TOP;
     for (; skip && *skip; skip++) {
         js->skip_lengths |= UINT64_C(1) << strlen(*skip) % 64;
-        js->skip_letters |= UINT64_C(1) << **skip % 64;
+        js->skip_letters |= UINT64_C(1) << (unsigned char) **skip % 64;
     }
     return js;
 }
@@ -285,7 +285,7 @@ end_key(struct json_split *js, const char *quote)
         js->kind = MEMBER_ITEMS;
         return;
     }
-    if (!n || !(js->skip_lengths >> n % 64 & js->skip_letters >> *name % 64 & 1)) {
+    if (!n || !(js->skip_lengths >> n % 64 & js->skip_letters >> (unsigned char) *name % 64 & 1)) {
         return;
     }
     for (const char *const *skip = js->skip; *skip; skip++) {

@@ -265,8 +265,7 @@ advance(struct reflector *r, const char *version, const char *text, size_t size)
     }
     if ((order || strcmp(version, r->resource_version)) && !REFLECTOR_BUG("old-version")) {
         r->answer.advanced = true;
-        r->n_fruitless = r->n_short = 0;
-        reflector_clear_problem(r);
+        reflector_watch_lives(r);
         free(r->resource_version);
         r->resource_version = xstrdup(version);
     }

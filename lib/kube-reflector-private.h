@@ -54,6 +54,8 @@ struct reflector {
     unsigned int n_fruitless;   /* Watches in a row that failed or ended at once, and brought nothing. */
     unsigned int n_short;       /* Those of them that had begun well. */
 
+    bool kicked;                /* Since a watch was last alive. */
+
     bool synced, absent, unauthorized;
     char *problem;
     struct reflector_stats stats;
@@ -75,6 +77,8 @@ const char *reflector_verb(const struct reflector *);
 /* "cannot list /api/v1/pods: ..." */
 void reflector_set_problem(struct reflector *, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void reflector_clear_problem(struct reflector *);
+/* The watch has told something, or has lasted. */
+void reflector_watch_lives(struct reflector *);
 
 /* tests/sim/sim-reflector plants these. */
 #ifdef REFLECTOR_BUGS

@@ -97,7 +97,10 @@ reflector_next_time(const struct reflector *r)
 void
 reflector_kick(struct reflector *r, long long int now)
 {
-    r->next_time = MIN(r->next_time, now);
+    if (r->next_time > now && (!r->kicked || r->unauthorized || REFLECTOR_BUG("kick-always"))) {
+        r->next_time = now;
+        r->kicked = true;
+    }
 }
 
 void
@@ -129,8 +132,7 @@ reflector_body(struct reflector *r, const char *data, size_t size, long long int
     }
     bool more = reflector_answer_body(r, data, size);
     if (more && r->next == REFLECTOR_WATCH && r->answer.status == 200 && now - r->answer.started >= SHORT_WATCH_MS) {
-        r->n_fruitless = r->n_short = 0;        /* A bookmark that is no news is a sign of life, too. */
-        reflector_clear_problem(r);
+        reflector_watch_lives(r);       /* A bookmark that is no news is a sign of life, too. */
     }
     return more;
 }
@@ -339,8 +341,7 @@ conclude_watch(struct reflector *r, enum reflector_outcome outcome, long long in
     bool lasted = now - a->started >= SHORT_WATCH_MS;
 
     if (outcome == OUTCOME_DONE && (lasted || a->advanced || REFLECTOR_BUG("spin"))) {
-        r->n_fruitless = r->n_short = 0;
-        reflector_clear_problem(r);
+        reflector_watch_lives(r);
         r->next_time = now;
         return;
     }
@@ -351,6 +352,7 @@ conclude_watch(struct reflector *r, enum reflector_outcome outcome, long long in
     }
     if (now - a->started >= REFLECTOR_BACKOFF_MAX_MS) {
         r->n_fruitless = 0;
+        r->kicked = false;
     }
     r->n_short += a->status == 200 && !lasted && !a->advanced;
     r->stats.failures += outcome != OUTCOME_EXPIRED;
@@ -446,6 +448,14 @@ reflector_set_problem(struct reflector *r, const char *format, ...)
     free(r->problem);
     r->problem = xasprintf("cannot %s %s: %s", reflector_verb(r), r->path, what);
     free(what);
+}
+
+void
+reflector_watch_lives(struct reflector *r)
+{
+    r->n_fruitless = r->n_short = 0;
+    r->kicked = false;
+    reflector_clear_problem(r);
 }
 
 void

@@ -86,7 +86,9 @@ void reflector_destroy(struct reflector *);
 bool reflector_next(struct reflector *, long long int now, struct reflector_request *);
 /* When to ask again; LLONG_MAX while a request is under way. */
 long long int reflector_next_time(const struct reflector *);
-/* Ask for it without waiting: credentials were renewed, or something else tells that the server is back. */
+/* Ask for it without waiting: credentials were renewed, or something else tells that the server is back.  Except after a
+ * 401 it is done only once between two watches that were alive: two reflectors that take each other's answers for a sign
+ * must not drive one another. */
 void reflector_kick(struct reflector *, long long int now);
 
 /* What came back: head once, body any number of times, done once ('error' NULL or code 0: complete).  reflector_body()

@@ -97,6 +97,7 @@ struct world {
     /* For the pace of requests. */
     long long int not_before;
     unsigned int failed_lists, failed_watches;
+    bool kicked;                /* Since a watch was last alive. */
     int n_requests, n_lists;
 };
 
@@ -451,9 +452,13 @@ least_pause(struct world *w, const struct connection *c, bool failed, bool advan
         w->failed_lists = 0;
         return REFLECTOR_ABSENT_MS / 2;
     } else if (c->request.type == REFLECTOR_WATCH) {
-        *n = advanced || c->alive || lasted >= REFLECTOR_BACKOFF_MAX_MS ? 0 : *n;
+        if (advanced || c->alive || lasted >= REFLECTOR_BACKOFF_MAX_MS) {
+            *n = 0;
+            w->kicked = false;
+        }
         if (!failed && !c->failed && !c->expired && (advanced || lasted >= 1000)) {
             *n = 0;
+            w->kicked = false;
             return 0;
         }
     } else if (!failed && !c->failed) {
@@ -642,6 +647,18 @@ restore_between_watches(struct world *w)
     }
 }
 
+/* Somebody believes that the server is back. */
+static void
+kick(struct world *w)
+{
+    if (w->c.phase == IDLE && reflector_next_time(w->reflector) > w->now
+        && (!w->kicked || reflector_unauthorized(w->reflector))) {
+        w->kicked = true;
+        w->not_before = 0;
+    }
+    reflector_kick(w->reflector, w->now);
+}
+
 static void
 fault(struct world *w)
 {
@@ -681,8 +698,7 @@ fault(struct world *w)
         w->c.ended |= w->c.watching;
         break;
     case 9:
-        reflector_kick(w->reflector, w->now);
-        w->not_before = 0;
+        kick(w);
         break;
     case 10:
         restore_between_watches(w);
@@ -814,8 +830,8 @@ main(int argc, char *argv[])
 {
     static const char *const bugs[] = {
         "always-pages", "blind-probe", "compare-strings", "first-page-only", "follow-back", "gone-again",
-        "ignore-expired", "ignore-expired-event", "no-backoff", "no-idle-timeout", "no-probe", "no-retry-after",
-        "old-version", "resume-list", "spin", NULL,
+        "ignore-expired", "ignore-expired-event", "kick-always", "no-backoff", "no-idle-timeout", "no-probe",
+        "no-retry-after", "old-version", "resume-list", "spin", NULL,
     };
     return sim_main(argc, argv, &(struct sim) { "reflector", history, bugs });
 }

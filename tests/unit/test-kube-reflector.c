@@ -479,6 +479,11 @@ START_TEST(test_outage)
     check_request(&s, PODS "?limit=1");
     reflector_kick(s.reflector, s.now);
     ck_assert_int_eq(reflector_next_time(s.reflector), LLONG_MAX);
+    /* But not again and again. */
+    done(&s, ECONNREFUSED, "connection refused");
+    reflector_kick(s.reflector, s.now);
+    check_request(&s, PODS "?limit=1");
+    ck_assert_int_ge(s.waited, REFLECTOR_BACKOFF_MAX_MS / 2);
     answer(&s, 200, LIST_1);
     check_request(&s, WATCH_FROM("10"));
     reflector_head(s.reflector, 200, -1, s.now);
