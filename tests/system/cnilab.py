@@ -2,11 +2,14 @@
 CNI."""
 
 import contextlib
+import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import time
+import unittest
 
 from cnitest import BUILD, PLUGIN, TOP, Case, environment, invoke
 
@@ -24,6 +27,24 @@ def wait_for(what, condition, timeout=15):
         if time.monotonic() > end:
             raise AssertionError("%s: not within %d s" % (what, timeout))
         time.sleep(0.02)
+
+
+def cnitool():
+    """Path of libcni's own command line runtime; it is built into the cache, once.  Without Go the test is skipped."""
+    if not shutil.which("go"):
+        raise unittest.SkipTest("there is no Go toolchain to build libcni's cnitool with")
+    source = os.path.join(TOP, "tests", "cnitool")
+    with open(source + "/go.sum", "rb") as f:
+        version = hashlib.sha256(f.read()).hexdigest()[:12]
+    cache = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "sluice", "cnitool-" + version)
+    if not os.path.exists(cache):
+        p = subprocess.run(["go", "build", "-mod=readonly", "-o", cache + ".new",
+                            "github.com/containernetworking/cni/cnitool"],
+                           cwd=source, capture_output=True, text=True, timeout=300, check=False)
+        if p.returncode:
+            raise unittest.SkipTest("cnitool cannot be built: " + p.stderr.strip()[-200:])
+        os.rename(cache + ".new", cache)
+    return cache
 
 
 class Node:

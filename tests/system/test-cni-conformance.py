@@ -8,7 +8,6 @@ ports, flows, addresses and the spool with what was there before the first."""
 # time limit: 900 s
 
 import concurrent.futures
-import hashlib
 import json
 import os
 import shutil
@@ -17,7 +16,7 @@ import subprocess
 import time
 import unittest
 
-from cnilab import LiveCase, Node, wait_for
+from cnilab import LiveCase, Node, cnitool, wait_for
 from cnitest import BUILD, DEBIAN_PLUGINS, PLUGIN, TOP, environment, invoke, kill_points, killed_at, main
 
 HAVE_DEBIAN = os.path.exists(DEBIAN_PLUGINS + "/host-local")
@@ -708,24 +707,6 @@ class Chained(LiveCase):
 class Cnitool(LiveCase):
     """libcni's own command line runtime."""
 
-    def cnitool(self):
-        """Builds it into the cache, once."""
-        if not shutil.which("go"):
-            self.skipTest("there is no Go toolchain to build libcni's cnitool with")
-        source = os.path.join(TOP, "tests", "cnitool")
-        with open(source + "/go.sum", "rb") as f:
-            version = hashlib.sha256(f.read()).hexdigest()[:12]
-        cache = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "sluice", "cnitool-"
-                             + version)
-        if not os.path.exists(cache):
-            p = subprocess.run(["go", "build", "-mod=readonly", "-o", cache + ".new",
-                                "github.com/containernetworking/cni/cnitool"],
-                               cwd=source, capture_output=True, text=True, timeout=300, check=False)
-            if p.returncode:
-                self.skipTest("cnitool cannot be built: " + p.stderr.strip()[-200:])
-            os.rename(cache + ".new", cache)
-        return cache
-
     def call(self, tool, verb, *args, name="net", code=0):
         """Runs it on the node, with a /var/lib/cni of its own."""
         script = ('mount -t tmpfs x /var/lib && mkdir -p /var/lib/cni && mount --bind "$1" /var/lib/cni && '
@@ -741,7 +722,7 @@ class Cnitool(LiveCase):
 
     def test_life(self):
         """add, check, status, del and gc as libcni makes them, at every version that it writes."""
-        tool = self.cnitool()
+        tool = cnitool()
         os.makedirs(self.dir + "/net.d")
         os.makedirs(self.dir + "/cache")
         for version in ("0.4.0", "1.0.0", "1.1.0"):
