@@ -21,6 +21,7 @@ class ThreeNodes(kubelettest.KubeletCase):
     NODES = 3
     ALLOWED_LOG = [
         ("sluiced", r"node node-3", "its Node object was deleted"),
+        ("ovs-vswitchd", r"bridge\|WARN\|could not open network device slp[0-9a-f]{12}", "its pod ended with the node's reboot"),
     ]
 
     @classmethod
