@@ -254,7 +254,7 @@ START_TEST(test_bounded)
 }
 END_TEST
 
-#define CNP "{\"metadata\":{\"name\":\"deny\",\"uid\":\"1\"},\"spec\":{}}"
+#define CNP "{\"metadata\":{\"name\":\"deny\",\"uid\":\"1\"},\"spec\":{\"tier\":\"Admin\",\"priority\":1,\"subject\":{\"namespaces\":{}}}}"
 
 /* Issue 4, item 3: watched once its CRD appears, also later; forgotten when it goes. */
 START_TEST(test_crd)
