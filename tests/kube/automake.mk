@@ -1,6 +1,7 @@
 # Tests against a real API server without kubelets: the server (tests/k8s-rig), a proxy that fails on command.
 EXTRA_DIST += tests/kube/apiserver.py tests/kube/proxy.py
 EXTRA_DIST += tests/system/test-kube-report.py tests/system/test-kube-client.py
+EXTRA_DIST += tests/system/test-kube-daemon.py
 check_PROGRAMS += tests/kube/kube-watch
 tests_kube_kube_watch_SOURCES = tests/kube/kube-watch.c
 tests_kube_kube_watch_CPPFLAGS = $(AM_CPPFLAGS)

@@ -153,32 +153,59 @@ class Daemon(labtest.LabCase):
         self.wait()
         self.eventually(lambda: self.condition()["status"] == "False")
 
+    def ghost(self, number):
+        """A sandbox of a pod that the API server does not have."""
+        name = f"{self.lab.name}-ghost{number}"
+        subprocess.run(["ip", "netns", "add", name], check=True)
+        self.addCleanup(subprocess.run, ["ip", "netns", "del", name], check=True)
+        return f"ghost-{number}", "ghost", f"/run/netns/{name}"
+
     def test_denied_pod(self):
         """A pod that the API server does not have: denied, and an Event says so."""
-        netns = os.path.join("/run/netns", f"{self.lab.name}-ghost")
-        subprocess.run(["ip", "netns", "add", os.path.basename(netns)], check=True)
-        self.addCleanup(subprocess.run, ["ip", "netns", "del", os.path.basename(netns)], check=True)
-        self.assertEqual(self.cni("ADD", "ghost-1", "ghost", netns)[0], 0)
-        ghost = next(one for one in json.loads(self.lab.exec(self.NODE, "sluicectl", "pods", "--json")) if one["name"] == "ghost")
-        self.assertIn("denied", ghost["problem"])
+        ghost = self.ghost(1)
+        self.assertEqual(self.cni("ADD", *ghost)[0], 0)
+        found = next(one for one in json.loads(self.lab.exec(self.NODE, "sluicectl", "pods", "--json")) if one["name"] == "ghost")
+        self.assertIn("denied", found["problem"])
         event = self.eventually(lambda: self.events("NetworkDenied"))[0]
         self.assertEqual((event["type"], event["involvedObject"]["name"]), ("Warning", "ghost"))
-        self.assertEqual(self.cni("DEL", "ghost-1", "ghost", netns)[0], 0)
+        self.assertEqual(self.cni("DEL", *ghost)[0], 0)
+
+    def create_node(self, cidrs, addresses):
+        self.client.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": self.NODE},
+                            "spec": {"podCIDR": cidrs[0], "podCIDRs": cidrs} if cidrs else {}})
+        self.client.merge("Node", "", self.NODE, {"status": {"addresses": addresses}}, "status")
 
     def test_zz_own_node_made_anew(self):
         """Not ready while there is none; the same network again, and a condition on the new one."""
         self.wait()
-        flows = self.lab.flows(self.NODE)
-        node = self.client.get("Node", "", self.NODE)
+        flows, node = self.lab.flows(self.NODE), self.client.get("Node", "", self.NODE)
         self.client.delete("Node", "", self.NODE)
         self.eventually(lambda: "there is no Node object of that name" in self.status().get("reason", ""))
         self.assertEqual(self.lab.flows(self.NODE), flows)
-        self.client.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": self.NODE}, "spec": {
-            "podCIDR": node["spec"]["podCIDR"], "podCIDRs": node["spec"]["podCIDRs"]}})
-        self.client.merge("Node", "", self.NODE, {"status": {"addresses": node["status"]["addresses"]}}, "status")
+        self.create_node(node["spec"]["podCIDRs"], node["status"]["addresses"])
         self.wait()
         self.eventually(lambda: self.condition().get("status") == "False")
         self.assertEqual(self.lab.flows(self.NODE), flows)
+
+    def test_zzz_no_addresses(self):
+        """A Node without podCIDRs, then with one address: Events tell."""
+        addresses = self.client.get("Node", "", self.NODE)["status"]["addresses"]
+        self.cluster.stop("kube-controller-manager")            # It gives nodes their podCIDRs.
+        self.addCleanup(self.cluster.start, "kube-controller-manager")
+        self.client.delete("Node", "", self.NODE)
+        self.eventually(lambda: "there is no Node object of that name" in self.status().get("reason", ""))
+        self.create_node([], addresses)
+        self.eventually(lambda: "has no spec.podCIDRs in its Node object" in self.status().get("reason", ""))
+        event = self.eventually(lambda: self.events("NoPodCIDR"))[-1]
+        self.assertEqual((event["involvedObject"]["kind"], event["involvedObject"]["name"]), ("Node", self.NODE))
+        self.client.merge("Node", "", self.NODE, {"spec": {"podCIDR": "10.244.99.0/30", "podCIDRs": ["10.244.99.0/30"]}})
+        self.wait()
+        ghosts = [self.ghost(number) for number in (2, 3)]
+        self.assertEqual(self.cni("ADD", *ghosts[0])[0], 0)
+        code, _, error = self.cni("ADD", *ghosts[1])
+        self.assertEqual((code, error["code"]), (1, 11), error)
+        self.eventually(lambda: self.events("AddressesExhausted"))
+        self.assertEqual(self.cni("DEL", *ghosts[0])[0], 0)
 
 
 if __name__ == "__main__":
