@@ -43,6 +43,7 @@ struct http_request {
     size_t header_bytes;
     struct http_pool *pool;             /* Where it is sent; NULL: not yet, or finished. */
     bool has_head;                      /* head() was called. */
+    bool shares;                        /* Its connection carries other requests, too: HTTP/2. */
     bool paused;                        /* libcurl holds a piece of the body back. */
     bool finished;                      /* done() was called. */
     bool dead;                          /* Destroyed by its owner from within http_run(). */

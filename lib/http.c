@@ -180,6 +180,9 @@ give_head(struct http_request *request)
         head.retry_after_ms = retry_after * 1000;
     }
     ovs_strlcpy(head.content_type, type ? type : "", sizeof head.content_type);
+    long int version = 0;
+    curl_easy_getinfo(request->easy, CURLINFO_HTTP_VERSION, &version);
+    request->shares = version == CURL_HTTP_VERSION_2_0;
     request->has_head = true;
     if (!request->dead) {
         request->ops->head(request->aux, &head);
@@ -299,6 +302,14 @@ is_connected(const struct http_request *request)
     return us > 0;
 }
 
+/* With HTTP/2 what comes for others shows that the connection is well.  That counts, because silence is not rare: an API
+ * server sends no bookmarks of a kind of which it has not seen any event since its start. */
+static long long int
+last_byte(const struct http_request *request)
+{
+    return request->shares ? MAX(request->last_byte, request->pool->last_byte) : request->last_byte;
+}
+
 /* When a timeout of ours is over. */
 static long long int
 request_deadline(const struct http_request *request)
@@ -308,7 +319,7 @@ request_deadline(const struct http_request *request)
         deadline = request->started + request->timeout_ms;
     }
     if (request->idle_timeout_ms) {
-        deadline = MIN(deadline, request->last_byte + request->idle_timeout_ms);
+        deadline = MIN(deadline, last_byte(request) + request->idle_timeout_ms);
     }
     /* Requests that wait for another's connection have no timer of libcurl. */
     if (request->connect_timeout_ms && !request->has_head) {
@@ -324,10 +335,12 @@ expire(struct http_request *request, long long int now)
         return;
     }
     const char *server = request->login->c.server;
+    long long int heard = request->last_byte;
     if (request->timeout_ms && now - request->started >= request->timeout_ms) {
         error_set(&request->failure, ETIMEDOUT, "%s: no complete answer within %lld ms", server, request->timeout_ms);
-    } else if (request->idle_timeout_ms && now - request->last_byte >= request->idle_timeout_ms) {
+    } else if (request->idle_timeout_ms && now - last_byte(request) >= request->idle_timeout_ms) {
         error_set(&request->failure, ETIMEDOUT, "%s: not a byte came for %lld ms", server, request->idle_timeout_ms);
+        heard = last_byte(request);
     } else if (is_connected(request)) {
         request->connect_timeout_ms = 0;
         return;
@@ -335,7 +348,7 @@ expire(struct http_request *request, long long int now)
         error_set(&request->failure, ETIMEDOUT, "%s: no connection within %lld ms: check the address, the route to it, "
                   "firewalls and the proxy", server, request->connect_timeout_ms);
     }
-    if (request->pool == newest_pool(request->http) && request->pool->last_byte <= request->last_byte) {
+    if (request->pool == newest_pool(request->http) && request->pool->last_byte <= heard) {
         /* Nobody heard anything since: perhaps the connection is dead, and TCP has not noticed, as behind a proxy. */
         ovs_list_push_back(&request->http->pools, &http_pool_create()->node);
     }

@@ -49,7 +49,7 @@ struct http_options {
     const char *body;           /* Copied; NULL: none. */
     size_t body_size;
     long long int connect_timeout_ms;           /* 0: 10 s. */
-    long long int idle_timeout_ms;              /* No byte for so long; 0: for ever. */
+    long long int idle_timeout_ms;      /* No byte for so long (with HTTP/2: for any request); 0: for ever. */
     long long int timeout_ms;                   /* The whole request; 0: none. */
 };
 

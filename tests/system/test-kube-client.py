@@ -1,5 +1,5 @@
 #!/usr/bin/python3 -B
-# time limit: 240 s
+# time limit: 400 s
 """lib/kube-client over HTTP/2 with a real API server: tests/kube/kube-watch (real-kubernetes 1 and 2)."""
 import collections
 import contextlib
@@ -87,7 +87,7 @@ class Watch:
 
 
 class Relay:
-    """Between client and server.  hold() lets the connections that are there now hang: TCP is well, but they are mute."""
+    """Between client and server.  hold() lets the connections that are there now hang: TCP is well, they are mute."""
 
     def __init__(self, host, port):
         self.to = (host, port)
@@ -147,11 +147,12 @@ class KubeClient(unittest.TestCase):
         rss = watch.until(what="synced")[-1]["rss_kb"]
         time.sleep(1)
         self.assertEqual(watch.connections(), 1)
-        # Bookmarks come each minute; leader election and the like change no object of these kinds.
-        before = watch.stats()["wakeups"]
-        time.sleep(10)
+        before = watch.stats()
+        # Longer than a watch may be mute: a new server sends no bookmarks of kinds of which it has seen no event.
+        time.sleep(100)
         after = watch.stats()
-        self.assertLessEqual(after["wakeups"] - before, 4, after)
+        bookmarks, wakeups = after["bookmarks"] - before["bookmarks"], after["wakeups"] - before["wakeups"]
+        self.assertLessEqual(wakeups, 2 * bookmarks + 4, after)
         self.assertEqual(after["failures"], 0)
         self.assert_rss(watch, rss)
         self.assertEqual(watch.close(), 0)
