@@ -203,10 +203,12 @@ static void
 watch_done(void *watch_, const struct error *error)
 {
     struct watch *watch = watch_;
-    request_ended(watch->client, error);
+    reflector_done(watch->reflector, error, time_msec());
+    if (reflector_problem(watch->reflector)) {          /* A watch on which nothing came for a while is none. */
+        request_ended(watch->client, error);
+    }
     http_request_destroy(watch->request);
     watch->request = NULL;
-    reflector_done(watch->reflector, error, time_msec());
 }
 
 static const struct http_ops watch_ops = { watch_head, watch_body, watch_done };

@@ -56,6 +56,8 @@ reflector_answer_end(struct reflector *r, const struct error *error)
 
     if (a->outcome != OUTCOME_OPEN) {
         return a->outcome;
+    } else if (error && error->code == ETIMEDOUT && a->type == REFLECTOR_WATCH && a->status == 200) {
+        return OUTCOME_QUIET;
     } else if (error && error->code) {
         reflector_set_problem(r, "%s", error_message(error));
         return OUTCOME_FAILED;

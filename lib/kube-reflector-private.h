@@ -16,6 +16,7 @@ enum reflector_outcome {
     OUTCOME_EXPIRED,            /* 410: the server does not remember so far back. */
     OUTCOME_GONE_BACK,          /* The server is where it was before. */
     OUTCOME_ABSENT,             /* 404 */
+    OUTCOME_QUIET,              /* A watch without a sign of life: is anybody there? */
     OUTCOME_FAILED,             /* Try again later. */
     OUTCOME_UNUSABLE            /* Try again later, with a list. */
 };

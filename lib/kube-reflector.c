@@ -355,7 +355,7 @@ conclude_watch(struct reflector *r, enum reflector_outcome outcome, long long in
         r->kicked = false;
     }
     r->n_short += a->status == 200 && !lasted && !a->advanced;
-    r->stats.failures += outcome != OUTCOME_EXPIRED;
+    r->stats.failures += outcome != OUTCOME_EXPIRED && outcome != OUTCOME_QUIET;
     r->stats.gone_back += outcome == OUTCOME_GONE_BACK;
     if (outcome == OUTCOME_EXPIRED || outcome == OUTCOME_GONE_BACK || outcome == OUTCOME_UNUSABLE) {
         begin_list(r);

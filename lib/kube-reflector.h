@@ -13,7 +13,9 @@
  *           or as an ERROR event, lists again; so does an event without a resourceVersion or with a smaller one.  A
  *           normal end watches again at once, unless the watch was very short and brought nothing: then it has failed.
  *   PROBE   after a watch has failed, before it goes on: a list with limit=1, whose resourceVersion tells whether the
- *           server has gone back in time (etcd restored from a backup); then it lists again.
+ *           server has gone back in time (etcd restored from a backup); then it lists again.  Also when nothing came for
+ *           so long that the connection may be dead; that alone is no problem, because a server whose etcd does not tell
+ *           its progress sends no bookmarks where nothing changes.
  *   wait    after a failure: exponential backoff with jitter, and at least as long as Retry-After says.  Failures of
  *           watches are counted apart from those of lists and probes, because a list that works says nothing of the
  *           watch; an event or bookmark ends the one count, a complete list or a probe the other.

@@ -434,6 +434,41 @@ START_TEST(test_gone_back_in_watch)
 }
 END_TEST
 
+/* A watch on which nothing comes: somebody may be there all the same. */
+START_TEST(test_quiet_watch)
+{
+    struct reflector_stats stats;
+    struct script s;
+
+    start_watch(&s);
+    for (int i = 0; i < 3; i++) {
+        s.now += REFLECTOR_IDLE_MS;
+        done(&s, ETIMEDOUT, "not a byte came");
+        check_problem(&s, NULL);
+        check_request(&s, PODS "?limit=1");
+        ck_assert_int_le(s.waited, 2 * REFLECTOR_BACKOFF_MIN_MS);
+        answer(&s, 200, LIST_1);
+        check_request(&s, WATCH_FROM("10"));
+        reflector_head(s.reflector, 200, -1, s.now);
+    }
+    reflector_get_stats(s.reflector, &stats);
+    ck_assert_uint_eq(stats.failures, 0);
+    s.now += REFLECTOR_IDLE_MS;
+    done(&s, ETIMEDOUT, "not a byte came");
+    check_request(&s, PODS "?limit=1");
+    done(&s, ETIMEDOUT, "no connection");
+    check_problem(&s, "cannot list /api/v1/pods: no connection");
+    check_log(&s, "");
+    /* A watch that has not begun is another matter. */
+    check_request(&s, PODS "?limit=1");
+    answer(&s, 200, LIST_1);
+    check_request(&s, WATCH_FROM("10"));
+    done(&s, ETIMEDOUT, "not a byte came");
+    check_problem(&s, "cannot watch /api/v1/pods: not a byte came");
+    finish(&s);
+}
+END_TEST
+
 /* Versions that are not numbers are not compared. */
 START_TEST(test_opaque_versions)
 {
@@ -730,6 +765,7 @@ UNIT_MAIN("kube-reflector", {
     tcase_add_test(tc, test_watch_error_event);
     tcase_add_test(tc, test_probe);
     tcase_add_test(tc, test_gone_back_in_watch);
+    tcase_add_test(tc, test_quiet_watch);
     tcase_add_test(tc, test_opaque_versions);
     tcase_add_test(tc, test_outage);
     tcase_add_test(tc, test_short_watches);
