@@ -13,7 +13,7 @@ struct slot {
     const struct kube_pod *pod;         /* A reference; NULL: the slot is free. */
     uint64_t generation : 40;           /* Only of the claim that holds its address. */
     uint64_t index : 4;                 /* In 'pod->addrs'. */
-    uint64_t tag : 20;                  /* Of the address' hash, so that most slots are passed without a look at their pod. */
+    uint64_t tag : 20;                  /* Of the address' hash, which spares a look at most other pods. */
 };
 BUILD_ASSERT_DECL(KUBE_MAX_ADDRS <= 16);
 BUILD_ASSERT_DECL(sizeof(struct slot) == 16);

@@ -106,7 +106,8 @@ static const struct kube_schema port_schema = KUBE_SCHEMA(struct kube_policy_por
 /* Peers. ----------------------------------------------------------------------------------------------------------- */
 
 static const struct kube_field pods_fields[] = {
-    { "namespaceSelector", KUBE_F_STRUCT, KUBE_FIELD(struct kube_namespaced_pods, namespaces), .schema = &kube_selector_schema },
+    { "namespaceSelector", KUBE_F_STRUCT, KUBE_FIELD(struct kube_namespaced_pods, namespaces),
+      .schema = &kube_selector_schema },
     { "podSelector", KUBE_F_STRUCT, .required = true, KUBE_FIELD(struct kube_namespaced_pods, pods),
       .schema = &kube_selector_schema },
 };
@@ -155,9 +156,9 @@ domain_ok(const char *s)
     return n_labels >= 2;
 }
 
-#define PODS_AND_NAMESPACES                                                                                             \
-    { "namespaces", KUBE_F_POINTER, KUBE_FIELD(struct kube_cnp_peer, namespaces), .schema = &kube_selector_schema },    \
-    { "pods", KUBE_F_POINTER, KUBE_FIELD(struct kube_cnp_peer, pods), .schema = &pods_schema },                         \
+#define PODS_AND_NAMESPACES                                                                                            \
+    { "namespaces", KUBE_F_POINTER, KUBE_FIELD(struct kube_cnp_peer, namespaces), .schema = &kube_selector_schema },   \
+    { "pods", KUBE_F_POINTER, KUBE_FIELD(struct kube_cnp_peer, pods), .schema = &pods_schema },                        \
     { NULL, KUBE_F_BOOL, KUBE_FIELD(struct kube_cnp_peer, unknown) }
 
 static const struct kube_field source_fields[] = { PODS_AND_NAMESPACES };
@@ -193,11 +194,12 @@ finish_rule(const json_t *json, void *value, const struct kube_at *up, struct er
 static const char *const actions[] = { "Accept", "Deny", "Pass", NULL };
 static const char *const tiers[] = { "Admin", "Baseline", NULL };
 
-#define RULE_FIELDS(PEERS, SCHEMA) {                                                                                    \
-    { "name", KUBE_F_STRING, .max = 400, KUBE_FIELD(struct kube_cnp_rule, name) },                                      \
-    { "action", KUBE_F_ENUM, .required = true, .names = actions, KUBE_FIELD(struct kube_cnp_rule, action) },            \
-    { PEERS, KUBE_F_STRUCT, .required = true, KUBE_LIST(struct kube_cnp_rule, peers, KUBE_MAX_CNP_LIST), .schema = &SCHEMA }, \
-    { "protocols", KUBE_F_STRUCT, KUBE_LIST(struct kube_cnp_rule, ports, KUBE_MAX_CNP_LIST), .schema = &port_schema },  \
+#define RULE_FIELDS(PEERS, SCHEMA) {                                                                                   \
+    { "name", KUBE_F_STRING, .max = 400, KUBE_FIELD(struct kube_cnp_rule, name) },                                     \
+    { "action", KUBE_F_ENUM, .required = true, .names = actions, KUBE_FIELD(struct kube_cnp_rule, action) },           \
+    { PEERS, KUBE_F_STRUCT, .required = true, KUBE_LIST(struct kube_cnp_rule, peers, KUBE_MAX_CNP_LIST),               \
+      .schema = &SCHEMA },                                                                                             \
+    { "protocols", KUBE_F_STRUCT, KUBE_LIST(struct kube_cnp_rule, ports, KUBE_MAX_CNP_LIST), .schema = &port_schema }, \
 }
 static const struct kube_field ingress_fields[] = RULE_FIELDS("from", source_schema);
 static const struct kube_field egress_fields[] = RULE_FIELDS("to", destination_schema);

@@ -3,8 +3,8 @@
 
 /* Helpers that the decoders of single kinds (kube-*.c) share.  Private to them.
  *
- * Each reads one member of a JSON object.  A member that is absent or null is fine and leaves the default; one of a wrong type or
- * value is an error that names it, and callers put the path in front with error_wrap(). */
+ * Each reads one member of a JSON object.  A member that is absent or null is fine and leaves the default; one of a
+ * wrong type or value is an error that names it, and callers put the path in front with error_wrap(). */
 
 #include <jansson.h>
 
@@ -51,8 +51,8 @@ struct kube_meta {
 /* An object of 'size' bytes, zeroed but for its head, for which it takes the references out of 'meta'. */
 struct kube_object *kube_object_create(enum kube_kind, struct kube_meta *meta, size_t size);
 
-/* The kinds.  decode: 'json' is the whole object, 'meta' its metadata.  clear: gives up what the object references behind its head;
- * share: exchanges it; equal: compares it. */
+/* The kinds.  decode: 'json' is the whole object, 'meta' its metadata.  clear: gives up what the object references
+ * behind its head; share: exchanges it; equal: compares it. */
 int kube_node_decode(const json_t *, struct kube_meta *, struct kube_object **, struct error *);
 bool kube_node_equal(const struct kube_object *, const struct kube_object *);
 int kube_pod_decode(const json_t *, struct kube_meta *, struct kube_object **, struct error *);

@@ -26,7 +26,8 @@ port_name_ok(const char *name)
 
 /* A condition that is not known is taken for 'otherwise'. */
 static int
-decode_condition(const json_t *json, const char *member, bool otherwise, bool *out, const struct kube_at *up, struct error *error)
+decode_condition(const json_t *json, const char *member, bool otherwise, bool *out, const struct kube_at *up,
+                 struct error *error)
 {
     const struct kube_at at = { up, member, 0 };
     const json_t *value = kube_member(json, member);
@@ -50,7 +51,8 @@ static const struct kube_field condition_fields[] = {
     { NULL, KUBE_F_BOOL, KUBE_FIELD(struct kube_endpoint, serving) },
     { NULL, KUBE_F_BOOL, KUBE_FIELD(struct kube_endpoint, terminating) },
 };
-static const struct kube_schema conditions_schema = KUBE_SCHEMA(struct kube_endpoint, condition_fields, finish_conditions);
+static const struct kube_schema conditions_schema
+    = KUBE_SCHEMA(struct kube_endpoint, condition_fields, finish_conditions);
 
 static const struct kube_field hint_fields[] = {
     { "name", KUBE_F_STRING, .required = true, KUBE_FIELD(struct kube_hint, name) },
@@ -130,14 +132,15 @@ finish_slice(const json_t *json, void *value, const struct kube_at *up, struct e
     struct kube_endpointslice *slice = value;
     const struct kube_at list = { up, "endpoints", 0 };
     const json_t *endpoints = kube_member(json, "endpoints");
+    bool v4 = slice->address_type == KUBE_ADDRESS_IPV4;
 
     for (uint32_t i = 0; i < slice->n_endpoints; i++) {
         const struct kube_at at = { &list, NULL, i };
+        struct kube_endpoint *e = &slice->endpoints[i];
 
         if (slice->address_type == KUBE_ADDRESS_FQDN) {
-            kube_schema_clear(&endpoint_schema, &slice->endpoints[i]);
-        } else if (decode_addr(json_array_get(endpoints, i), slice->address_type == KUBE_ADDRESS_IPV4, &slice->endpoints[i].addr,
-                               &at, error)) {
+            kube_schema_clear(&endpoint_schema, e);
+        } else if (decode_addr(json_array_get(endpoints, i), v4, &e->addr, &at, error)) {
             return EINVAL;
         }
     }
@@ -158,8 +161,10 @@ static const struct kube_schema port_schema = KUBE_SCHEMA(struct kube_slice_port
 
 static const char *const address_types[] = { "IPv4", "IPv6", "FQDN", NULL };
 static const struct kube_field fields[] = {
-    { "addressType", KUBE_F_ENUM, .required = true, .names = address_types, KUBE_FIELD(struct kube_endpointslice, address_type) },
-    { "ports", KUBE_F_STRUCT, KUBE_LIST(struct kube_endpointslice, ports, KUBE_MAX_SLICE_PORTS), .schema = &port_schema },
+    { "addressType", KUBE_F_ENUM, .required = true, .names = address_types,
+      KUBE_FIELD(struct kube_endpointslice, address_type) },
+    { "ports", KUBE_F_STRUCT, KUBE_LIST(struct kube_endpointslice, ports, KUBE_MAX_SLICE_PORTS),
+      .schema = &port_schema },
     { "endpoints", KUBE_F_STRUCT, KUBE_LIST(struct kube_endpointslice, endpoints, KUBE_MAX_ENDPOINTS),
       .schema = &endpoint_schema },
 };

@@ -99,7 +99,8 @@ finish_peer(const json_t *json OVS_UNUSED, void *value, const struct kube_at *at
 
 static const struct kube_field peer_fields[] = {
     { "podSelector", KUBE_F_POINTER, KUBE_FIELD(struct kube_np_peer, pods), .schema = &kube_selector_schema },
-    { "namespaceSelector", KUBE_F_POINTER, KUBE_FIELD(struct kube_np_peer, namespaces), .schema = &kube_selector_schema },
+    { "namespaceSelector", KUBE_F_POINTER, KUBE_FIELD(struct kube_np_peer, namespaces),
+      .schema = &kube_selector_schema },
     { "ipBlock", KUBE_F_POINTER, KUBE_FIELD(struct kube_np_peer, ip_block), .schema = &ip_block_schema },
 };
 static const struct kube_schema peer_schema = KUBE_SCHEMA(struct kube_np_peer, peer_fields, finish_peer);
@@ -143,8 +144,10 @@ finish_spec(const json_t *json, void *value, const struct kube_at *up, struct er
 
 static const struct kube_field spec_fields[] = {
     { "podSelector", KUBE_F_STRUCT, KUBE_FIELD(struct kube_networkpolicy, pods), .schema = &kube_selector_schema },
-    { "ingress", KUBE_F_STRUCT, KUBE_LIST(struct kube_networkpolicy, ingress, KUBE_MAX_RULES), .schema = &ingress_schema },
-    { "egress", KUBE_F_STRUCT, KUBE_LIST(struct kube_networkpolicy, egress, KUBE_MAX_RULES), .schema = &egress_schema },
+    { "ingress", KUBE_F_STRUCT, KUBE_LIST(struct kube_networkpolicy, ingress, KUBE_MAX_RULES),
+      .schema = &ingress_schema },
+    { "egress", KUBE_F_STRUCT, KUBE_LIST(struct kube_networkpolicy, egress, KUBE_MAX_RULES),
+      .schema = &egress_schema },
     { NULL, KUBE_F_BOOL, KUBE_FIELD(struct kube_networkpolicy, isolates_ingress) },
     { NULL, KUBE_F_BOOL, KUBE_FIELD(struct kube_networkpolicy, isolates_egress) },
 };

@@ -65,7 +65,8 @@ decode_address(const json_t *address, struct reading *node, struct error *error)
 {
     const char *type, *text;
 
-    if (kube_check_object(address, error) || kube_get_string(address, "type", &type, error) || kube_get_string(address, "address", &text, error)) {
+    if (kube_check_object(address, error) || kube_get_string(address, "type", &type, error)
+        || kube_get_string(address, "address", &text, error)) {
         return EINVAL;
     }
 
@@ -137,5 +138,6 @@ kube_node_equal(const struct kube_object *a_, const struct kube_object *b_)
             return false;
         }
     }
-    return a->n_addrs == b->n_addrs && a->n_external == b->n_external && !memcmp(a->addrs, b->addrs, n * sizeof *a->addrs);
+    return (a->n_addrs == b->n_addrs && a->n_external == b->n_external
+            && !memcmp(a->addrs, b->addrs, n * sizeof *a->addrs));
 }

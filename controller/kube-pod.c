@@ -27,7 +27,8 @@ decode_port(const json_t *json, struct reading *pod, struct error *error)
     uint16_t number;
 
     if (kube_check_object(json, error) || kube_get_string(json, "name", &name, error)
-        || kube_get_protocol(json, "protocol", &protocol, error) || kube_get_port(json, "containerPort", &number, error)) {
+        || kube_get_protocol(json, "protocol", &protocol, error)
+        || kube_get_port(json, "containerPort", &number, error)) {
         return EINVAL;
     }
     if (!number) {
@@ -79,11 +80,13 @@ decode_containers(const json_t *spec, const char *member, struct reading *pod, s
 static int
 decode_spec(const json_t *spec, struct reading *pod, struct error *error)
 {
-    if (kube_get_string(spec, "nodeName", &pod->node, error) || kube_get_bool(spec, "hostNetwork", &pod->host_network, error)) {
+    if (kube_get_string(spec, "nodeName", &pod->node, error)
+        || kube_get_bool(spec, "hostNetwork", &pod->host_network, error)) {
         return EINVAL;
     }
     if (*pod->node && !kube_name_ok(pod->node, true, 253)) {
-        return error_set(error, EINVAL, "nodeName: \"%.64s\" is not a name that Kubernetes allows (RFC 1123)", pod->node);
+        return error_set(error, EINVAL, "nodeName: \"%.64s\" is not a name that Kubernetes allows (RFC 1123)",
+                         pod->node);
     }
     return decode_containers(spec, "containers", pod, error) || decode_containers(spec, "initContainers", pod, error)
            ? EINVAL : 0;

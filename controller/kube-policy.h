@@ -1,10 +1,12 @@
 #ifndef SLUICE_KUBE_POLICY_H
 #define SLUICE_KUBE_POLICY_H 1
 
-/* Policies as they are kept: NetworkPolicy (networking.k8s.io/v1) and ClusterNetworkPolicy (policy.networking.k8s.io/v1alpha2).
+/* Policies as they are kept: NetworkPolicy (networking.k8s.io/v1) and ClusterNetworkPolicy
+ * (policy.networking.k8s.io/v1alpha2).
  *
- * Defaults are filled in, what cannot match is marked, and selectors are in a canonical form; what the rules mean is for who compiles
- * them.  Strings are values of intern.h and of the store's pool, as labels are.  Ports are in host byte order.
+ * Defaults are filled in, what cannot match is marked, and selectors are in a canonical form; what the rules mean is
+ * for who compiles them.  Strings are values of intern.h and of the store's pool, as labels are.  Ports are in host
+ * byte order.
  *
  * Source: API reference v1.34, NetworkPolicy v1; network-policy-api v0.2.0. */
 
@@ -55,8 +57,8 @@ struct kube_ip_block {
     uint32_t n_except;
 };
 
-/* Either 'ip_block', or one of the selectors or both.  None of them: something that this version does not know, which matches
- * nothing. */
+/* Either 'ip_block', or one of the selectors or both.  None of them: something that this version does not know, which
+ * matches nothing. */
 struct kube_np_peer {
     struct kube_selector *pods, *namespaces;
     struct kube_ip_block *ip_block;
@@ -71,7 +73,7 @@ struct kube_np_rule {
 struct kube_networkpolicy {
     struct kube_object object;
     struct kube_selector pods;
-    bool isolates_ingress, isolates_egress;             /* policyTypes, or their default.  Else the rules do not count. */
+    bool isolates_ingress, isolates_egress;     /* policyTypes, or their default.  If not, the rules do not count. */
     struct kube_np_rule *ingress, *egress;
     uint32_t n_ingress, n_egress;
 };
@@ -91,8 +93,8 @@ struct kube_cnp_subject {
     struct kube_namespaced_pods *pods;
 };
 
-/* At most one of them; none ('unknown'): something that this version does not know, fail closed: Accept matches nothing then, Deny
- * and Pass deny everything. */
+/* At most one of them; none ('unknown'): something that this version does not know, fail closed: Accept matches nothing
+ * then, Deny and Pass deny everything. */
 struct kube_cnp_peer {
     struct kube_selector *namespaces;
     struct kube_namespaced_pods *pods;

@@ -90,7 +90,8 @@ text_of(const json_t *json, size_t max, const struct kube_at *at, struct error *
 }
 
 static int
-decode_string(const struct kube_field *f, const json_t *json, const char **out, const struct kube_at *at, struct error *error)
+decode_string(const struct kube_field *f, const json_t *json, const char **out, const struct kube_at *at,
+              struct error *error)
 {
     const char *text = text_of(json, f->max ? f->max : MAX_STRING, at, error);
 
@@ -330,7 +331,8 @@ decode_field(const struct kube_field *f, const json_t *json, char *base, const s
 }
 
 int
-kube_schema_decode(const struct kube_schema *schema, const json_t *json, void *value, const struct kube_at *at, struct error *error)
+kube_schema_decode(const struct kube_schema *schema, const json_t *json, void *value, const struct kube_at *at,
+                   struct error *error)
 {
     if (json && !json_is_object(json)) {
         return kube_fail(at, error, "must be an object");

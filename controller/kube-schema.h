@@ -3,10 +3,10 @@
 
 /* Kinds whose members stand in tables.  Private to the decoders (kube-*.c).
  *
- * A schema says for each member of a JSON object where it goes in a struct, what it may be and how much of it.  From one table come
- * the decoder, whose every error names the member by its path ("spec.ports[1].port: ..."), the comparison, the sharing of strings and
- * the clearing.  Members that no table names are not looked at; null is as good as absent, and so is an
- * empty text.  What a table cannot say, 'finish' does. */
+ * A schema says for each member of a JSON object where it goes in a struct, what it may be and how much of it.  From
+ * one table come the decoder, whose every error names the member by its path ("spec.ports[1].port: ..."), the
+ * comparison, the sharing of strings and the clearing.  Members that no table names are not looked at; null is as good
+ * as absent, and so is an empty text.  What a table cannot say, 'finish' does. */
 
 #include <jansson.h>
 #include <stddef.h>
@@ -45,8 +45,8 @@ struct kube_field {
     enum kube_field_type type;
     bool required;
     bool (*ok)(const char *);           /* What a string must be; NULL: anything. */
-    uint32_t max_n;                     /* Not 0: a list, 'offset' that of a pointer to the elements, 'n_offset' of their uint32_t. */
-    size_t offset, n_offset;
+    uint32_t max_n;                     /* Not 0: a list of as many at most... */
+    size_t offset, n_offset;            /* ...'offset' of a pointer to the elements, 'n_offset' of their uint32_t. */
     int32_t min, max;                   /* A string's longest length is 'max', 0: 253. */
     const char *const *names;           /* NULL-terminated. */
     const struct kube_schema *schema;
@@ -62,7 +62,8 @@ struct kube_schema {
 
 #define KUBE_SCHEMA(STRUCT, FIELDS, FINISH) { sizeof(STRUCT), FIELDS, ARRAY_SIZE(FIELDS), FINISH }
 #define KUBE_FIELD(STRUCT, MEMBER) .offset = offsetof(STRUCT, MEMBER)
-#define KUBE_LIST(STRUCT, MEMBER, MAX) .offset = offsetof(STRUCT, MEMBER), .n_offset = offsetof(STRUCT, n_##MEMBER), .max_n = MAX
+#define KUBE_LIST(STRUCT, MEMBER, MAX) \
+    .offset = offsetof(STRUCT, MEMBER), .n_offset = offsetof(STRUCT, n_##MEMBER), .max_n = MAX
 
 /* 'value' is zeroed; on failure it is for kube_schema_clear() all the same. */
 int kube_schema_decode(const struct kube_schema *, const json_t *, void *value, const struct kube_at *, struct error *);

@@ -28,7 +28,8 @@ static const struct kube_field port_fields[] = {
 };
 static const struct kube_schema port_schema = KUBE_SCHEMA(struct kube_service_port, port_fields, NULL);
 
-/* There are some, unless nothing is served; several have names; no two have the same name, or the same protocol and number. */
+/* There are some, unless nothing is served; several have names; no two have the same name, or the same protocol and
+ * number. */
 static int
 check_ports(const struct kube_service *s, const struct kube_at *up, struct error *error)
 {
@@ -221,7 +222,8 @@ static const struct kube_field spec_fields[] = {
     { "type", KUBE_F_ENUM, .names = types, KUBE_FIELD(struct kube_service, type) },
     { "ports", KUBE_F_STRUCT, KUBE_LIST(struct kube_service, ports, KUBE_MAX_SERVICE_PORTS), .schema = &port_schema },
     { "externalIPs", KUBE_F_ADDR, KUBE_LIST(struct kube_service, external_ips, KUBE_MAX_SERVICE_ADDRS) },
-    { "loadBalancerSourceRanges", KUBE_F_PREFIX, KUBE_LIST(struct kube_service, source_ranges, KUBE_MAX_SERVICE_ADDRS) },
+    { "loadBalancerSourceRanges", KUBE_F_PREFIX,
+      KUBE_LIST(struct kube_service, source_ranges, KUBE_MAX_SERVICE_ADDRS) },
     { "internalTrafficPolicy", KUBE_F_ENUM, .names = policies, KUBE_FIELD(struct kube_service, internal_policy) },
     { "externalTrafficPolicy", KUBE_F_ENUM, .names = policies, KUBE_FIELD(struct kube_service, external_policy) },
     /* The place in 'affinities' is false or true. */

@@ -3,8 +3,8 @@
 
 /* Services and their endpoints as they are kept: Service (v1) and EndpointSlice (discovery.k8s.io/v1).
  *
- * Defaults are filled in.  Which endpoints are chosen is for who compiles them.  Strings are values of intern.h and of the store's pool.
- * Ports are in host byte order, times in seconds.
+ * Defaults are filled in.  Which endpoints are chosen is for who compiles them.  Strings are values of intern.h and of
+ * the store's pool.  Ports are in host byte order, times in seconds.
  *
  * Source: API reference v1.34, Service v1, EndpointSlice v1. */
 
@@ -45,7 +45,7 @@ struct kube_service {
     struct kube_service_port *ports;
     struct in6_addr *cluster_ips;       /* At most one of each family; none: headless, or not given yet. */
     struct in6_addr *external_ips;
-    struct in6_addr *lb_ips;            /* status.loadBalancer.ingress that is to be captured: an address, not for a proxy. */
+    struct in6_addr *lb_ips;            /* status.loadBalancer.ingress: the addresses that are to be captured. */
     struct inet_prefix *source_ranges;  /* loadBalancerSourceRanges; none: everybody. */
     uint32_t n_ports, n_cluster_ips, n_external_ips, n_lb_ips, n_source_ranges;
 };
@@ -80,7 +80,12 @@ struct kube_endpointslice {
     uint32_t n_ports, n_endpoints;
 };
 
-static inline const struct kube_service *kube_service_cast(const struct kube_object *o) { return (const struct kube_service *) o; }
+static inline const struct kube_service *
+kube_service_cast(const struct kube_object *o)
+{
+    return (const struct kube_service *) o;
+}
+
 static inline const struct kube_endpointslice *
 kube_endpointslice_cast(const struct kube_object *o)
 {

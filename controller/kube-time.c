@@ -20,7 +20,7 @@ digits(const char *s, size_t n)
     return value;
 }
 
-/* Days since 1970-01-01 of a date of the Gregorian calendar; the year begins in March, so that a leap day is its last. */
+/* Days since 1970-01-01 of a Gregorian date; the year begins in March, so that a leap day is its last. */
 static int64_t
 days_of(int year, int month, int day)
 {

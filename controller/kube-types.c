@@ -78,7 +78,8 @@ kube_kind_is_namespaced(enum kube_kind kind)
 static bool
 keep_annotation(const char *key)
 {
-    return !strncmp(key, KUBE_ANNOTATION_PREFIX, strlen(KUBE_ANNOTATION_PREFIX)) || !strcmp(key, KUBE_ANNOTATION_MIRROR);
+    return (!strncmp(key, KUBE_ANNOTATION_PREFIX, strlen(KUBE_ANNOTATION_PREFIX))
+            || !strcmp(key, KUBE_ANNOTATION_MIRROR));
 }
 
 static void
@@ -172,7 +173,8 @@ find_class(const json_t *json, enum kube_kind *kind, struct error *error)
         return error_set(error, EINVAL, "\"metadata\" is missing");
     }
     if (!kube_kind_from_name(name, kind) || strcmp(names[*kind].version, version)) {
-        return error_set(error, ENOTSUP, "kind %.64s of %.64s is not one that this version of Sluice reads", name, version);
+        return error_set(error, ENOTSUP, "kind %.64s of %.64s is not one that this version of Sluice reads", name,
+                         version);
     }
     return 0;
 }
@@ -242,8 +244,8 @@ kube_object_decode_kind(enum kube_kind kind, const json_t *json, struct kube_obj
         return EINVAL;
     }
     if ((*name && strcmp(name, names[kind].name)) || (*version && strcmp(version, names[kind].version))) {
-        return error_set(error, EINVAL, "kind %.64s of %.64s stands where %s of %s should", name, version, names[kind].name,
-                         names[kind].version);
+        return error_set(error, EINVAL, "kind %.64s of %.64s stands where %s of %s should", name, version,
+                         names[kind].name, names[kind].version);
     }
     if (!json_is_object(json_object_get(json, "metadata"))) {
         return error_set(error, EINVAL, "%s: \"metadata\" is missing", names[kind].name);

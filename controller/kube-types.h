@@ -3,9 +3,9 @@
 
 /* Kubernetes objects as Sluice keeps them, and their decoders.
  *
- * One typed struct and one decoder for each kind, shared by the directory of manifests and the API.  Only what some part of
- * Sluice reads is kept.  A decoder takes a JSON tree whose every byte may be hostile, checks names and addresses, and gives an
- * immutable object or an error that names the member ("status.podIPs[1].ip: ...").
+ * One typed struct and one decoder for each kind, shared by the directory of manifests and the API.  Only what some
+ * part of Sluice reads is kept.  A decoder takes a JSON tree whose every byte may be hostile, checks names and
+ * addresses, and gives an immutable object or an error that names the member ("status.podIPs[1].ip: ...").
  *
  * Field meaning: the Kubernetes API reference, v1.34. */
 
@@ -54,8 +54,8 @@ struct kube_uid {
 #define KUBE_UID_STRLEN 37
 #define KUBE_UID_MAX_TEXT 128
 
-/* The head of every object.  An object is one allocation, immutable once decoded, counted by reference; its strings are values of
- * intern.h, which the store shares between objects. */
+/* The head of every object.  An object is one allocation, immutable once decoded, counted by reference; its strings are
+ * values of intern.h, which the store shares between objects. */
 struct kube_object {
     struct hmap_node node;              /* The store's. */
     enum kube_kind kind : 8;
@@ -65,7 +65,7 @@ struct kube_object {
     const char *name;                   /* Inside the object. */
     struct kube_uid uid;
     const struct labels *labels;
-    const struct labels *annotations;   /* Only those that begin with KUBE_ANNOTATION_PREFIX, and KUBE_ANNOTATION_MIRROR. */
+    const struct labels *annotations;   /* KUBE_ANNOTATION_MIRROR, and those that begin with KUBE_ANNOTATION_PREFIX. */
 };
 
 #define KUBE_ANNOTATION_PREFIX "sluice.dev/"
@@ -111,10 +111,11 @@ void kube_pod_port(const struct kube_pod *, size_t i, struct kube_port *);
 /* The UID by which the pod's kubelet, and so CNI, calls it: of a static pod not that of its object. */
 const char *kube_pod_runtime_uid(const struct kube_pod *, char buf[KUBE_UID_STRLEN]);
 
-/* Decodes one object.  ENOTSUP: a kind or version that Sluice does not read (the error names it); EINVAL: a wrong object. */
+/* Decodes one object.  ENOTSUP: a kind or version that Sluice does not read (the error names it); EINVAL: a wrong
+ * object. */
 int kube_object_decode(const json_t *, struct kube_object **, struct error *);
-/* The same for an element of a list that the API gave: such ones lack "kind" and "apiVersion".  If they are there they must be
- * those of 'kind'. */
+/* The same for an element of a list that the API gave: such ones lack "kind" and "apiVersion".  If they are there they
+ * must be those of 'kind'. */
 int kube_object_decode_kind(enum kube_kind, const json_t *, struct kube_object **, struct error *);
 /* Gives up the caller's reference. */
 void kube_object_destroy(const struct kube_object *);
@@ -142,7 +143,16 @@ bool kube_kind_may_be_absent(enum kube_kind);
 /* Whether objects of the kind live in a namespace. */
 bool kube_kind_is_namespaced(enum kube_kind);
 
-static inline const struct kube_node *kube_node_cast(const struct kube_object *o) { return (const struct kube_node *) o; }
-static inline const struct kube_pod *kube_pod_cast(const struct kube_object *o) { return (const struct kube_pod *) o; }
+static inline const struct kube_node *
+kube_node_cast(const struct kube_object *o)
+{
+    return (const struct kube_node *) o;
+}
+
+static inline const struct kube_pod *
+kube_pod_cast(const struct kube_object *o)
+{
+    return (const struct kube_pod *) o;
+}
 
 #endif /* controller/kube-types.h */

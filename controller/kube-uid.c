@@ -108,7 +108,7 @@ kube_uid_format(const struct kube_uid *uid, char buf[KUBE_UID_STRLEN])
     }
 
     unsigned long long int high = uid->words[0], low = uid->words[1];
-    snprintf(buf, KUBE_UID_STRLEN, "%08llx-%04llx-%04llx-%04llx-%012llx", high >> 32, high >> 16 & 0xffff, high & 0xffff, low >> 48,
-             low & 0xffffffffffffULL);
+    snprintf(buf, KUBE_UID_STRLEN, "%08llx-%04llx-%04llx-%04llx-%012llx", high >> 32, high >> 16 & 0xffff,
+             high & 0xffff, low >> 48, low & 0xffffffffffffULL);
     return buf;
 }

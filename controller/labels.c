@@ -91,7 +91,8 @@ compare_pairs(const void *a_, const void *b_)
 }
 
 int
-labels_decode(const json_t *json, bool strict, bool (*keep)(const char *), const struct labels **labelsp, struct error *error)
+labels_decode(const json_t *json, bool strict, bool (*keep)(const char *), const struct labels **labelsp,
+              struct error *error)
 {
     size_t n = 0;
 

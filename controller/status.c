@@ -119,10 +119,11 @@ put_pod(const struct kube_object *object, void *pods_)
     char *key = xasprintf("%s/%s", object->namespace_, object->name);
 
     if (!sset_contains(&pods->attached, key)) {
-        json_array_append_new(pods->array, json_pack("{s:s, s:s, s:s, s:o, s:s, s:o*}", "namespace", object->namespace_, "name",
-                                                     object->name, "node", pod->node, "ips",
-                                                     addresses_to_json(pod->addrs, pod->n_addrs), "state",
-                                                     pod_state(pods->dp, pod), "lost", lost_addresses(pods->dp, pod)));
+        json_t *ips = addresses_to_json(pod->addrs, pod->n_addrs);
+        json_t *json = json_pack("{s:s, s:s, s:s, s:o, s:s, s:o*}", "namespace", object->namespace_, "name",
+                                 object->name, "node", pod->node, "ips", ips, "state", pod_state(pods->dp, pod), "lost",
+                                 lost_addresses(pods->dp, pod));
+        json_array_append_new(pods->array, json);
     }
     free(key);
 }
@@ -238,6 +239,17 @@ put_failed(const char *owner, const char *why, void *array)
     json_array_append_new(array, json_sprintf("%s: %s", owner, why));
 }
 
+/* A policy that nobody enforces must be seen. */
+static void
+put_unenforced(const struct store *store, json_t *problems)
+{
+    size_t n = store_count(store, KUBE_NETWORKPOLICY) + store_count(store, KUBE_CLUSTERNETWORKPOLICY);
+
+    if (n) {
+        json_array_append_new(problems, json_sprintf("policies: %"PRIuSIZE" known, none enforced by this version", n));
+    }
+}
+
 static json_t *
 get_problems(const struct dataplane *dp, const struct source *source, const struct report *report)
 {
@@ -249,6 +261,7 @@ get_problems(const struct dataplane *dp, const struct source *source, const stru
                                                      ? "; what was read stays in force" : ""));
     }
     source_for_each_problem(source, put_problem, problems);
+    put_unenforced(dp->store, problems);
     if (report_problem(report)) {
         put_problem("the Kubernetes API", report_problem(report), problems);
     }
@@ -294,7 +307,8 @@ get_counts(const struct dataplane *dp)
     json_object_set_new(counts, "services", json_integer(store_count(dp->store, KUBE_SERVICE)));
     json_object_set_new(counts, "endpointSlices", json_integer(store_count(dp->store, KUBE_ENDPOINTSLICE)));
     json_object_set_new(counts, "networkPolicies", json_integer(store_count(dp->store, KUBE_NETWORKPOLICY)));
-    json_object_set_new(counts, "clusterNetworkPolicies", json_integer(store_count(dp->store, KUBE_CLUSTERNETWORKPOLICY)));
+    json_object_set_new(counts, "clusterNetworkPolicies",
+                        json_integer(store_count(dp->store, KUBE_CLUSTERNETWORKPOLICY)));
     return counts;
 }
 

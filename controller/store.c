@@ -9,8 +9,8 @@
 #include "openvswitch/list.h"
 #include "util.h"
 
-/* A key that changed since it was popped last.  Its strings are those of 'holder', which stays as long: the object as it was then,
- * or, if there was none, the one that came. */
+/* A key that changed since it was popped last.  Its strings are those of 'holder', which stays as long: the object as
+ * it was then, or, if there was none, the one that came. */
 struct change {
     struct hmap_node node;              /* In 'changed', by key. */
     struct ovs_list list;               /* In 'changes'. */
@@ -118,7 +118,8 @@ store_put(struct store *store, struct kube_object *object)
     kube_object_share(object, store->pool);
     object->marked = false;
     if (!old) {
-        hmap_insert(&store->objects[object->kind], &object->node, hash_key(object->kind, object->namespace_, object->name));
+        hmap_insert(&store->objects[object->kind], &object->node,
+                    hash_key(object->kind, object->namespace_, object->name));
         note_change(store, object, false);
         return;
     }
@@ -196,7 +197,8 @@ store_count(const struct store *store, enum kube_kind kind)
 }
 
 void
-store_for_each(const struct store *store, enum kube_kind kind, void (*cb)(const struct kube_object *, void *aux), void *aux)
+store_for_each(const struct store *store, enum kube_kind kind, void (*cb)(const struct kube_object *, void *aux),
+               void *aux)
 {
     const struct kube_object *object;
 

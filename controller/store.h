@@ -3,9 +3,9 @@
 
 /* The typed store: every Kubernetes object that the node knows, by kind, namespace and name.
  *
- * Sources (source-dir.h; the API) put and remove; the dataplane reads and follows the list of changes.  An object that is put
- * again unchanged makes no change.  The objects' strings, labels and the like are values of the store's own pool (intern.h): equal
- * label sets are one pointer.  Pure: no I/O, no clock. */
+ * Sources (source-dir.h; the API) put and remove; the dataplane reads and follows the list of changes.  An object that
+ * is put again unchanged makes no change.  The objects' strings, labels and the like are values of the store's own pool
+ * (intern.h): equal label sets are one pointer.  Pure: no I/O, no clock. */
 
 #include <stdint.h>
 
@@ -23,13 +23,13 @@ struct intern *store_pool(const struct store *);
 void store_put(struct store *, struct kube_object *);
 void store_remove(struct store *, enum kube_kind, const char *namespace_, const char *name);
 
-/* For a source that lists a kind anew: mark all of its objects; store_put(), also of an unchanged one, and store_keep() take an
- * object's mark away; sweep removes those that have theirs still. */
+/* For a source that lists a kind anew: mark all of its objects; store_put(), also of an unchanged one, and store_keep()
+ * take an object's mark away; sweep removes those that have theirs still. */
 void store_mark(struct store *, enum kube_kind);
 void store_keep(struct store *, enum kube_kind, const char *namespace_, const char *name);
 void store_sweep(struct store *, enum kube_kind);
 
-/* NULL if there is none.  The pointer is good until that object is put or removed; kube_object_ref() keeps the object. */
+/* NULL if there is none.  Good until that object is put or removed, or longer with kube_object_ref(). */
 const struct kube_object *store_get(const struct store *, enum kube_kind, const char *namespace_, const char *name);
 size_t store_count(const struct store *, enum kube_kind);
 /* In no order; 'cb' must not change the store. */
@@ -38,12 +38,12 @@ void store_for_each(const struct store *, enum kube_kind, void (*cb)(const struc
 /* Counts changes: differs whenever the content of the kind differs. */
 uint64_t store_seqno(const struct store *, enum kube_kind);
 
-/* What changed since it was popped last, each key once, oldest first.  The consumer (there is one) looks the object up with
- * store_get(): NULL means that it was removed.  False: nothing. */
+/* What changed since it was popped last, each key once, oldest first.  The consumer (there is one) looks the object up
+ * with store_get(): NULL means that it was removed.  False: nothing. */
 struct store_key {
     enum kube_kind kind;
     const char *namespace_, *name;      /* Good until store_key_destroy(). */
-    const struct kube_object *old;      /* What the consumer knows: the object when its key was popped last; NULL: none.  Likewise. */
+    const struct kube_object *old;      /* Likewise.  The object when its key was popped last; NULL: there was none. */
     const struct kube_object *holder;   /* Private: whose strings they are. */
 };
 bool store_pop_change(struct store *, struct store_key *);

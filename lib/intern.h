@@ -3,12 +3,13 @@
 
 /* Immutable values that are counted by reference, and a pool in which equal ones are one and the same.
  *
- * A value is a string, or a tuple of strings.  A new one belongs to no pool; intern_share() exchanges it for the pool's.  Then
- * two values of one pool are equal exactly if their pointers are, for as long as both are referenced; and what thousands of
- * objects have in common is in memory once.
+ * A value is a string, or a tuple of strings.  A new one belongs to no pool; intern_share() exchanges it for the
+ * pool's.  Then two values of one pool are equal exactly if their pointers are, for as long as both are referenced; and
+ * what thousands of objects have in common is in memory once.
  *
- * Whoever holds a pointer holds a reference.  NULL is allowed where a value is taken, and is a value of its own.  Values know
- * their pool: they leave it when the last reference goes, and outlive its destruction.  Pure; not for several threads. */
+ * Whoever holds a pointer holds a reference.  NULL is allowed where a value is taken, and is a value of its own.
+ * Values know their pool: they leave it when the last reference goes, and outlive its destruction.  Pure; not for
+ * several threads. */
 
 #include <stdbool.h>
 #include <stddef.h>
