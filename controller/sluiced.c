@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -22,6 +23,7 @@
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
 #include "sd-notify.h"
+#include "timeval.h"
 #include "unixctl.h"
 #include "util.h"
 
@@ -41,7 +43,8 @@ struct sluiced {
     struct unixctl_server *unixctl;
     struct ctl *ctl;
     bool was_synced;
-    char *source_problem;               /* What the log says. */
+    char *source_problem;               /* What the log says ... */
+    long long int source_warn_at;       /* ... and when it will as a warning, if it lasts (time_msec()). */
     char *notified;                     /* What systemd knows. */
     bool stop;
 };
@@ -359,6 +362,30 @@ notify(struct sluiced *d)
     }
 }
 
+/* A server that is back at once is no reason for a warning. */
+#define SOURCE_WARN_MS 5000
+
+static void
+log_source_problem(struct sluiced *d)
+{
+    static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(2, 5);
+    const char *problem = source_problem(d->source);
+
+    if (problem && !d->source_problem) {
+        d->source_warn_at = time_msec() + SOURCE_WARN_MS;
+    }
+    if (problem && time_msec() >= d->source_warn_at) {
+        VLOG_WARN("%s", problem);
+        d->source_warn_at = LLONG_MAX;
+    } else if (!nullable_string_is_equal(problem, d->source_problem)) {
+        VLOG_INFO_RL(&rl, "%s%s", problem ? problem : source_name(d->source), problem ? "" : ": read again");
+    }
+    if (!nullable_string_is_equal(problem, d->source_problem)) {
+        free(d->source_problem);
+        d->source_problem = nullable_xstrdup(problem);
+    }
+}
+
 static void
 run_source(struct sluiced *d)
 {
@@ -367,20 +394,15 @@ run_source(struct sluiced *d)
         d->was_synced = true;
         malloc_trim(0);                 /* What decoding the first lists left. */
     }
+    log_source_problem(d);
+}
 
-    const char *problem = source_problem(d->source);
-    if (!nullable_string_is_equal(problem, d->source_problem)) {
-        static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(2, 5);
-
-        if (!problem) {
-            VLOG_INFO("%s: read again", source_name(d->source));
-        } else if (!d->source_problem) {
-            VLOG_WARN("%s", problem);
-        } else {                        /* Another reason, or the same in other words. */
-            VLOG_INFO_RL(&rl, "%s", problem);
-        }
-        free(d->source_problem);
-        d->source_problem = nullable_xstrdup(problem);
+static void
+wait_source(struct sluiced *d)
+{
+    source_wait(d->source);
+    if (d->source_problem && d->source_warn_at != LLONG_MAX) {
+        poll_timer_wait_until(d->source_warn_at);
     }
 }
 
@@ -407,7 +429,7 @@ loop(struct sluiced *d)
         notify(d);
 
         run_signals(d);
-        source_wait(d->source);
+        wait_source(d);
         dataplane_wait(d->dataplane);
         report_wait(d->report);
         ctl_wait(d->ctl);
