@@ -118,7 +118,8 @@ class Restarts(kubelettest.KubeletCase):
         self.cluster.rig("start", "kube-apiserver")
         self.cluster.wait("pod/" + victim, "jsonpath={.status.containerStatuses[0].restartCount}=1")
         self.cluster.rolled_out("deployment/web")
-        self.cluster.wait("node --all", seconds=90)
+        # The cluster gave the nodes up meanwhile; their kubelets notice after a minute or so.
+        self.cluster.wait("node --all", seconds=170)
         self.cluster.kubectl("scale", "deployment/web", "--replicas=10")
         self.cluster.rolled_out("deployment/web")
         self.cluster.realized()
