@@ -15,6 +15,7 @@ FUZZERS_ALL = tests/fuzz/fuzz-attachment \
 	tests/fuzz/fuzz-manifest \
 	tests/fuzz/fuzz-of-msg \
 	tests/fuzz/fuzz-punt-reply \
+	tests/fuzz/fuzz-source-kind \
 	tests/fuzz/fuzz-trace
 FUZZ_CPPFLAGS = $(AM_CPPFLAGS) -DTOP_SRCDIR='"$(abs_top_srcdir)"'
 FUZZ_LDADD = controller/libcontroller.la flows/libflows.la lib/libsluice.la lib/libsluice-base.la $(OVS_LIBS) \
@@ -100,3 +101,7 @@ tests_fuzz_fuzz_kubeconfig_SOURCES = tests/fuzz/fuzz-kubeconfig.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_kubeconfig_CPPFLAGS = $(FUZZ_CPPFLAGS)
 tests_fuzz_fuzz_kubeconfig_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_kubeconfig_LDADD = lib/libsluice-kube.la $(FUZZ_LDADD) $(CURL_LIBS)
+tests_fuzz_fuzz_source_kind_SOURCES = tests/fuzz/fuzz-source-kind.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_source_kind_CPPFLAGS = $(FUZZ_CPPFLAGS)
+tests_fuzz_fuzz_source_kind_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_source_kind_LDADD = $(FUZZ_LDADD)
