@@ -36,7 +36,8 @@ source_api_create(const char *kubeconfig, struct store *store)
         struct api_kind *k = &api->kinds[kind];
 
         k->objects = source_kind_create(kind, store);
-        k->reflector = kube_client_reflect(api->client, kube_kind_path(kind), NULL, &source_kind_ops, k->objects);
+        k->reflector = kube_client_reflect(api->client, kube_kind_path(kind), NULL, source_kind_reflector_ops(kind),
+                                             k->objects);
     }
     return api;
 }

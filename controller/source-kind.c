@@ -235,15 +235,26 @@ bad(void *sk_, const char *what)
     set_problem(sk, "", what);
 }
 
-/* What no decoder reads, of the kinds that have much of it: two thirds of what a Pod costs. */
-static const char *const skip[] = {
-    "affinity", "allocatable", "allocatedResources", "capacity", "containerStatuses", "env", "envFrom",
-    "ephemeralContainerStatuses", "imagePullSecrets", "images", "initContainerStatuses", "lifecycle", "livenessProbe",
-    "nodeInfo", "ownerReferences", "readinessProbe", "resources", "securityContext", "startupProbe", "tolerations",
-    "topologySpreadConstraints", "volumeDevices", "volumeMounts", "volumes", "volumesAttached", "volumesInUse", NULL
+/* What the decoders do not read, of the two kinds that have much of it. */
+static const char *const skip_pod[] = {
+    "affinity", "allocatedResources", "conditions", "containerStatuses", "env", "envFrom", "ephemeralContainerStatuses",
+    "imagePullSecrets", "initContainerStatuses", "lifecycle", "livenessProbe", "ownerReferences", "readinessProbe",
+    "resources", "securityContext", "startupProbe", "tolerations", "topologySpreadConstraints", "volumeDevices",
+    "volumeMounts", "volumes", NULL
 };
+static const char *const skip_node[] = {
+    "allocatable", "capacity", "conditions", "images", "nodeInfo", "ownerReferences", "taints", "volumesAttached",
+    "volumesInUse", NULL
+};
+static const struct reflector_ops pod_ops = { begin, object, end, gone, bad, skip_pod };
+static const struct reflector_ops node_ops = { begin, object, end, gone, bad, skip_node };
+const struct reflector_ops source_kind_ops = { begin, object, end, gone, bad, NULL };
 
-const struct reflector_ops source_kind_ops = { begin, object, end, gone, bad, skip };
+const struct reflector_ops *
+source_kind_reflector_ops(enum kube_kind kind)
+{
+    return kind == KUBE_POD ? &pod_ops : kind == KUBE_NODE ? &node_ops : &source_kind_ops;
+}
 
 /* Life. ---------------------------------------------------------------------------------------------------------- */
 

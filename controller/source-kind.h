@@ -31,6 +31,8 @@ void source_kind_destroy(struct source_kind *);
 
 /* Their 'aux' is a struct source_kind. */
 extern const struct reflector_ops source_kind_ops;
+/* The same, which leave out what the kind's decoder does not read: two thirds of what reading a Pod costs. */
+const struct reflector_ops *source_kind_reflector_ops(enum kube_kind);
 
 /* The store has what the collection has, or had when it could be read last. */
 bool source_kind_synced(const struct source_kind *);

@@ -13,9 +13,9 @@
  *           or as an ERROR event, lists again; so does an event without a resourceVersion or with a smaller one.  A
  *           normal end watches again at once, unless the watch was very short and brought nothing: then it has failed.
  *   PROBE   after a watch has failed, before it goes on: a list with limit=1, whose resourceVersion tells whether the
- *           server has gone back in time (etcd restored from a backup); then it lists again.  Also when nothing came for
- *           so long that the connection may be dead; that alone is no problem, because a server whose etcd does not tell
- *           its progress sends no bookmarks where nothing changes.
+ *           server has gone back in time (etcd restored from a backup); then it lists again.  Also when nothing came
+ *           for so long that the connection may be dead; that alone is no problem, because a server whose etcd does not
+ *           tell its progress sends no bookmarks where nothing changes.
  *   wait    after a failure: exponential backoff with jitter, and at least as long as Retry-After says.  Failures of
  *           watches are counted apart from those of lists and probes, because a list that works says nothing of the
  *           watch; an event or bookmark ends the one count, a complete list or a probe the other.
@@ -57,9 +57,9 @@ struct reflector_ops {
     void (*gone)(void *aux);                    /* The collection does not exist (any more). */
     /* An object that could not be read: not JSON, too large.  'what' names it as far as possible. */
     void (*bad)(void *aux, const char *what);
-    /* Members that nobody reads, NULL-terminated; NULL: none.  Those that are objects or arrays are left out of 'object',
-     * wherever they stand, without being parsed; labels and annotations may have such names and stay.  "managedFields"
-     * always belongs to them. */
+    /* Members that nobody reads, NULL-terminated; NULL: none.  Those that are objects or arrays are left out of
+     * 'object', wherever they stand, without being parsed; labels and annotations may have such names and stay.
+     * "managedFields" always belongs to them. */
     const char *const *skip;
 };
 
@@ -88,9 +88,9 @@ void reflector_destroy(struct reflector *);
 bool reflector_next(struct reflector *, long long int now, struct reflector_request *);
 /* When to ask again; LLONG_MAX while a request is under way. */
 long long int reflector_next_time(const struct reflector *);
-/* Ask for it without waiting: credentials were renewed, or something else tells that the server is back.  Except after a
- * 401 it is done only once between two watches that were alive: two reflectors that take each other's answers for a sign
- * must not drive one another. */
+/* Ask for it without waiting: credentials were renewed, or something else tells that the server is back.  Except after
+ * a 401 it is done only once between two watches that were alive: two reflectors that take each other's answers for a
+ * sign must not drive one another. */
 void reflector_kick(struct reflector *, long long int now);
 
 /* What came back: head once, body any number of times, done once ('error' NULL or code 0: complete).  reflector_body()

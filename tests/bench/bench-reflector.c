@@ -1,5 +1,5 @@
-/* bench-reflector: what it costs to read what an API server says of pods: tests/bench/pod.json, 50 of them in a list, and
- * one event for each.
+/* bench-reflector: what it costs to read what an API server says of pods: tests/bench/pod.json, 50 of them in a list,
+ * and one event for each.
  *
  *     bench-reflector [ROUNDS]
  *
@@ -67,7 +67,7 @@ make_bodies(struct ds *list, struct ds *events)
     struct ds pod = DS_EMPTY_INITIALIZER;
 
     read_pod(&pod);
-    ds_put_cstr(list, "{\"kind\":\"PodList\",\"apiVersion\":\"v1\",\"metadata\":{\"resourceVersion\":\"1000\"},\"items\":[");
+    ds_put_cstr(list, "{\"kind\":\"PodList\",\"metadata\":{\"resourceVersion\":\"1000\"},\"items\":[");
     for (int i = 0; i < N_PODS; i++) {
         ds_put_cstr(list, i ? "," : "");
         put_pod(list, ds_cstr(&pod), i);
@@ -173,7 +173,7 @@ on_bad(void *aux OVS_UNUSED, const char *what)
     exit(EXIT_FAILURE);
 }
 
-/* What the network of a pod does not depend on. */
+/* What the decoders do not read (controller/source-kind.c). */
 static const char *const more[] = {
     "affinity", "allocatedResources", "conditions", "containerStatuses", "env", "envFrom", "ephemeralContainerStatuses",
     "imagePullSecrets", "initContainerStatuses", "lifecycle", "livenessProbe", "ownerReferences", "readinessProbe",
@@ -243,7 +243,8 @@ small_watch(const struct ds *list OVS_UNUSED, const struct ds *events)
 }
 
 static void
-measure(const char *what, void (*run)(const struct ds *, const struct ds *), const struct ds *list, const struct ds *events)
+measure(const char *what, void (*run)(const struct ds *, const struct ds *), const struct ds *list,
+        const struct ds *events)
 {
     int64_t best = INT64_MAX;
 
