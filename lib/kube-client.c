@@ -334,6 +334,7 @@ kube_client_run(struct kube_client *client)
         look_at_credentials(client, now);
     }
     LIST_FOR_EACH (watch, node, &client->watches) {
+        reflector_settle(watch->reflector, now);
         if (!watch->request && now >= reflector_next_time(watch->reflector) && look_at_credentials(client, now)) {
             start_watch(watch, now);
         }
@@ -346,6 +347,7 @@ kube_client_wait(struct kube_client *client)
     struct watch *watch;
     http_wait(client->http);
     LIST_FOR_EACH (watch, node, &client->watches) {
+        poll_timer_wait_until(reflector_settle_time(watch->reflector));
         if (!watch->request) {
             long long int when = reflector_next_time(watch->reflector);
             poll_timer_wait_until(client->credentials ? when : MAX(when, client->next_look));

@@ -94,6 +94,24 @@ reflector_next_time(const struct reflector *r)
     return r->under_way ? LLONG_MAX : r->next_time;
 }
 
+long long int
+reflector_settle_time(const struct reflector *r)
+{
+    bool well = r->under_way && r->next == REFLECTOR_WATCH && r->answer.status == 200
+                && r->answer.outcome == OUTCOME_OPEN;
+
+    return well && r->problem ? r->answer.started + SHORT_WATCH_MS : LLONG_MAX;
+}
+
+void
+reflector_settle(struct reflector *r, long long int now)
+{
+    if (now >= reflector_settle_time(r)) {
+        r->n_short = 0;
+        reflector_clear_problem(r);
+    }
+}
+
 void
 reflector_kick(struct reflector *r, long long int now)
 {

@@ -93,6 +93,11 @@ long long int reflector_next_time(const struct reflector *);
  * sign must not drive one another. */
 void reflector_kick(struct reflector *, long long int now);
 
+/* While a request is under way: when reflector_settle() is due; LLONG_MAX: not at all.  A watch that has lasted is well, though
+ * watches before it ended at once and it has told nothing yet: its problem is over. */
+long long int reflector_settle_time(const struct reflector *);
+void reflector_settle(struct reflector *, long long int now);
+
 /* What came back: head once, body any number of times, done once ('error' NULL or code 0: complete).  reflector_body()
  * returns false when the request should be ended at once (its done is then ECANCELED). */
 void reflector_head(struct reflector *, int status, long long int retry_after_ms, long long int now);

@@ -530,6 +530,35 @@ START_TEST(test_outage)
 }
 END_TEST
 
+/* One that lasts is well, after others that did not and before it has told anything. */
+START_TEST(test_watch_that_lasts)
+{
+    struct script s;
+
+    start_watch(&s);
+    done(&s, 0, NULL);
+    for (int i = 0; i < 3; i++) {
+        check_request(&s, PODS "?limit=1");
+        answer(&s, 200, LIST_1);
+        check_request(&s, WATCH_FROM("10"));
+        ck_assert_int_eq(reflector_settle_time(s.reflector), LLONG_MAX);
+        answer(&s, 200, "");
+    }
+    check_request(&s, PODS "?limit=1");
+    answer(&s, 200, LIST_1);
+    check_request(&s, WATCH_FROM("10"));
+    reflector_head(s.reflector, 200, -1, s.now);
+    long long int at = reflector_settle_time(s.reflector);
+    ck_assert_int_le(at, s.now + 1000);
+    reflector_settle(s.reflector, at - 1);
+    check_problem(&s, "cannot watch /api/v1/pods: the server ends it at once");
+    reflector_settle(s.reflector, at);
+    check_problem(&s, NULL);
+    ck_assert_int_eq(reflector_settle_time(s.reflector), LLONG_MAX);
+    finish(&s);
+}
+END_TEST
+
 /* A watch that ends at once, again and again, must not spin. */
 START_TEST(test_short_watches)
 {
@@ -769,6 +798,7 @@ UNIT_MAIN("kube-reflector", {
     tcase_add_test(tc, test_opaque_versions);
     tcase_add_test(tc, test_outage);
     tcase_add_test(tc, test_short_watches);
+    tcase_add_test(tc, test_watch_that_lasts);
     tcase_add_test(tc, test_absent);
     tcase_add_test(tc, test_refused);
     tcase_add_test(tc, test_bad_objects);
