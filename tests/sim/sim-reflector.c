@@ -734,7 +734,7 @@ is_at_rest(const struct world *w, long long int since)
     const struct connection *c = &w->c;
 
     if (w->server.absent) {
-        return reflector_absent(w->reflector) && w->now - since >= 2 * REFLECTOR_ABSENT_MS;
+        return reflector_absent(w->reflector) && w->now - since >= 4 * REFLECTOR_ABSENT_MS;
     }
     return c->watching && !c->ended && !c->dead && c->delivered == c->wire.length
         && c->watch_revision == w->server.revision
