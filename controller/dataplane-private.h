@@ -187,6 +187,7 @@ void dataplane_unlisten_(struct dataplane *);
 void dataplane_report_(struct dataplane *, enum kube_kind, const char *namespace_, const char *name, const char *uid,
                        const char *reason, const char *message);
 void dataplane_report_node_(struct dataplane *, const char *reason, const char *message);       /* About our own. */
-void dataplane_report_refused_(struct dataplane *);     /* Reports flows that Open vSwitch refuses, when that changes. */
+/* Reports flows that Open vSwitch refuses, when that changes. */
+void dataplane_report_refused_(struct dataplane *);
 
 #endif /* controller/dataplane-private.h */

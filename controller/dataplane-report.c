@@ -20,8 +20,8 @@ dataplane_report_(struct dataplane *dp, enum kube_kind kind, const char *namespa
         struct dataplane_report *report = xmalloc(sizeof *report);
 
         *report = (struct dataplane_report) {
-            .kind = kind, .namespace_ = xstrdup(namespace_), .name = xstrdup(name), .uid = xstrdup(uid), .reason = reason,
-            .message = xstrdup(message),
+            .kind = kind, .namespace_ = xstrdup(namespace_), .name = xstrdup(name), .uid = xstrdup(uid),
+            .reason = reason, .message = xstrdup(message),
         };
         ovs_list_push_back(&dp->reports, &report->node);
         dp->n_reports++;

@@ -14,7 +14,8 @@
  *                                      attachments --> ports in OVSDB, compile_pod ------/
  *
  * Fault points (lib/fault.h), one before each effect: "journal-add", "journal-up", "journal-known", "journal-del",
- * "link-create", "link-configure", "link-delete", "link-trash", "port-set", "port-remove", "flows-set", "flows-remove", "reply".
+ * "link-create", "link-configure", "link-delete", "link-trash", "port-set", "port-remove", "flows-set",
+ * "flows-remove", "reply".
  *
  * Follows the run / wait pattern.  Nothing here polls: what waits for Open vSwitch is looked at when ovsdb_seqno() or
  * of_state_acked() changes. */
@@ -37,8 +38,8 @@ int dataplane_create(const struct config *, struct store *, struct dataplane **,
 void dataplane_destroy(struct dataplane *);
 /* Whether the source declares every pod of this node (source_declares_pods()); false at first.  Before the first run. */
 void dataplane_set_declares_pods(struct dataplane *, bool);
-/* 'source_why_not' NULL: the store holds what the source has, or had when it could be read last.  Else why it does not: until it
- * does, nothing is declared to Open vSwitch, and what is installed there stays. */
+/* 'source_why_not' NULL: the store holds what the source has, or had when it could be read last.  Else why it does
+ * not: until it does, nothing is declared to Open vSwitch, and what is installed there stays. */
 void dataplane_run(struct dataplane *, const char *source_why_not);
 void dataplane_wait(struct dataplane *);
 /* The configuration has changed (SIGHUP); what cannot change in a running daemon is ignored. */
@@ -49,8 +50,8 @@ const char *dataplane_not_ready(const struct dataplane *, bool *limited);
 /* Ready, and everything that is known has been carried out and acknowledged. */
 bool dataplane_realized(const struct dataplane *);
 
-/* What an operator must act on, about a Pod or a Node: for an Event (node-report.h).  The caller takes them out after each run; a
- * few hundred are kept. */
+/* What an operator must act on, about a Pod or a Node: for an Event (node-report.h).  The caller takes them out
+ * after each run; a few hundred are kept. */
 struct dataplane_report {
     struct ovs_list node;               /* Private. */
     enum kube_kind kind;

@@ -2,9 +2,9 @@
 
 /* The functions of libcurl, found when the first of them is called.
  *
- * Only the source "kubernetes" needs libcurl, and libcurl comes with two dozen libraries (two of them for TLS, LDAP, Kerberos, ...) that take
- * 5 MB of resident memory at once when the program is linked with it.  So sluiced is linked with this instead.  A program that is
- * linked with libcurl itself, as the tests are, has no use for it.
+ * Only the source "kubernetes" needs libcurl, and libcurl comes with two dozen libraries (two of them for TLS,
+ * LDAP, Kerberos, ...) that take 5 MB of resident memory at once when the program is linked with it.  So sluiced is
+ * linked with this instead.  A program that is linked with libcurl itself, as the tests are, has no use for it.
  *
  * As with any library that is missing, the program ends if it is not there.  Only the main thread calls libcurl. */
 
@@ -78,12 +78,14 @@ LATE(CURLMcode, curl_multi_cleanup, (CURLM *multi), (multi))
 LATE_VALUE(CURLMcode, curl_multi_setopt, CURLM, CURLMoption)
 LATE(CURLMcode, curl_multi_add_handle, (CURLM *multi, CURL *easy), (multi, easy))
 LATE(CURLMcode, curl_multi_remove_handle, (CURLM *multi, CURL *easy), (multi, easy))
-LATE(CURLMcode, curl_multi_socket_action, (CURLM *multi, curl_socket_t s, int events, int *running), (multi, s, events, running))
+LATE(CURLMcode, curl_multi_socket_action, (CURLM *multi, curl_socket_t s, int events, int *running),
+     (multi, s, events, running))
 LATE(CURLMcode, curl_multi_timeout, (CURLM *multi, long *ms), (multi, ms))
 LATE(CURLMsg *, curl_multi_info_read, (CURLM *multi, int *left), (multi, left))
 
 LATE(CURLU *, curl_url, (void), ())
 LATE(void, curl_url_cleanup, (CURLU *url), (url))
 LATE(CURLUcode, curl_url_get, (CURLU *url, CURLUPart part, char **text, unsigned int flags), (url, part, text, flags))
-LATE(CURLUcode, curl_url_set, (CURLU *url, CURLUPart part, const char *text, unsigned int flags), (url, part, text, flags))
+LATE(CURLUcode, curl_url_set, (CURLU *url, CURLUPart part, const char *text, unsigned int flags),
+     (url, part, text, flags))
 LATE(const char *, curl_url_strerror, (CURLUcode code), (code))

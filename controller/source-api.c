@@ -187,7 +187,8 @@ kind_to_json(const struct source_api *api, enum kube_kind kind)
     reflector_get_stats(k->reflector, &stats);
     json_t *json = json_pack("{s:s, s:I, s:b, s:b, s:I, s:s*, s:I, s:I, s:I, s:I, s:I, s:I, s:s*}", "kind",
                              kube_kind_name(kind), "count", (json_int_t) store_count(api->store, kind), "synced",
-                             (int) source_kind_synced(k->objects), "absent", (int) source_kind_absent(k->objects), "wrong",
+                             (int) source_kind_synced(k->objects), "absent", (int) source_kind_absent(k->objects),
+                             "wrong",
                              (json_int_t) source_kind_n_problems(k->objects), "resourceVersion",
                              reflector_resource_version(k->reflector), "lists", (json_int_t) stats.lists, "watches",
                              (json_int_t) stats.watches, "events", (json_int_t) stats.events, "bookmarks",

@@ -3,12 +3,13 @@
 
 /* The Kubernetes API as the source of objects.
  *
- * One reflector for each kind (kube-reflector.h) over one client (kube-client.h); source-kind.h puts what they bring into the
- * store.  Nothing waits for anything: kinds are listed side by side, and each is in force as soon as it is read.
+ * One reflector for each kind (kube-reflector.h) over one client (kube-client.h); source-kind.h puts what they
+ * bring into the store.  Nothing waits for anything: kinds are listed side by side, and each is in force as soon as
+ * it is read.
  *
- * Synced once every kind has been listed (or is one that may be absent, and is): one that the server refuses keeps the source
- * from being synced, so that a node never acts on half of what the cluster says.  Later the last state stays in force for as long as
- * the server is away.
+ * Synced once every kind has been listed (or is one that may be absent, and is): one that the server refuses keeps
+ * the source from being synced, so that a node never acts on half of what the cluster says.  Later the last state
+ * stays in force for as long as the server is away.
  *
  * Follows the run / wait pattern. */
 
@@ -33,8 +34,8 @@ bool source_api_synced(const struct source_api *);
 const char *source_api_problem(const struct source_api *);
 /* As in source-kind.h. */
 size_t source_api_n_problems(const struct source_api *);
-void source_api_for_each_problem(const struct source_api *, void (*cb)(const char *where, const char *problem, void *aux),
-                                 void *aux);
+void source_api_for_each_problem(const struct source_api *,
+                                 void (*cb)(const char *where, const char *problem, void *aux), void *aux);
 struct kube_client *source_api_client(struct source_api *);
 /* For the status; a new reference. */
 json_t *source_api_to_json(const struct source_api *);

@@ -100,7 +100,8 @@ static char *
 problem_key(const json_t *json)
 {
     const char *namespace_ = metadata(json, "namespace"), *name = metadata(json, "name");
-    char *key = !*name ? xstrdup("") : *namespace_ ? xasprintf("%.253s/%.253s", namespace_, name) : xasprintf("%.253s", name);
+    char *key = !*name ? xstrdup("")
+                : *namespace_ ? xasprintf("%.253s/%.253s", namespace_, name) : xasprintf("%.253s", name);
 
     for (char *p = key; *p; p++) {
         *p = *p > ' ' && *p < 0x7f ? *p : '?';
@@ -299,8 +300,8 @@ source_kind_n_problems(const struct source_kind *sk)
 }
 
 void
-source_kind_for_each_problem(const struct source_kind *sk, void (*cb)(const char *where, const char *problem, void *aux),
-                             void *aux)
+source_kind_for_each_problem(const struct source_kind *sk,
+                             void (*cb)(const char *where, const char *problem, void *aux), void *aux)
 {
     struct shash_node *node;
 

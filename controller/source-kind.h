@@ -3,15 +3,17 @@
 
 /* One kind of objects on its way from the Kubernetes API into the store.
  *
- * The receiver of a reflector (kube-reflector.h): decodes each object as it comes and puts it into the store.  A list that is read
- * anew marks what is there and sweeps what it did not bring, so that what did not change makes no change.
+ * The receiver of a reflector (kube-reflector.h): decodes each object as it comes and puts it into the store.  A
+ * list that is read anew marks what is there and sweeps what it did not bring, so that what did not change makes no
+ * change.
  *
- * An object that is wrong is named in the problems until it is right or gone.  Its last good version stays in force; a wrong
- * object with another UID is another object, and takes the old one with it.  When a list had an object that could not even be
- * named, nothing is swept: which of those it did not bring it was is not known.
+ * An object that is wrong is named in the problems until it is right or gone.  Its last good version stays in
+ * force; a wrong object with another UID is another object, and takes the old one with it.  When a list had an
+ * object that could not even be named, nothing is swept: which of those it did not bring it was is not known.
  *
- * A kind that is built into Kubernetes is always there: "not found" then means that something answers that is no API server,
- * and changes nothing.  The kind of a CustomResourceDefinition may be absent: then there are no objects.
+ * A kind that is built into Kubernetes is always there: "not found" then means that something answers that is no
+ * API server, and changes nothing.  The kind of a CustomResourceDefinition may be absent: then there are no
+ * objects.
  *
  * Pure: no I/O, no clock. */
 
@@ -40,7 +42,7 @@ bool source_kind_absent(const struct source_kind *);
 
 size_t source_kind_n_problems(const struct source_kind *);
 /* 'where' is "Pod NAMESPACE/NAME". */
-void source_kind_for_each_problem(const struct source_kind *, void (*cb)(const char *where, const char *problem, void *aux),
-                                  void *aux);
+void source_kind_for_each_problem(const struct source_kind *,
+                                  void (*cb)(const char *where, const char *problem, void *aux), void *aux);
 
 #endif /* controller/source-kind.h */

@@ -87,7 +87,8 @@ source_n_problems(const struct source *source)
 }
 
 void
-source_for_each_problem(const struct source *source, void (*cb)(const char *where, const char *problem, void *aux), void *aux)
+source_for_each_problem(const struct source *source, void (*cb)(const char *where, const char *problem, void *aux),
+                        void *aux)
 {
     if (source->api) {
         source_api_for_each_problem(source->api, cb, aux);

@@ -30,9 +30,10 @@ bool source_synced(const struct source *);
 const char *source_problem(const struct source *);
 /* Objects that are wrong, each with why; the last good version of each stays in force. */
 size_t source_n_problems(const struct source *);
-void source_for_each_problem(const struct source *, void (*cb)(const char *where, const char *problem, void *aux), void *aux);
-/* Every pod of this node is declared before or while it is attached: one that is not known is denied until it is.  True for the API;
- * a directory of manifests need not name them. */
+void source_for_each_problem(const struct source *,
+                             void (*cb)(const char *where, const char *problem, void *aux), void *aux);
+/* Every pod of this node is declared before or while it is attached: one that is not known is denied until it is.
+ * True for the API; a directory of manifests need not name them. */
 bool source_declares_pods(const struct source *);
 /* For what we write back; NULL with a directory of manifests. */
 struct kube_client *source_kube_client(struct source *);

@@ -111,9 +111,9 @@ put_source_kind(const json_t *kind, struct ds *s)
     if (json_is_true(json_object_get(kind, "absent"))) {
         ds_put_cstr(s, "not in this cluster\n");
     } else {
-        ds_put_format(s, "%7lld %6lld %6lld %8lld %9lld %9lld  %s%s\n", number_of(kind, "count"), number_of(kind, "wrong"),
-                      number_of(kind, "lists"), number_of(kind, "watches"), number_of(kind, "events"),
-                      number_of(kind, "failures"), text_of(kind, "resourceVersion"),
+        ds_put_format(s, "%7lld %6lld %6lld %8lld %9lld %9lld  %s%s\n", number_of(kind, "count"),
+                      number_of(kind, "wrong"), number_of(kind, "lists"), number_of(kind, "watches"),
+                      number_of(kind, "events"), number_of(kind, "failures"), text_of(kind, "resourceVersion"),
                       json_is_true(json_object_get(kind, "synced")) ? "" : "  (not read yet)");
     }
 }

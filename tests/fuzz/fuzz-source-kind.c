@@ -1,7 +1,8 @@
 /* Histories of one kind from the API (controller/source-kind.h).
  *
- * Two bytes make an event: what happens, and to which of eight objects.  A list that brings some good objects must then leave exactly
- * those, without a problem, and a second such list must change nothing.  Or else the input is one object of JSON. */
+ * Two bytes make an event: what happens, and to which of eight objects.  A list that brings some good objects must
+ * then leave exactly those, without a problem, and a second such list must change nothing.  Or else the input is
+ * one object of JSON. */
 
 #include <config.h>
 
