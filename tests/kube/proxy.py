@@ -9,7 +9,7 @@ A relay is {"name": ..., "to": "HOST:PORT"} and, if wanted,
 
 It prints {"NAME": PORT, ...} when it listens.  Then it takes commands on the socket, one JSON object a line, and answers with one
 line; "relay" names the relay that is meant (the only one by default), "do" says what:
-  reset, close         ends every connection now, by RST or by FIN
+  reset, close         ends every connection now, by RST or by FIN; with "match" those whose last "METHOD PATH" fits
   hold, go             stops forwarding without a word, for connections that are there and those that come; goes on
   refuse, accept       stops listening; listens again on the same port
   slow                 "rate" bytes a second from the server, "delay" seconds before each piece; 0: not
@@ -32,6 +32,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import re
 import socket
@@ -65,6 +66,7 @@ class Connection:
 
     def __init__(self, number, writer):
         self.writer, self.upstream, self.task = writer, None, asyncio.current_task()
+        self.line = ""          # "METHOD PATH" of its last request.
         self.facts = {"number": number, "opened": time.monotonic(), "closed": None, "sent": 0, "received": 0}
 
     def end(self, how):
@@ -140,6 +142,7 @@ class Relay:
                 asyncio.create_task(self.pump(upstream, connection.writer, connection, "sent"))]
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            await self.going.wait()         # "without a word" goes for an end, too.
         finally:
             for way in ways:
                 way.cancel()
@@ -172,6 +175,7 @@ class Relay:
                 return
             line, *fields = head.rstrip("\r\n").split("\r\n")
             method, path, _ = line.split(" ", 2)
+            connection.line = f"{method} {path}"
             headers = {name.lower(): value.strip() for name, _, value in (field.partition(":") for field in fields)}
             body = await reader.readexactly(int(headers.get("content-length", 0)))
             entry = {"time": time.monotonic(), "connection": connection.facts["number"], "method": method, "path": path,
@@ -245,7 +249,8 @@ class Relay:
         what = order["do"]
         if what in ("reset", "close"):
             for connection in list(self.connections):
-                connection.end(what)
+                if re.search(order.get("match", ""), connection.line):
+                    connection.end(what)
         elif what == "hold":
             self.going.clear()
         elif what == "go":
@@ -422,6 +427,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--control", required=True)
     parser.add_argument("--relay", action="append", required=True)
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)     # It complains of connections that have been cut.
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(run(parser.parse_args()))
 

@@ -2,8 +2,8 @@
 that should run, their status, and a Lease so that the node counts as alive.
 
 A pod is its UID: the sandbox of another pod of the same name goes first.  A pod that is being deleted, has finished, or is gone
-loses its sandbox; the object of one that is being deleted goes after DEL.  The annotation LINGER holds DEL back, as a container
-does that takes its time to end."""
+loses its sandbox; the object of one that is being deleted goes after DEL.  The annotation LINGER holds DEL back until it is
+taken away, as a container does that takes its time to end."""
 import concurrent.futures
 import contextlib
 import datetime
@@ -15,7 +15,6 @@ from .cluster import NO_SANDBOX, ApiKubelet
 from .kubelet import WORKERS, uid_of
 from .layout import LabError
 from .objects import key
-from .probe import seconds
 
 LINGER = "sluice.dev/lab-linger"
 RETRY_FIRST, RETRY_MOST = 1, 10
@@ -115,9 +114,9 @@ class NodeAgent:
         uid = pod and uid_of(pod)
         deleting = pod and pod["metadata"].get("deletionTimestamp")
         finished = pod and pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
+        if deleting and sandbox and sandbox["uid"] == uid and LINGER in (pod["metadata"].get("annotations") or {}):
+            return
         if sandbox and (sandbox["uid"] != uid or deleting or finished):
-            if deleting and sandbox["uid"] == uid:
-                threading.Event().wait(seconds((pod["metadata"].get("annotations") or {}).get(LINGER, "0s")))
             kubelet._remove_sandbox(*name, sandbox)
             sandbox = None
         if deleting:

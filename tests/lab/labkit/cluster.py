@@ -86,8 +86,9 @@ class ApiKubelet(Kubelet):
             # The controller manager makes it some moments after the namespace; before, pods are refused.
             self.client.until("ServiceAccount", namespace, "default", bool)
         before = self.client.get(kind, namespace, name, item["apiVersion"])
-        spec = {part: value for part, value in item.items() if part != "status"}
-        made = self.client.apply(spec)
+        if kind == "Node" and not before:
+            return self.client.create(item), "created"          # With its status, as a kubelet registers it.
+        made = self.client.apply({part: value for part, value in item.items() if part != "status"})
         if item.get("status"):
             made = self.client.merge(kind, namespace, name, {"status": item["status"]}, "status", item["apiVersion"])
         same = before and before["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
