@@ -184,7 +184,11 @@ def test_peer_changes_mac(cluster):
 
 def test_port_deleted(cluster):
     node = cluster.nodes[1]
-    node.exec("ovs-vsctl", f"--db=unix:{node.path('db.sock')}", "del-port", "slp1")
+    db = f"--db=unix:{node.path('db.sock')}"
+    row = lambda: node.exec("ovs-vsctl", db, "--if-exists", "get", "interface", "slp1", "_uuid").strip()
+    before = row()
+    node.exec("ovs-vsctl", db, "del-port", "slp1")
+    wait_for("another row", lambda: row() not in ("", before))          # Until it is noticed, all seems well.
     print("n1: deleted port is back:", node.driver("wait up slp1"))
     cluster.first_packets(1, "after the port was deleted")
     print("ok: a deleted port came back")
