@@ -48,6 +48,7 @@ struct destination {
     struct ovs_list fresh;              /* In 'fresh' until its next hop has been looked for, or empty. */
     struct in6_addr addr;
     struct hop *hop;                    /* NULL: no route by the bridge. */
+    bool told;                          /* ovs-vswitchd knows the route. */
 };
 
 struct tnl_neigh {
@@ -75,6 +76,8 @@ static void receive(struct tnl_neigh *);
 static void run_ctl(struct tnl_neigh *);
 static void run_timers(struct tnl_neigh *);
 static void tell(struct tnl_neigh *, struct hop *);
+static void tell_route(struct tnl_neigh *, struct destination *);
+static void untell_route(struct tnl_neigh *, struct destination *);
 static void tell_all(struct tnl_neigh *);
 
 /* Life. ---------------------------------------------------------------------------------------------------------- */
@@ -289,6 +292,11 @@ find_hop(struct tnl_neigh *tn, struct destination *destination)
     hop_release(tn, old);
     ovs_list_remove(&destination->fresh);
     ovs_list_init(&destination->fresh);
+    if (destination->hop) {
+        tell_route(tn, destination);    /* Again, too: it takes the bridge's present address for the source. */
+    } else {
+        untell_route(tn, destination);
+    }
 }
 
 static void
@@ -403,6 +411,52 @@ tell(struct tnl_neigh *tn, struct hop *hop)
     }
 }
 
+static const char *
+format_host(const struct in6_addr *addr, char buf[INET_PREFIX_STRLEN])
+{
+    struct inet_prefix prefix = inet_prefix_host(addr);
+    return inet_prefix_format(&prefix, buf);
+}
+
+static void
+tell_route(struct tnl_neigh *tn, struct destination *destination)
+{
+    char dst[INET_PREFIX_STRLEN], gateway[INET_ADDR_STRLEN];
+    const char *const args[] = { format_host(&destination->addr, dst), tn->bridge,
+                                 inet_addr_format(&destination->hop->addr, gateway) };
+    bool is_direct = ipv6_addr_equals(&destination->hop->addr, &destination->addr);
+
+    destination->told = vswitchd_ctl_is_connected(tn->ctl);
+    if (destination->told) {
+        vswitchd_ctl_send(tn->ctl, "ovs/route/add", args, ARRAY_SIZE(args) - is_direct);
+        tn->seqno++;
+    }
+}
+
+/* The way to it is not by the bridge any more.  With any route by the bridge that goes, ovs-vswitchd stops taking packets out of
+ * tunnels there (rt_entry_delete__() in lib/ovs-router.c), until a route by it comes: so another one is told again.  For the
+ * same reason the route of a destination that is just not declared any more stays: nobody asks for it. */
+static void
+untell_route(struct tnl_neigh *tn, struct destination *destination)
+{
+    char dst[INET_PREFIX_STRLEN];
+    const char *const args[] = { format_host(&destination->addr, dst) };
+    bool told = destination->told && vswitchd_ctl_is_connected(tn->ctl);
+    struct destination *other;
+
+    destination->told = false;
+    if (!told) {
+        return;
+    }
+    vswitchd_ctl_send(tn->ctl, "ovs/route/del", args, ARRAY_SIZE(args));
+    HMAP_FOR_EACH (other, node, &tn->destinations) {
+        if (other->told && other->hop) {
+            tell_route(tn, other);
+            break;
+        }
+    }
+}
+
 /* Follows the connection to ovs-vswitchd: a new one knows nothing, one that refused is told again. */
 static void
 run_ctl(struct tnl_neigh *tn)
@@ -439,6 +493,13 @@ tell_all(struct tnl_neigh *tn)
             tell(tn, hop);
         }
     }
+    struct destination *destination;
+    HMAP_FOR_EACH (destination, node, &tn->destinations) {
+        destination->told = false;
+        if (destination->hop) {
+            tell_route(tn, destination);
+        }
+    }
     tn->seqno++;
 }
 
@@ -447,7 +508,7 @@ tell_all(struct tnl_neigh *tn)
 static bool
 is_resolved(const struct tnl_neigh *tn, const struct destination *destination)
 {
-    return (destination->hop && destination->hop->told && vswitchd_ctl_is_connected(tn->ctl)
+    return (destination->hop && destination->hop->told && destination->told && vswitchd_ctl_is_connected(tn->ctl)
             && tn->epoch == vswitchd_ctl_epoch(tn->ctl) && !vswitchd_ctl_n_outstanding(tn->ctl)
             && tn->retell_at == LLONG_MAX && tn->n_errors == vswitchd_ctl_n_errors(tn->ctl));
 }

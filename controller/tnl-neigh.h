@@ -10,9 +10,14 @@
  *
  *   next hop     RTM_GETROUTE for each destination: the peer or a gateway, if the route leaves by the uplink bridge
  *   resolution   the kernel does it (NTF_USE), and answers by RTM_NEWNEIGH
- *   into OVS     "tnl/neigh/set BRIDGE ADDRESS MAC" on ovs-vswitchd's control socket, without blocking
+ *   into OVS     "tnl/neigh/set BRIDGE ADDRESS MAC" on ovs-vswitchd's control socket, without blocking, and
+ *                "ovs/route/add DESTINATION BRIDGE [GATEWAY]"
  *   again        when the MAC, a route or the bridge changes, when ovs-vswitchd was restarted, and every 10 minutes
  *                after the kernel has confirmed the MAC
+ *
+ * The route, because ovs-vswitchd throws its copy of the kernel's routes away and reads all of them again whenever any link of
+ * the host changes, so with each pod that comes or goes; what it translates meanwhile finds no way to the peer and becomes
+ * a drop (lib/route-table.c).  Routes that are added by command stay.
  *
  * The kernel datapath needs none of it: there the kernel queues packets while it resolves.  Both families, one code
  * path.  Event-driven: no wake-up while nothing changes but the one every 10 minutes (and every 30 s while a next hop
