@@ -7,19 +7,32 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "openvswitch/poll-loop.h"
+#include "openvswitch/vlog.h"
+#include "timeval.h"
 #include "util.h"
+
+VLOG_DEFINE_THIS_MODULE(socket_watch);
+
+#define LOOK_MS 1000
 
 struct socket_watch {
     char *path;                 /* NULL: nothing to watch. */
     int fd;                     /* inotify, or -1. */
     int wd;                     /* Of the folder that is watched, or -1. */
     char *watched;              /* That folder. */
+
+    /* Without inotify, because all of its instances are taken: the socket's folder is looked at each second. */
+    long long int next_look;
+    struct timespec seen;       /* When it was changed; 0: it did not exist. */
 };
 
+static void begin(struct socket_watch *);
 static void socket_watch_arm(struct socket_watch *);
+static bool look(struct socket_watch *);
 
 struct socket_watch *
 socket_watch_create(const char *remote)
@@ -28,8 +41,7 @@ socket_watch_create(const char *remote)
     watch->fd = watch->wd = -1;
     if (!strncmp(remote, "unix:", 5)) {
         watch->path = xstrdup(remote + 5);
-        watch->fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-        socket_watch_arm(watch);
+        begin(watch);
     }
     return watch;
 }
@@ -45,6 +57,33 @@ socket_watch_destroy(struct socket_watch *watch)
         free(watch->path);
         free(watch);
     }
+}
+
+static void
+begin(struct socket_watch *watch)
+{
+    watch->fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    if (watch->fd < 0) {
+        VLOG_WARN_ONCE("inotify: %s: sockets that appear are noticed up to a second late; raise "
+                       "fs.inotify.max_user_instances", ovs_strerror(errno));
+        look(watch);
+    }
+    socket_watch_arm(watch);
+}
+
+/* Whether something has come into or gone from the socket's folder since the last look. */
+static bool
+look(struct socket_watch *watch)
+{
+    char *dir = dir_name(watch->path);
+    struct stat st;
+    struct timespec now = stat(dir, &st) ? (struct timespec) { 0 } : st.st_mtim;
+    bool changed = now.tv_sec != watch->seen.tv_sec || now.tv_nsec != watch->seen.tv_nsec;
+
+    free(dir);
+    watch->seen = now;
+    watch->next_look = time_msec() + LOOK_MS;
+    return changed;
 }
 
 /* Watches the nearest existing folder above the socket.  Repeats as long as that becomes another one meanwhile. */
@@ -85,6 +124,10 @@ socket_watch_arm(struct socket_watch *watch)
 bool
 socket_watch_run(struct socket_watch *watch)
 {
+    if (watch->path && watch->fd < 0) {
+        return time_msec() >= watch->next_look && look(watch);
+    }
+
     char buf[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
     const char *base = watch->path ? strrchr(watch->path, '/') : NULL;
     bool appeared = false, moved = false;
@@ -120,5 +163,7 @@ socket_watch_wait(const struct socket_watch *watch)
 {
     if (watch->fd >= 0) {
         poll_fd_wait(watch->fd, POLLIN);
+    } else if (watch->path) {
+        poll_timer_wait_until(watch->next_look);
     }
 }

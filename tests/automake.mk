@@ -134,6 +134,11 @@ tests_unit_test_cni_server_SOURCES = tests/unit/test-cni-server.c
 tests_unit_test_cni_server_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_cni_server_LDADD = controller/libcontroller.la $(UNIT_LDADD)
 
+UNIT_TESTS += tests/unit/test-socket-watch
+tests_unit_test_socket_watch_SOURCES = tests/unit/test-socket-watch.c
+tests_unit_test_socket_watch_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_socket_watch_LDADD = controller/libcontroller.la $(UNIT_LDADD)
+
 UNIT_TESTS += tests/unit/test-worker
 tests_unit_test_worker_SOURCES = tests/unit/test-worker.c
 tests_unit_test_worker_CPPFLAGS = $(UNIT_CPPFLAGS)
