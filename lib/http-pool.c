@@ -11,7 +11,7 @@
 
 /* Times that one http_pool_run() follows a timer of libcurl that is due at once. */
 #define MAX_TURNS 16
-#define MAX_CONNECTIONS 8               /* Idle ones that are kept, at most. */
+#define MAX_CONNECTIONS 16              /* That are kept: one for each watch, and for what is asked beside them. */
 
 static int on_socket(CURL *, curl_socket_t, int what, void *pool, void *socket_aux);
 
@@ -23,16 +23,13 @@ http_pool_create(void)
     ovs_assert(pool->multi);
     curl_multi_setopt(pool->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
     curl_multi_setopt(pool->multi, CURLMOPT_SOCKETDATA, pool);
-    curl_multi_setopt(pool->multi, CURLMOPT_PIPELINING, (long) CURLPIPE_MULTIPLEX);
     curl_multi_setopt(pool->multi, CURLMOPT_MAXCONNECTS, (long) MAX_CONNECTIONS);
-    ovs_list_init(&pool->node);
     return pool;
 }
 
 void
 http_pool_destroy(struct http_pool *pool)
 {
-    ovs_list_remove(&pool->node);
     curl_multi_cleanup(pool->multi);
     free(pool->fds);
     free(pool);

@@ -41,24 +41,19 @@ struct http_request {
     long long int started, last_byte;   /* time_msec(). */
     long long int connect_timeout_ms, idle_timeout_ms, timeout_ms;
     size_t header_bytes;
-    struct http_pool *pool;             /* Where it is sent; NULL: not yet, or finished. */
+    bool sent;                          /* It is libcurl's: not before http_run(), nor when it is finished. */
     bool has_head;                      /* head() was called. */
-    bool shares;                        /* Its connection carries other requests, too: HTTP/2. */
     bool paused;                        /* libcurl holds a piece of the body back. */
     bool finished;                      /* done() was called. */
     bool dead;                          /* Destroyed by its owner from within http_run(). */
     struct error failure;               /* What we found wrong, before libcurl did. */
 };
 
-/* Connections that requests may share.  A new pool takes the requests that come when the old one's connections look
- * dead: with HTTP/2 libcurl would send them over the same connection again. */
+/* The connections, and what libcurl waits for. */
 struct http_pool {
-    struct ovs_list node;               /* In struct http's 'pools'; removed by destroy. */
     CURLM *multi;
     struct pollfd *fds;                 /* The sockets that libcurl waits for. */
     size_t n_fds, allocated_fds;
-    size_t n_requests;
-    long long int last_byte;            /* Of any request. */
 };
 
 struct http_pool *http_pool_create(void);

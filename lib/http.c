@@ -19,7 +19,7 @@
 struct http {
     char *user_agent;
     struct http_login *login;           /* NULL: not set yet. */
-    struct ovs_list pools;              /* The last is for new requests; the others go with their last request. */
+    struct http_pool *pool;
     struct ovs_list requests;           /* struct http_request, in the order of their start. */
     bool running;                       /* Within http_run(). */
     long long int run_until;            /* Bodies are handed out until then. */
@@ -29,12 +29,6 @@ static size_t on_header(char *, size_t size, size_t n, void *request);
 static size_t on_body(char *, size_t size, size_t n, void *request);
 static void free_request(struct http_request *);
 
-static struct http_pool *
-newest_pool(const struct http *http)
-{
-    return CONTAINER_OF(ovs_list_back(&http->pools), struct http_pool, node);
-}
-
 struct http *
 http_create(const char *user_agent)
 {
@@ -42,8 +36,7 @@ http_create(const char *user_agent)
     struct http *http = xzalloc(sizeof *http);
     http->user_agent = xstrdup(user_agent);
     ovs_list_init(&http->requests);
-    ovs_list_init(&http->pools);
-    ovs_list_push_back(&http->pools, &http_pool_create()->node);
+    http->pool = http_pool_create();
     return http;
 }
 
@@ -55,10 +48,7 @@ http_destroy(struct http *http)
         LIST_FOR_EACH_SAFE (request, node, &http->requests) {
             free_request(request);
         }
-        struct http_pool *pool;
-        LIST_FOR_EACH_SAFE (pool, node, &http->pools) {
-            http_pool_destroy(pool);
-        }
+        http_pool_destroy(http->pool);
         http_login_unref(http->login);
         free(http->user_agent);
         free(http);
@@ -117,10 +107,9 @@ http_request_destroy(struct http_request *request)
 static void
 close_request(struct http_request *request)
 {
-    if (request->pool) {
-        curl_multi_remove_handle(request->pool->multi, request->easy);
-        request->pool->n_requests--;
-        request->pool = NULL;
+    if (request->sent) {
+        curl_multi_remove_handle(request->http->pool->multi, request->easy);
+        request->sent = false;
     }
     curl_easy_cleanup(request->easy);
     request->easy = NULL;
@@ -180,21 +169,9 @@ give_head(struct http_request *request)
         head.retry_after_ms = retry_after * 1000;
     }
     ovs_strlcpy(head.content_type, type ? type : "", sizeof head.content_type);
-    long int version = 0;
-    curl_easy_getinfo(request->easy, CURLINFO_HTTP_VERSION, &version);
-    request->shares = version == CURL_HTTP_VERSION_2_0;
     request->has_head = true;
     if (!request->dead) {
         request->ops->head(request->aux, &head);
-    }
-}
-
-static void
-note_byte(struct http_request *request)
-{
-    request->last_byte = time_msec();
-    if (request->pool) {
-        request->pool->last_byte = request->last_byte;
     }
 }
 
@@ -203,7 +180,7 @@ on_header(char *line, size_t size, size_t n, void *request_)
 {
     struct http_request *request = request_;
     size *= n;
-    note_byte(request);
+    request->last_byte = time_msec();
     request->header_bytes += size;
     if (request->header_bytes > HTTP_MAX_HEADERS) {
         error_set(&request->failure, EMSGSIZE, "%s: the headers of the answer are larger than %d bytes",
@@ -222,7 +199,7 @@ on_body(char *data, size_t size, size_t n, void *request_)
 {
     struct http_request *request = request_;
     size *= n;
-    note_byte(request);
+    request->last_byte = time_msec();
     if (request->dead) {
         return 0;
     }
@@ -244,13 +221,11 @@ start_added(struct http *http)
 {
     struct http_request *request;
     LIST_FOR_EACH (request, node, &http->requests) {
-        if (request->finished || request->dead || request->pool) {
+        if (request->finished || request->dead || request->sent) {
             continue;
         }
-        struct http_pool *pool = newest_pool(http);
-        if (!request->failure.code && curl_multi_add_handle(pool->multi, request->easy) == CURLM_OK) {
-            request->pool = pool;
-            pool->n_requests++;
+        if (!request->failure.code && curl_multi_add_handle(http->pool->multi, request->easy) == CURLM_OK) {
+            request->sent = true;
         } else {
             finish(request, CURLE_OUT_OF_MEMORY);
         }
@@ -302,14 +277,6 @@ is_connected(const struct http_request *request)
     return us > 0;
 }
 
-/* With HTTP/2 what comes for others shows that the connection is well.  That counts, because silence is not rare: an API
- * server sends no bookmarks of a kind of which it has not seen any event since its start. */
-static long long int
-last_byte(const struct http_request *request)
-{
-    return request->shares ? MAX(request->last_byte, request->pool->last_byte) : request->last_byte;
-}
-
 /* When a timeout of ours is over. */
 static long long int
 request_deadline(const struct http_request *request)
@@ -319,7 +286,7 @@ request_deadline(const struct http_request *request)
         deadline = request->started + request->timeout_ms;
     }
     if (request->idle_timeout_ms) {
-        deadline = MIN(deadline, last_byte(request) + request->idle_timeout_ms);
+        deadline = MIN(deadline, request->last_byte + request->idle_timeout_ms);
     }
     /* Requests that wait for another's connection have no timer of libcurl. */
     if (request->connect_timeout_ms && !request->has_head) {
@@ -335,22 +302,16 @@ expire(struct http_request *request, long long int now)
         return;
     }
     const char *server = request->login->c.server;
-    long long int heard = request->last_byte;
     if (request->timeout_ms && now - request->started >= request->timeout_ms) {
         error_set(&request->failure, ETIMEDOUT, "%s: no complete answer within %lld ms", server, request->timeout_ms);
-    } else if (request->idle_timeout_ms && now - last_byte(request) >= request->idle_timeout_ms) {
+    } else if (request->idle_timeout_ms && now - request->last_byte >= request->idle_timeout_ms) {
         error_set(&request->failure, ETIMEDOUT, "%s: not a byte came for %lld ms", server, request->idle_timeout_ms);
-        heard = last_byte(request);
     } else if (is_connected(request)) {
         request->connect_timeout_ms = 0;
         return;
     } else {
         error_set(&request->failure, ETIMEDOUT, "%s: no connection within %lld ms: check the address, the route to it, "
                   "firewalls and the proxy", server, request->connect_timeout_ms);
-    }
-    if (request->pool == newest_pool(request->http) && request->pool->last_byte <= heard) {
-        /* Nobody heard anything since: perhaps the connection is dead, and TCP has not noticed, as behind a proxy. */
-        ovs_list_push_back(&request->http->pools, &http_pool_create()->node);
     }
     finish(request, CURLE_OK);
 }
@@ -364,11 +325,8 @@ http_run(struct http *http)
     http->run_until = time_msec() + RUN_MS;
     start_added(http);
     resume_paused(http);
-    struct http_pool *pool;
-    LIST_FOR_EACH (pool, node, &http->pools) {
-        http_pool_run(pool, http->run_until);
-        collect(pool);
-    }
+    http_pool_run(http->pool, http->run_until);
+    collect(http->pool);
 
     long long int now = time_msec();
     LIST_FOR_EACH (request, node, &http->requests) {
@@ -381,11 +339,6 @@ http_run(struct http *http)
             free_request(request);
         }
     }
-    LIST_FOR_EACH_SAFE (pool, node, &http->pools) {
-        if (!pool->n_requests && pool != newest_pool(http)) {
-            http_pool_destroy(pool);
-        }
-    }
 }
 
 void
@@ -396,7 +349,7 @@ http_wait(struct http *http)
         if (request->finished) {
             continue;
         }
-        if (!request->pool || request->paused) {
+        if (!request->sent || request->paused) {
             poll_immediate_wake();
         }
         long long int deadline = request_deadline(request);
@@ -404,8 +357,5 @@ http_wait(struct http *http)
             poll_timer_wait_until(deadline);
         }
     }
-    struct http_pool *pool;
-    LIST_FOR_EACH (pool, node, &http->pools) {
-        http_pool_wait(pool);
-    }
+    http_pool_wait(http->pool);
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/python3 -B
 # time limit: 400 s
-"""lib/kube-client over HTTP/2 with a real API server: tests/kube/kube-watch (real-kubernetes 1 and 2)."""
+"""lib/kube-client with a real API server: tests/kube/kube-watch (real-kubernetes 1 and 2)."""
 import collections
 import contextlib
 import json
@@ -142,14 +142,13 @@ class KubeClient(unittest.TestCase):
                 "data": {"x": os.urandom(size // 2).hex()}}
 
     def test_idle(self):
-        """Seven watches are one connection, and cost nothing while nothing happens."""
+        """Seven watches are seven connections, and cost nothing while nothing happens."""
         watch = self.watch(*PATHS, quiet=True)
         rss = watch.until(what="synced")[-1]["rss_kb"]
         time.sleep(1)
-        self.assertEqual(watch.connections(), 1)
+        self.assertLessEqual(watch.connections(), len(PATHS) + 1)
         before = watch.stats()
-        # Longer than a watch may be mute: a new server sends no bookmarks of kinds of which it has seen no event.
-        time.sleep(100)
+        time.sleep(30)
         after = watch.stats()
         bookmarks, wakeups = after["bookmarks"] - before["bookmarks"], after["wakeups"] - before["wakeups"]
         self.assertLessEqual(wakeups, 2 * bookmarks + 4, after)
@@ -158,7 +157,7 @@ class KubeClient(unittest.TestCase):
         self.assertEqual(watch.close(), 0)
 
     def test_large_lists(self):
-        """More than fits into buffers, on all streams of the connection at once: everything comes, once."""
+        """More than fits into buffers, on all connections at once: everything comes, once."""
         items = [self.config_map(f"large-{index}", 20000) for index in range(800)]
         self.cluster.create_all(items)
         self.addCleanup(self.cluster.delete_all, items)
@@ -168,7 +167,6 @@ class KubeClient(unittest.TestCase):
         seen = collections.Counter(line["uid"] for line in watch.until(60, what="synced") if line["what"] == "listed")
         self.assertEqual(set(seen), there)
         self.assertEqual(set(seen.values()), {6})
-        self.assertEqual(watch.connections(), 1)
         stats = watch.stats()
         self.assertEqual((stats["lists"], stats["failures"]), (6, 0))
         self.assert_rss(watch, stats["rss_kb"])         # 6 times 16 MB have gone through it.
@@ -251,7 +249,6 @@ class KubeClient(unittest.TestCase):
         stats = watch.stats()
         self.assertGreaterEqual(stats["events"], 1)
         self.assertGreaterEqual(stats["watches"], 14)           # Each of the seven again.
-        self.assertEqual(watch.connections(), 1)
         self.assertEqual(watch.close(), 0)
 
     def test_connection_that_hangs(self):
@@ -263,30 +260,14 @@ class KubeClient(unittest.TestCase):
             user = yaml.safe_load(file)["users"][0]["user"]
         watch = self.watch("/api/v1/nodes", kubeconfig=self.cluster.kubeconfig("relay", user, relay.port))
         watch.until(what="synced")
+        watch.call("GET", "/version")
+        self.assertEqual(watch.until(what="answer")[-1].get("status"), 200)
         time.sleep(1)
         relay.hold()
         watch.call("GET", "/version")
         self.assertIn("within 30000 ms", watch.until(40, what="answer")[-1].get("error", ""))
         watch.call("GET", "/version")
         self.assertEqual(watch.until(5, what="answer")[-1].get("status"), 200)
-        self.assertEqual(watch.connections(), 2)        # The watch may be well, and waits for its own end.
-        self.assertEqual(watch.close(), 0)
-
-    def test_server_ends_connections(self):
-        """--goaway-chance: the server moves clients to other replicas; no request is lost, and watches go on."""
-        self.cluster.restart("kube-apiserver", "--goaway-chance=0.02")
-        watch = self.watch(*PATHS, quiet=True)
-        watch.until(60, what="synced")
-        for _ in range(6):
-            for _ in range(50):
-                watch.call("GET", "/api/v1/namespaces/default")
-            for _ in range(50):
-                answer = watch.until(what="answer")[-1]
-                self.assertEqual(answer.get("status"), 200, answer)
-        self.admin.create(self.config_map("moved"))
-        self.admin.delete("ConfigMap", "default", "moved")
-        time.sleep(1)
-        self.assertGreaterEqual(watch.stats()["events"], 2)
         self.assertEqual(watch.close(), 0)
 
 
