@@ -273,7 +273,7 @@ dataplane_realized(const struct dataplane *dp)
     struct of_state_stats stats;
     of_state_get_stats(ofctrl_state(dp->ofctrl), &stats);
     return (!dp->not_ready && stats.synced && hmap_is_empty(&dp->watches) && tnl_neigh_is_settled(dp->tnl_neigh)
-            && !attachments_count(dp->attachments, ATTACHMENT_ADDING)
+            && hostnet_is_settled(dp->hostnet) && !attachments_count(dp->attachments, ATTACHMENT_ADDING)
             && !attachments_count(dp->attachments, ATTACHMENT_WAITING));
 }
 

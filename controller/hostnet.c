@@ -576,6 +576,12 @@ hostnet_uplink(const struct hostnet *h)
 bool
 hostnet_ready(const struct hostnet *h)
 {
+    return h->ready;
+}
+
+bool
+hostnet_is_settled(const struct hostnet *h)
+{
     return h->ready && !h->dirty;
 }
 

@@ -71,7 +71,9 @@ void hostnet_wait(struct hostnet *);
 
 /* NULL as long as the uplink is not found (see hostnet_problem()). */
 const struct hostnet_uplink *hostnet_uplink(const struct hostnet *);
-bool hostnet_ready(const struct hostnet *);             /* Everything is as declared. */
+/* Everything was as declared when it was looked at last.  A change that is about to be carried out does not end that. */
+bool hostnet_ready(const struct hostnet *);
+bool hostnet_is_settled(const struct hostnet *);        /* Ready, and nothing is about to be carried out. */
 const char *hostnet_problem(const struct hostnet *);    /* NULL, or what an operator must mend. */
 unsigned int hostnet_seqno(const struct hostnet *);     /* Changes with any answer above. */
 

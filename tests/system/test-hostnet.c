@@ -73,10 +73,10 @@ START_TEST(test_gateway)
     f.routes[0] = f.routes[2];
     f.routes[0].dst = prefix("10.244.2.0/24");
     hostnet_set_route(h, &f.routes[0]);
-    ck_assert(hostnet_ready(h));        /* Nothing else had to be looked at. */
+    ck_assert(hostnet_is_settled(h));        /* Nothing else had to be looked at. */
     unsigned int seqno = hostnet_seqno(h);
     run(h, false, 100);
-    ck_assert(hostnet_ready(h) && hostnet_seqno(h) == seqno);
+    ck_assert(hostnet_is_settled(h) && hostnet_seqno(h) == seqno);
     ck_assert(!test_sh(-1, "test \"$(ip route show proto 83 | awk '{ print $1, $2, $3 }' | sort | xargs)\" = "
                        "'10.244.1.0/24 dev sluice0 10.244.2.0/24 via 192.0.2.7'"));
     ck_assert(!test_sh(-1, "test \"$(ip -6 route show proto 83 | awk '{ print $1 }' | xargs)\" = fd00:10:244:1::/64"));
