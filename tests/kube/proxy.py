@@ -239,6 +239,7 @@ class Relay:
             return
         watch = re.search(r"[?&]watch=(1|true)", entry["path"])
         editor = Editor(self, connection, rule)
+        await editor.begin()
         async for piece in lines_of(body_of(reader, fields)) if watch else whole_of(body_of(reader, fields)):
             await editor.piece(piece)
         await editor.end()
@@ -298,6 +299,11 @@ class Editor:
         self.lines = self.bytes = 0
         self.place = dict(rule["after"]) if "after" in rule else {"lines": 0, "bytes": 0} if "insert" in rule or "then" in rule \
             else None
+
+    async def begin(self):
+        """What is to come first does not wait for the server's first piece."""
+        if self.place is not None and not self.place.get("lines") and not self.place.get("bytes"):
+            await self.act()
 
     async def piece(self, data):
         if self.rule.get("drop") and self.rule["drop"].encode() in data:
