@@ -101,9 +101,16 @@ class Peers(NodeCase):
             beat["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
             self.put(beat)
             self.lab("wait")
+            # The monitor tells it in its own time: a last change shows that all before it has been told.
+            self.put(node("far-1", ["10.201.1.0/24", "fd00:201:1::/64"], "198.18.0.3"))
+            changes = ""
+            for line in iter(monitor.stdout.readline, ""):
+                if "set_field:198.18.0.3->tun_dst" in line:
+                    break
+                changes += line
         finally:
             monitor.send_signal(signal.SIGTERM)
-            changes = monitor.communicate(timeout=20)[0]
+            monitor.communicate(timeout=20)
         # A tunnel's destination in two flows, one of each family, which are replaced in place; nobody else's are touched.
         self.assertEqual(len(re.findall("event=", changes)), 2, changes)
         self.assertEqual(len(re.findall("event=ADDED table=50 .*set_field:198.18.0.2->tun_dst", changes)), 2, changes)
