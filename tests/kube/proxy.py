@@ -424,7 +424,7 @@ async def run(options):
         await relay.accept()
     with contextlib.suppress(FileNotFoundError):
         os.unlink(options.control)
-    server = await asyncio.start_unix_server(lambda reader, writer: obey(relays, reader, writer), options.control)
+    server = await asyncio.start_unix_server(lambda reader, writer: obey(relays, reader, writer), options.control, limit=LIMIT)
     print(json.dumps({relay.name: relay.listen[1] for relay in relays.values()}), flush=True)
     await server.serve_forever()
 

@@ -219,6 +219,27 @@ class Answers(ApiCase):
                 self.await_healthy(40)
                 self.assertGreater(self.kind()["failures"], failures)
 
+    def test_garbled_bytes(self):
+        """An object that is no JSON, or no pod, is named or read again; all others arrive."""
+        for number, (old, new) in enumerate((
+                ('"podIP":"', '"podIP":'), ('"metadata":{"name":"garbled', '"metadata":["name":"garbled'),
+                ('"nodeName":"other-1"', '"nodeName":{"x":null}'), ('"10.244.161.30"', '"10.244.161.999"'),
+                ('"10.244.161.30"', 'null'), ('"10.244.161.30"', '"' + "9" * 100000 + '"'), ("{", "\x00"), ('"', ""))):
+            with self.subTest(new[:20]):
+                self.number = len(self.proxy("log")["requests"])
+                self.break_watch(replace=[[old, new]])
+                bad, good = f"garbled-{number}", f"good-{number}"
+                self.create(pod_object(bad, "other-1", ["10.244.161.30"]), pod_object(good, "elsewhere"))
+                try:
+                    self.await_pod(good)
+                    self.eventually(lambda bad=bad: self.assertTrue(bad in self.problems() or "default/" + bad in self.pods()))
+                finally:
+                    self.proxy("clear")
+                    self.remove(bad, good)
+                    self.proxy("reset", match=PODS_WATCH)
+                self.await_healthy(40)
+                self.eventually(lambda bad=bad: self.assertNotIn(bad, self.problems()))
+
     def test_huge_object_is_left_out(self):
         """9 MB in one line, then an endless one: named, and everything else arrives."""
         begin = '{"type":"ADDED","object":{"kind":"Pod","apiVersion":"v1","metadata":{"name":"huge","namespace":"default"},"x":"'
