@@ -40,7 +40,9 @@ find(const char *name)
     {                                           \
         static RESULT (*function) PARAMS;       \
                                                 \
-        function = function ? function : find(#NAME); \
+        if (!function) {                        \
+            function = (RESULT (*) PARAMS) find(#NAME); \
+        }                                       \
         return function ARGS;                   \
     }
 
@@ -56,7 +58,9 @@ BUILD_ASSERT_DECL(sizeof(long) == sizeof(void *) && sizeof(curl_off_t) == sizeof
         va_start(args, option);                                 \
         void *value = va_arg(args, void *);                     \
         va_end(args);                                           \
-        function = function ? function : find(#NAME);           \
+        if (!function) {                                        \
+            function = (RESULT (*)(HANDLE *, OPTION, ...)) find(#NAME); \
+        }                                                       \
         return function(handle, option, value);                 \
     }
 
