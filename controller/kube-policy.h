@@ -76,6 +76,7 @@ struct kube_networkpolicy {
     bool isolates_ingress, isolates_egress;     /* policyTypes, or their default.  If not, the rules do not count. */
     struct kube_np_rule *ingress, *egress;
     uint32_t n_ingress, n_egress;
+    const char *problem;                /* NULL, or why the rules could not be read: isolates, and allows nothing. */
 };
 
 /* ClusterNetworkPolicy. */
@@ -120,6 +121,7 @@ struct kube_clusternetworkpolicy {
     struct kube_cnp_subject subject;
     struct kube_cnp_rule *ingress, *egress;             /* In their order. */
     uint32_t n_ingress, n_egress;
+    const char *problem;                /* NULL, or why the rules could not be read: denies everything. */
 };
 
 static inline const struct kube_networkpolicy *

@@ -53,6 +53,12 @@ void of_state_destroy(struct of_state *);
  * one. */
 uint64_t of_state_set(struct of_state *, const char *owner, const struct flow_set *set);
 uint64_t of_state_remove(struct of_state *, const char *owner);
+
+/* The same flow by flow, for an owner with very many, of which few change at a time: wants 'flow' (takes the caller's
+ * reference) instead of any other of this owner with its key; wants none with this key any more.  The flow's cookie is its
+ * own, not the owner's.  Both return the version with which it is so. */
+uint64_t of_state_put_flow(struct of_state *, const char *owner, struct flow_entry *flow);
+uint64_t of_state_drop_flow(struct of_state *, const char *owner, const struct flow_entry *key);
 uint64_t of_state_version(const struct of_state *);
 uint64_t of_state_acked(const struct of_state *);
 

@@ -37,6 +37,15 @@ struct flow_local {
     size_t n_gateway_addrs;
 };
 
+/* What policies say of a local pod (controller/policy.h, policy-flow.h), by enum flow_direction: egress, ingress. */
+struct flow_pod_policy {
+    uint32_t subject[2];                /* Number of the set of rules that hold for the pod; 0: none. */
+    bool isolated[2];                   /* A NetworkPolicy selects it: what no rule allows is dropped. */
+    uint8_t log;                        /* enum flow_log: which verdicts about it are logged. */
+};
+
+enum flow_log { FLOW_LOG_NONE, FLOW_LOG_DROPS, FLOW_LOG_ALL };
+
 /* A pod's port on br-int. */
 struct flow_pod {
     const char *owner;                  /* "Pod/NAMESPACE/NAME/IFNAME"; see flows/cookie.h. */
@@ -47,6 +56,7 @@ struct flow_pod {
     size_t n_addrs;
     bool isolated;                      /* Nothing is known of it yet, so it sends and gets no IP.  ARP and ND are answered, so
                                          * that its first packet afterwards need not wait for them. */
+    struct flow_pod_policy policy;
 };
 
 /* Another node. */
