@@ -17,7 +17,7 @@ slot_wanted(const struct of_slot *slot)
     struct of_claim *claim;
 
     LIST_FOR_EACH (claim, slot_node, &slot->claims) {
-        if (!claim->why) {
+        if (!claim->refusal) {
             return claim;
         }
     }
@@ -270,7 +270,7 @@ refuse_change(struct of_state *s, size_t index, enum ofperr error)
     }
     struct of_item item = change->type == OF_FLOW_ADD ? of_item_flow(change->flow) : of_item_meter(&change->meter);
     LIST_FOR_EACH (claim, slot_node, &slot->claims) {
-        if (!claim->why && of_item_same_content(&claim->item, &item)) {
+        if (!claim->refusal && of_item_same_content(&claim->item, &item)) {
             of_claim_quarantine(s, claim, refusal_text(claim, error));
             break;
         }

@@ -37,7 +37,14 @@ struct of_owner {
     uint64_t version;                   /* In which its claims changed last. */
     unsigned int mark;                  /* Of the latest of_state_set(). */
     struct hmap claims;                 /* Of 'struct of_claim', by hash of the key. */
-    size_t n_quarantined;
+    struct ovs_list refusals;           /* Of 'struct of_refusal'. */
+};
+
+/* Why a claim is quarantined. */
+struct of_refusal {
+    struct ovs_list node;               /* In owner's 'refusals'. */
+    const struct of_claim *claim;
+    char *why;                          /* The switch's answer. */
 };
 
 struct of_claim {
@@ -47,7 +54,7 @@ struct of_claim {
     struct of_slot *slot;
     struct of_item item;
     unsigned int mark;
-    char *why;                          /* Quarantined: the switch's answer.  NULL: not quarantined. */
+    struct of_refusal *refusal;         /* NULL: not quarantined. */
 };
 
 struct of_slot {

@@ -11,6 +11,7 @@
 static struct of_owner *owner_find(const struct of_state *, const char *name);
 static struct of_owner *owner_create(struct of_state *, const char *name);
 static void owner_destroy(struct of_state *, struct of_owner *);
+static struct of_claim *owner_find_claim(const struct of_owner *, const struct of_item *);
 static bool owner_claim(struct of_state *, struct of_owner *, const struct of_item *);
 static bool owner_drop_unmarked(struct of_state *, struct of_owner *);
 static void claim_destroy(struct of_state *, struct of_claim *);
@@ -105,6 +106,40 @@ of_state_remove(struct of_state *s, const char *name)
 }
 
 uint64_t
+of_state_put_flow(struct of_state *s, const char *name, struct flow_entry *flow)
+{
+    struct of_owner *owner = owner_find(s, name);
+    struct of_item item = of_item_flow(flow);
+
+    if (!owner) {
+        owner = owner_create(s, name);
+    }
+    if (owner_claim(s, owner, &item)) {
+        owner->version = ++s->version;
+        of_state_settle(s);
+    }
+    of_item_destroy(&item);
+    return owner->version;
+}
+
+uint64_t
+of_state_drop_flow(struct of_state *s, const char *name, const struct flow_entry *key)
+{
+    struct of_owner *owner = owner_find(s, name);
+    struct of_item item = of_item_flow(CONST_CAST(struct flow_entry *, key));
+    struct of_claim *claim = owner ? owner_find_claim(owner, &item) : NULL;
+
+    if (claim) {
+        struct of_slot *slot = claim->slot;
+        claim_destroy(s, claim);
+        of_slot_refresh(s, slot);
+        owner->version = OF_BUG("drop-silently") ? s->version : ++s->version;
+        of_state_settle(s);
+    }
+    return owner ? owner->version : s->version;
+}
+
+uint64_t
 of_state_version(const struct of_state *s)
 {
     return s->version;
@@ -128,13 +163,8 @@ of_state_owner_failed(const struct of_state *s, const char *name)
 {
     const struct of_owner *owner = owner_find(s, name);
 
-    if (owner && owner->n_quarantined) {
-        const struct of_claim *claim;
-        HMAP_FOR_EACH (claim, owner_node, &owner->claims) {
-            if (claim->why) {
-                return claim->why;
-            }
-        }
+    if (owner && !ovs_list_is_empty(&owner->refusals)) {
+        return CONTAINER_OF(ovs_list_front(&owner->refusals), struct of_refusal, node)->why;
     }
     return NULL;
 }
@@ -251,6 +281,20 @@ of_state_get_stats(const struct of_state *s, struct of_state_stats *stats)
     };
 }
 
+/* Who has declared what is installed in 'slot', or NULL. */
+static const char *
+slot_owner(const struct of_state *s, const struct of_slot *slot)
+{
+    const struct of_claim *claim;
+
+    LIST_FOR_EACH (claim, slot_node, &slot->claims) {
+        if (claim->item.flow->cookie == slot->installed.flow->cookie) {
+            return claim->owner->name;
+        }
+    }
+    return of_state_owner_from_cookie(s, slot->installed.flow->cookie);
+}
+
 void
 of_state_for_each_installed(const struct of_state *s,
                             void (*cb)(const struct flow_entry *, const char *owner, void *aux), void *aux)
@@ -259,7 +303,7 @@ of_state_for_each_installed(const struct of_state *s,
 
     HMAP_FOR_EACH (slot, node, &s->slots) {
         if (slot->has_installed && slot->installed.kind == OF_KIND_FLOW) {
-            cb(slot->installed.flow, of_state_owner_from_cookie(s, slot->installed.flow->cookie), aux);
+            cb(slot->installed.flow, slot_owner(s, slot), aux);
         }
     }
 }
@@ -270,8 +314,16 @@ of_state_for_each_failed(const struct of_state *s, void (*cb)(const char *owner,
     const struct of_owner *owner;
 
     HMAP_FOR_EACH (owner, name_node, &s->owners) {
-        if (owner->n_quarantined) {
-            cb(owner->name, of_state_owner_failed(s, owner->name), aux);
+        const struct of_refusal *refusal;
+        bool told = false;
+
+        LIST_FOR_EACH (refusal, node, &owner->refusals) {
+            const struct of_item *item = &refusal->claim->item;
+            bool own_cookie = item->kind == OF_KIND_FLOW && item->flow->cookie != owner->cookie;
+            if (own_cookie || !told) {
+                cb(owner->name, refusal->why, aux);
+                told |= !own_cookie;
+            }
         }
     }
 }
@@ -300,6 +352,7 @@ owner_create(struct of_state *s, const char *name)
     owner->cookie = cookie_from_owner(name);
     owner->version = s->version;
     hmap_init(&owner->claims);
+    ovs_list_init(&owner->refusals);
     hmap_insert(&s->owners, &owner->name_node, hash_string(name, 0));
     hmap_insert(&s->owners_by_cookie, &owner->cookie_node, hash_uint64(owner->cookie));
     return owner;
@@ -379,10 +432,19 @@ claim_destroy(struct of_state *s, struct of_claim *claim)
 void
 of_claim_quarantine(struct of_state *s, struct of_claim *claim, char *why)
 {
-    s->n_quarantined += !!why - !!claim->why;
-    claim->owner->n_quarantined += !!why - !!claim->why;
-    free(claim->why);
-    claim->why = why;
+    if (claim->refusal) {
+        ovs_list_remove(&claim->refusal->node);
+        free(claim->refusal->why);
+        free(claim->refusal);
+        claim->refusal = NULL;
+        s->n_quarantined--;
+    }
+    if (why) {
+        claim->refusal = xmalloc(sizeof *claim->refusal);
+        *claim->refusal = (struct of_refusal) { .claim = claim, .why = why };
+        ovs_list_push_back(&claim->owner->refusals, &claim->refusal->node);
+        s->n_quarantined++;
+    }
 }
 
 /* 'owner' wants 'item'.  Returns true if that is news. */
@@ -397,7 +459,7 @@ owner_claim(struct of_state *s, struct of_owner *owner, const struct of_item *it
     }
     claim->mark = owner->mark;
     bool same = of_item_same_content(&claim->item, item);
-    if (same && !claim->why) {
+    if (same && !claim->refusal) {
         return false;
     }
     if (!same) {

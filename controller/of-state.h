@@ -56,7 +56,7 @@ uint64_t of_state_remove(struct of_state *, const char *owner);
 
 /* The same flow by flow, for an owner with very many, of which few change at a time: wants 'flow' (takes the caller's
  * reference) instead of any other of this owner with its key; wants none with this key any more.  The flow's cookie is its
- * own, not the owner's.  Both return the version with which it is so. */
+ * own, not the owner's.  Both return a version with which it is so: that of the owner's last change. */
 uint64_t of_state_put_flow(struct of_state *, const char *owner, struct flow_entry *flow);
 uint64_t of_state_drop_flow(struct of_state *, const char *owner, const struct flow_entry *key);
 uint64_t of_state_version(const struct of_state *);
@@ -124,7 +124,8 @@ void of_state_get_stats(const struct of_state *, struct of_state_stats *);
 /* Calls 'cb' for each installed flow, in no order.  'owner' is NULL for a flow that nobody declared. */
 void of_state_for_each_installed(const struct of_state *,
                                  void (*cb)(const struct flow_entry *, const char *owner, void *aux), void *aux);
-/* Calls 'cb' for each owner with something quarantined. */
+/* Calls 'cb' for each owner with something quarantined: once, and once for each flow with a cookie of its own, whose text
+ * is in 'why'. */
 void of_state_for_each_failed(const struct of_state *,
                               void (*cb)(const char *owner, const char *why, void *aux), void *aux);
 

@@ -30,7 +30,8 @@
 #include "sim.h"
 #include "util.h"
 
-#define N_OWNERS 6
+#define N_OWNERS 7
+#define BY_FLOW (N_OWNERS - 1)          /* Puts and drops its flows one by one, each with a cookie of its own. */
 #define N_FLOWS 12                      /* Keys of flows; each is one value of in_port. */
 #define N_METERS 2
 #define N_GROUPS 2
@@ -82,25 +83,33 @@ const char *of_state_bug;
 
 static const char *const owners[N_OWNERS] = {
     OWNER_BASE, "Node/a", "Pod/default/a/eth0", "Pod/default/b/eth0", "Pod/default/c/eth0", "Node/b",
+    "Base/by-flow",
 };
 
 /* Names and values. ---------------------------------------------------------------------------------------------- */
 
+/* By which owners are put in order. */
 static uint64_t
 cookie_of(int owner)
 {
     return owner < N_OWNERS ? cookie_from_owner(owners[owner]) : 0x99;
 }
 
+static uint64_t
+flow_cookie(int key, struct place place)
+{
+    return place.owner == BY_FLOW ? UINT64_C(0x7f00) << 48 | key : cookie_of(place.owner);
+}
+
 static int
 owner_of(uint64_t cookie)
 {
-    int owner = 0;
+    int owner = cookie >> 56 == 0x7f ? BY_FLOW : 0;
 
-    while (owner < N_OWNERS && cookie_of(owner) != cookie) {
+    while (owner < BY_FLOW && cookie_of(owner) != cookie) {
         owner++;
     }
-    return owner;
+    return cookie == 0x99 ? N_OWNERS : owner;
 }
 
 static struct flow_entry *
@@ -114,7 +123,7 @@ make_flow(int key, struct place place)
     match_set_in_port(&match, u16_to_ofp(1 + key));
     ofpbuf_use_stub(&actions, stub, sizeof stub);
     ofpact_put_OUTPUT(&actions)->port = u16_to_ofp(100 + place.content);
-    return flow_entry_create(0, 1, cookie_of(place.owner), &match, actions.data, actions.size);
+    return flow_entry_create(0, 1, flow_cookie(key, place), &match, actions.data, actions.size);
 }
 
 static int
@@ -287,10 +296,13 @@ struct belief {
 };
 
 static void
-check_belief(const struct flow_entry *flow, const char *owner OVS_UNUSED, void *belief_)
+check_belief(const struct flow_entry *flow, const char *owner, void *belief_)
 {
     struct belief *belief = belief_;
     int key = flow_key(flow);
+
+    SIM_CHECK(belief->w->h, owner && !strcmp(owner, owners[flow_place(flow).owner]), "flow %d is said to be %s's", key,
+              owner ? owner : "nobody");
 
     SIM_CHECK(belief->w->h, same_place(belief->w->model.flows[key], flow_place(flow)), "flow %d: belief is wrong", key);
     belief->n++;
@@ -437,12 +449,39 @@ touch_versions(struct world *w, const struct wish *wish, uint64_t version)
     }
 }
 
-/* Declares the wish of 'owner' as it stands in 'w'. */
+/* Puts and drops what differs from 'before', and now and then what does not. */
 static uint64_t
-declare(struct world *w, int owner)
+declare_by_flow(struct world *w, const struct wish *before)
+{
+    const struct wish *wish = &w->wishes[BY_FLOW];
+    uint64_t version = of_state_version(w->state);
+
+    for (int i = 0; i < N_FLOWS; i++) {
+        int key = (i * 5 + N_FLOWS / 2) % N_FLOWS;      /* In another order than other owners. */
+        struct flow_entry *flow = make_flow(key, (struct place) { wish->flows[key], BY_FLOW });
+
+        if (wish->flows[key] == before->flows[key] && wish->flows[key] != BAD && sim_chance(w->h, 80)) {
+            flow_entry_unref(flow);
+        } else if (wish->flows[key] != NOTHING) {
+            version = of_state_put_flow(w->state, owners[BY_FLOW], flow);
+        } else {
+            version = of_state_drop_flow(w->state, owners[BY_FLOW], flow);
+            flow_entry_unref(flow);
+        }
+    }
+    return version;
+}
+
+/* Declares the wish of 'owner' as it stands in 'w'; 'before' is what was declared last. */
+static uint64_t
+declare(struct world *w, int owner, const struct wish *before)
 {
     struct wish *wish = &w->wishes[owner];
     struct flow_set set = FLOW_SET_INIT;
+
+    if (owner == BY_FLOW) {
+        return declare_by_flow(w, before);
+    }
 
     for (int key = 0; key < N_FLOWS; key++) {
         if (wish->flows[key] != NOTHING) {
@@ -458,6 +497,15 @@ declare(struct world *w, int owner)
     uint64_t version = of_state_set(w->state, owners[owner], &set);
     flow_set_destroy(&set);
     return version;
+}
+
+static void
+leave_meters(struct wish *wish)
+{
+    memset(wish->meters, 0, sizeof wish->meters);
+    for (int key = 0; key < N_FLOWS; key++) {
+        wish->flows[key] = wish->flows[key] == METERED ? GOOD_1 : wish->flows[key];
+    }
 }
 
 static void
@@ -482,15 +530,18 @@ set_owner(struct world *w)
     for (int key = 0; key < N_FLOWS; key++) {
         wish->meters[0] = wish->flows[key] == METERED ? 1 + owner % 2 : wish->meters[0];
     }
+    if (owner == BY_FLOW) {
+        leave_meters(wish);
+    }
 
     bool same = before.exists && !memcmp(before.flows, wish->flows, sizeof wish->flows)
                 && !memcmp(before.meters, wish->meters, sizeof wish->meters);
     bool failed = of_state_owner_failed(w->state, owners[owner]) != NULL;
-    wish->version = declare(w, owner);
+    wish->version = declare(w, owner, &before);
     sim_log(w->h, "%s is set: version %llu", owners[owner], (unsigned long long) wish->version);
     SIM_CHECK(w->h, wish->version <= of_state_version(w->state), "a version from the future");
     if (same && !failed) {
-        SIM_CHECK(w->h, wish->version == before.version && of_state_version(w->state) == last,
+        SIM_CHECK(w->h, (wish->version == before.version || owner == BY_FLOW) && of_state_version(w->state) == last,
                   "%s: the same wish again is a new version", owners[owner]);
     } else {
         touch_versions(w, &before, wish->version);
@@ -616,7 +667,7 @@ restart_daemon(struct world *w)
     memset(w->meter_versions, 0, sizeof w->meter_versions);
     for (int owner = 0; owner < N_OWNERS; owner++) {
         if (w->wishes[owner].exists) {
-            w->wishes[owner].version = declare(w, owner);
+            w->wishes[owner].version = declare(w, owner, &(struct wish) { .exists = false });
             touch_versions(w, &w->wishes[owner], w->wishes[owner].version);
         }
     }
@@ -652,7 +703,7 @@ rest_is_quiet(struct world *w)
         bad_wishes(w, owner, &any, &first);
         refused |= any;
         if (w->wishes[owner].exists && !any) {
-            declare(w, owner);
+            declare(w, owner, &w->wishes[owner]);
         }
     }
     SIM_CHECK(w->h, !of_state_next(w->state), "a repeated wish makes a bundle");
@@ -732,7 +783,8 @@ int
 main(int argc, char *argv[])
 {
     static const char *const bugs[] = {
-        "ack-early", "ack-partial", "blame-neighbour", "deletes-first", "forget-change-under-way",
+        "ack-early", "ack-partial", "blame-neighbour", "deletes-first", "drop-silently",
+        "forget-change-under-way",
         "forget-delete", "lose-on-disconnect", "order-of-events", NULL,
     };
     return sim_main(argc, argv, &(struct sim) { "of", history, bugs });

@@ -1,13 +1,16 @@
 #include <config.h>
 
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "cookie.h"
 #include "of-state.h"
 #include "flow.h"
+#include "openvswitch/dynamic-string.h"
 #include "openvswitch/ofp-actions.h"
 #include "unit.h"
+#include "util.h"
 
 /* Covers issue 3, items 5 and 13, and ARCHITECTURE rules 1 to 4 and 6: difference, order, versions, bisection,
  * quarantine. */
@@ -403,6 +406,141 @@ START_TEST(test_refused_too_late)
 }
 END_TEST
 
+/* One owner's flows one by one, each with a cookie of its own. */
+static void
+note_owner(const struct flow_entry *entry, const char *owner, void *n)
+{
+    ck_assert(!owner || !strcmp(owner, "Base/many"));
+    ck_assert(!owner == (entry->cookie == 1));
+    ++((size_t *) n)[!owner];
+}
+
+START_TEST(test_flow_by_flow)
+{
+    struct of_state *s = create_started();
+    struct flow_entry *key = flow("Pod/x", 2, 9);
+    uint64_t v = 0;
+
+    for (uint16_t i = 1; i <= 3; i++) {
+        char *cookie = xasprintf("Node/%u", i);
+        v = of_state_put_flow(s, "Base/many", flow(cookie, i, 1));
+        free(cookie);
+    }
+    ck_assert_uint_eq(v, of_state_version(s));
+    next_n(s, 3);
+    of_state_bundle_acked(s);
+    ck_assert_uint_eq(of_state_acked(s), v);
+
+    /* The same again is no news; another content replaces; what is not there cannot be dropped. */
+    ck_assert_uint_eq(of_state_put_flow(s, "Base/many", flow("Node/2", 2, 1)), v);
+    ck_assert_uint_eq(of_state_drop_flow(s, "Base/nobody", key), v);
+    next_n(s, 0);
+    ck_assert_uint_gt(of_state_put_flow(s, "Base/many", flow("Node/2", 2, 7)), v);
+    assert_change(&next_n(s, 1)->changes[0], OF_FLOW_ADD, 2);
+    of_state_bundle_acked(s);
+    v = of_state_drop_flow(s, "Base/many", key);
+    ck_assert_uint_gt(v, of_state_acked(s));
+    assert_change(&next_n(s, 1)->changes[0], OF_FLOW_DELETE, 2);
+    of_state_bundle_acked(s);
+    ck_assert_uint_eq(of_state_drop_flow(s, "Base/many", key), v);
+
+    /* After a restart of the daemon, the dump before or behind: nothing is sent but what differs. */
+    of_state_connected(s);
+    of_state_dumped_flow(s, flow("Node/1", 1, 1));
+    of_state_dumped_flow(s, flow("Node/3", 3, 1));
+    struct flow_entry *foreign = flow("Node/4", 4, 1);
+    foreign->cookie = 1;
+    of_state_dumped_flow(s, foreign);
+    of_state_dump_done(s);
+    size_t n[2] = { 0, 0 };
+    of_state_for_each_installed(s, note_owner, n);
+    ck_assert(n[0] == 2 && n[1] == 1);
+    assert_change(&next_n(s, 1)->changes[0], OF_FLOW_DELETE, 4);
+    of_state_bundle_acked(s);
+
+    of_state_remove(s, "Base/many");
+    next_n(s, 2);
+    of_state_bundle_acked(s);
+    flow_entry_unref(key);
+    of_state_destroy(s);
+}
+END_TEST
+
+static void
+collect_why(const char *owner, const char *why, void *text)
+{
+    ck_assert_str_eq(owner, "Base/many");
+    ds_put_format(text, "%s;", why);
+}
+
+/* Each refused flow of such an owner is named, with its cookie, and the others are installed. */
+START_TEST(test_refused_flow_by_flow)
+{
+    struct of_state *s = create_started();
+    struct ds text = DS_EMPTY_INITIALIZER;
+    char cookies[2][24];
+
+    for (uint16_t i = 1; i <= 50; i++) {
+        char *cookie = xasprintf("Node/%u", i);
+        of_state_put_flow(s, "Base/many", flow(cookie, i, 1));
+        free(cookie);
+    }
+    drive_refusing(s, 7, true);
+    of_state_put_flow(s, "Base/many", flow("Node/51", 51, 2));
+    drive_refusing(s, 51, false);
+    snprintf(cookies[0], sizeof cookies[0], "0x%"PRIx64",", cookie_from_owner("Node/7"));
+    snprintf(cookies[1], sizeof cookies[1], "0x%"PRIx64",", cookie_from_owner("Node/51"));
+    of_state_for_each_failed(s, collect_why, &text);
+    ck_assert(strstr(ds_cstr(&text), cookies[0]) && strstr(ds_cstr(&text), cookies[1]));
+
+    struct of_state_stats stats;
+    of_state_get_stats(s, &stats);
+    ck_assert(stats.synced && stats.n_installed == 49 && stats.n_quarantined == 2);
+
+    struct flow_entry *key = flow("Node/7", 7, 1);
+    of_state_drop_flow(s, "Base/many", key);
+    flow_entry_unref(key);
+    of_state_get_stats(s, &stats);
+    ck_assert_uint_eq(stats.n_quarantined, 1);
+    of_state_destroy(s);
+    ds_destroy(&text);
+}
+END_TEST
+
+/* What a flow of an identity costs, everything included: less than 500 bytes. */
+START_TEST(test_memory_flow_by_flow)
+{
+    enum { N = 100000, LIMIT = 500 };
+    struct of_state *s = create_started();
+    size_t before = mallinfo2().uordblks + mallinfo2().hblkhd;
+
+    for (uint32_t i = 0; i < N; i++) {
+        struct match match;
+        uint64_t stub[64 / 8];
+        struct ofpbuf actions;
+
+        match_init_catchall(&match);
+        match_set_metadata(&match, htonll(1));
+        match_set_dl_type(&match, htons(ETH_TYPE_IP));
+        match_set_nw_src(&match, htonl(0x0a000000 + i));
+        ofpbuf_use_stub(&actions, stub, sizeof stub);
+        ovs_be32 value = htonl(i + 1);
+        ofpact_put_set_field(&actions, mf_from_id(MFF_REG5), &value, NULL);
+        ofpact_put_GOTO_TABLE(&actions)->table_id = 60;
+        of_state_put_flow(s, "Base/many", flow_entry_create(58, 132, i, &match, actions.data, actions.size));
+    }
+    size_t bytes = (mallinfo2().uordblks + mallinfo2().hblkhd - before) / N;
+    printf("%zu bytes for a flow\n", bytes);
+    next_n(s, N);
+    of_state_bundle_acked(s);
+#ifdef __SANITIZE_ADDRESS__
+    bytes = 0;
+#endif
+    ck_assert_uint_lt(bytes, LIMIT);
+    of_state_destroy(s);
+}
+END_TEST
+
 UNIT_MAIN("of-state", {
     tcase_add_test(tc, test_waits_for_start_and_dump);
     tcase_add_test(tc, test_difference_only);
@@ -413,4 +551,7 @@ UNIT_MAIN("of-state", {
     tcase_add_test(tc, test_meters);
     tcase_add_test(tc, test_refused);
     tcase_add_test(tc, test_refused_too_late);
+    tcase_add_test(tc, test_flow_by_flow);
+    tcase_add_test(tc, test_refused_flow_by_flow);
+    tcase_add_test(tc, test_memory_flow_by_flow);
 })
