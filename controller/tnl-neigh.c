@@ -149,6 +149,7 @@ tnl_neigh_add(struct tnl_neigh *tn, const struct in6_addr *addr)
 {
     if (!destination_find(tn, addr)) {
         struct destination *destination = xzalloc(sizeof *destination);
+        tn->resync |= hmap_is_empty(&tn->destinations);         /* Nobody listened. */
         destination->addr = *addr;
         hmap_insert(&tn->destinations, &destination->node, hash_bytes(addr, sizeof *addr, 0));
         ovs_list_push_back(&tn->fresh, &destination->fresh);
@@ -194,7 +195,9 @@ tnl_neigh_wait(struct tnl_neigh *tn)
     if (!tn->sock) {
         return;
     }
-    nl_sock_wait(tn->sock, POLLIN);
+    if (tn->bridge && !hmap_is_empty(&tn->destinations)) {      /* Else neighbours are none of our business. */
+        nl_sock_wait(tn->sock, POLLIN);
+    }
     if (tn->resync || !ovs_list_is_empty(&tn->fresh)) {
         poll_immediate_wake();
     }
