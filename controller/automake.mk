@@ -80,6 +80,11 @@ controller_libcontroller_la_SOURCES += \
 	controller/status-text.c controller/status-text.h \
 	controller/status.c controller/status.h
 controller_libcontroller_la_SOURCES += \
+	controller/policy-explain.c controller/policy-explain.h \
+	controller/policy-explain-peer.c \
+	controller/policy-explain-text.c \
+	controller/policy-name.c controller/policy-name.h
+controller_libcontroller_la_SOURCES += \
 	controller/node-report.c controller/node-report.h \
 	controller/node-report-condition.c \
 	controller/node-report-core.c controller/node-report-core.h \
