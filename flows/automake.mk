@@ -8,6 +8,8 @@ flows_libflows_la_SOURCES = \
 	flows/flow-input.h \
 	flows/flow-set.c flows/flow-set.h \
 	flows/pipeline.c flows/pipeline.h \
+	flows/policy-flow.h \
+	flows/policy-l4.c \
 	flows/punt.c \
 	flows/tables.h \
 	flows/table-arp-nd.c \

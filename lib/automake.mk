@@ -15,6 +15,8 @@ lib_libsluice_base_la_SOURCES += \
 lib_libsluice_la_SOURCES = \
 	lib/inet.c lib/inet.h \
 	lib/intern.c lib/intern.h \
+	lib/numbers.c lib/numbers.h \
+	lib/prefix-tree.c lib/prefix-tree.h \
 	lib/yaml-json.c lib/yaml-json.h \
 	lib/ovs-json.h
 lib_libsluice_la_SOURCES += \

@@ -43,6 +43,19 @@ tests_unit_test_inet_SOURCES = tests/unit/test-inet.c
 tests_unit_test_inet_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_inet_LDADD = $(UNIT_LDADD)
 
+UNIT_TESTS += tests/unit/test-numbers
+tests_unit_test_numbers_SOURCES = tests/unit/test-numbers.c
+tests_unit_test_numbers_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_numbers_LDADD = $(UNIT_LDADD)
+UNIT_TESTS += tests/unit/test-prefix-tree
+tests_unit_test_prefix_tree_SOURCES = tests/unit/test-prefix-tree.c
+tests_unit_test_prefix_tree_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_prefix_tree_LDADD = $(UNIT_LDADD)
+UNIT_TESTS += tests/unit/test-policy-l4
+tests_unit_test_policy_l4_SOURCES = tests/unit/test-policy-l4.c
+tests_unit_test_policy_l4_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_policy_l4_LDADD = flows/libflows.la $(UNIT_LDADD)
+
 UNIT_TESTS += tests/unit/test-fault
 tests_unit_test_fault_SOURCES = tests/unit/test-fault.c
 tests_unit_test_fault_CPPFLAGS = $(UNIT_CPPFLAGS)
