@@ -208,7 +208,7 @@ static const struct kube_schema egress_schema = KUBE_SCHEMA(struct kube_cnp_rule
 
 static const struct kube_field spec_fields[] = {
     { "tier", KUBE_F_ENUM, .required = true, .names = tiers, KUBE_FIELD(struct kube_clusternetworkpolicy, tier) },
-    { "priority", KUBE_F_INT, .required = true, .max = 1000, KUBE_FIELD(struct kube_clusternetworkpolicy, priority) },
+    { "priority", KUBE_F_INT, .required = true, .max = KUBE_MAX_CNP_PRIORITY, KUBE_FIELD(struct kube_clusternetworkpolicy, priority) },
     { "subject", KUBE_F_STRUCT, .required = true, KUBE_FIELD(struct kube_clusternetworkpolicy, subject),
       .schema = &subject_schema },
     { "ingress", KUBE_F_STRUCT, KUBE_LIST(struct kube_clusternetworkpolicy, ingress, KUBE_MAX_CNP_LIST),
@@ -217,5 +217,40 @@ static const struct kube_field spec_fields[] = {
       .schema = &egress_schema },
 };
 static const struct kube_schema spec_schema = KUBE_SCHEMA(struct kube_clusternetworkpolicy, spec_fields, NULL);
-static const struct kube_field fields[] = { { "spec", KUBE_F_INLINE, .required = true, .schema = &spec_schema } };
+static const struct kube_field fields[] = {
+    { "spec", KUBE_F_INLINE, .required = true, .schema = &spec_schema },
+    { NULL, KUBE_F_STRING, KUBE_FIELD(struct kube_clusternetworkpolicy, problem) },
+};
 const struct kube_schema kube_clusternetworkpolicy_schema = KUBE_SCHEMA(struct kube_clusternetworkpolicy, fields, NULL);
+
+/* One rule that denies everything: an unknown peer does (kube-policy.h). */
+static void
+deny_all(struct kube_cnp_rule **rules, uint32_t *n_rules)
+{
+    struct kube_cnp_rule *rule = kube_list_add(rules, n_rules, sizeof *rule);
+
+    rule->action = KUBE_ACTION_DENY;
+    kube_list_add(&rule->peers, &rule->n_peers, sizeof *rule->peers);
+    rule->peers[0].unknown = true;
+}
+
+/* Not understood: denies.  Without a tier or priority that can be read it goes before all others.  False: whom it selects
+ * cannot be told. */
+bool
+kube_clusternetworkpolicy_close(const json_t *json, struct kube_object *object)
+{
+    struct kube_clusternetworkpolicy *cnp = (struct kube_clusternetworkpolicy *) object;
+    const json_t *spec = kube_member(json, "spec"), *subject = kube_member(spec, "subject");
+    const json_t *tier = kube_member(spec, "tier"), *priority = kube_member(spec, "priority");
+
+    if (!subject || kube_schema_decode(&subject_schema, subject, &cnp->subject, NULL, NULL)) {
+        return false;
+    }
+    cnp->tier = (json_is_string(tier) && !strcmp(json_string_value(tier), tiers[KUBE_TIER_BASELINE])
+                 ? KUBE_TIER_BASELINE : KUBE_TIER_ADMIN);
+    cnp->priority = (json_is_integer(priority) && json_integer_value(priority) >= 0
+                     && json_integer_value(priority) <= KUBE_MAX_CNP_PRIORITY ? json_integer_value(priority) : 0);
+    deny_all(&cnp->ingress, &cnp->n_ingress);
+    deny_all(&cnp->egress, &cnp->n_egress);
+    return true;
+}

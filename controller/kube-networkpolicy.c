@@ -152,5 +152,29 @@ static const struct kube_field spec_fields[] = {
     { NULL, KUBE_F_BOOL, KUBE_FIELD(struct kube_networkpolicy, isolates_egress) },
 };
 static const struct kube_schema spec_schema = KUBE_SCHEMA(struct kube_networkpolicy, spec_fields, finish_spec);
-static const struct kube_field fields[] = { { "spec", KUBE_F_INLINE, .schema = &spec_schema } };
+static const struct kube_field fields[] = {
+    { "spec", KUBE_F_INLINE, .schema = &spec_schema },
+    { NULL, KUBE_F_STRING, KUBE_FIELD(struct kube_networkpolicy, problem) },
+};
 const struct kube_schema kube_networkpolicy_schema = KUBE_SCHEMA(struct kube_networkpolicy, fields, NULL);
+
+/* Not understood: no rule, so that nothing is allowed.  Who cannot be told is everybody, and both directions. */
+bool
+kube_networkpolicy_close(const json_t *json, struct kube_object *object)
+{
+    struct kube_networkpolicy *np = (struct kube_networkpolicy *) object;
+    const json_t *spec = kube_member(json, "spec"), *egress = kube_member(spec, "egress");
+
+    if (kube_schema_decode(&kube_selector_schema, kube_member(spec, "podSelector"), &np->pods, NULL, NULL)) {
+        kube_schema_clear(&kube_selector_schema, &np->pods);
+        memset(&np->pods, 0, sizeof np->pods);
+    }
+    np->n_egress = json_array_size(egress) > 0;         /* What finish_spec() needs to know of the rules. */
+    bool known = (!spec || json_is_object(spec)) && (!egress || json_is_array(egress))
+                 && !finish_spec(spec, np, NULL, NULL);
+    np->n_egress = 0;
+    if (!known) {
+        np->isolates_ingress = np->isolates_egress = true;
+    }
+    return true;
+}

@@ -18,6 +18,7 @@
 #define KUBE_MAX_PEERS 5000
 #define KUBE_MAX_POLICY_PORTS 5000
 #define KUBE_MAX_CNP_LIST 25            /* Rules, peers, protocols, networks, names: the API's own limit. */
+#define KUBE_MAX_CNP_PRIORITY 1000
 
 /* Label selectors. */
 
@@ -76,7 +77,8 @@ struct kube_networkpolicy {
     bool isolates_ingress, isolates_egress;     /* policyTypes, or their default.  If not, the rules do not count. */
     struct kube_np_rule *ingress, *egress;
     uint32_t n_ingress, n_egress;
-    const char *problem;                /* NULL, or why the rules could not be read: isolates, and allows nothing. */
+    const char *problem;                /* NULL, or why it could not be read: then without rules.  See
+                                         * kube_object_decode_closed(). */
 };
 
 /* ClusterNetworkPolicy. */
@@ -121,7 +123,8 @@ struct kube_clusternetworkpolicy {
     struct kube_cnp_subject subject;
     struct kube_cnp_rule *ingress, *egress;             /* In their order. */
     uint32_t n_ingress, n_egress;
-    const char *problem;                /* NULL, or why the rules could not be read: denies everything. */
+    const char *problem;                /* NULL, or why it could not be read: then each direction has one rule, Deny with
+                                         * an unknown peer. */
 };
 
 static inline const struct kube_networkpolicy *

@@ -85,4 +85,9 @@ extern const struct kube_schema kube_selector_schema;
 extern const struct kube_schema kube_service_schema, kube_endpointslice_schema;
 extern const struct kube_schema kube_networkpolicy_schema, kube_clusternetworkpolicy_schema;
 
+/* Fill a zeroed object of their kind from one that cannot be decoded, for kube_object_decode_closed().  False: not even
+ * that can be done; the object is for kube_schema_clear() all the same. */
+bool kube_networkpolicy_close(const json_t *, struct kube_object *);
+bool kube_clusternetworkpolicy_close(const json_t *, struct kube_object *);
+
 #endif /* controller/kube-schema.h */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "controller/kube-decode.h"
+#include "controller/kube-policy.h"
 #include "controller/kube-schema.h"
 #include "intern.h"
 #include "util.h"
@@ -19,7 +20,22 @@ struct kind_class {
     void (*share)(struct kube_object *, struct intern *);
     bool (*equal)(const struct kube_object *, const struct kube_object *);
     const struct kube_schema *schema;   /* Instead of all of them. */
+    /* For kinds with 'problem'. */
+    bool (*close)(const json_t *, struct kube_object *);
+    const char **(*problem)(struct kube_object *);
 };
+
+static const char **
+np_problem(struct kube_object *object)
+{
+    return &((struct kube_networkpolicy *) object)->problem;
+}
+
+static const char **
+cnp_problem(struct kube_object *object)
+{
+    return &((struct kube_clusternetworkpolicy *) object)->problem;
+}
 
 static const struct kind_class classes[KUBE_N_KINDS] = {
     [KUBE_NODE] = { .decode = kube_node_decode, .equal = kube_node_equal },
@@ -27,8 +43,10 @@ static const struct kind_class classes[KUBE_N_KINDS] = {
                    .equal = kube_pod_equal },
     [KUBE_SERVICE] = { .namespaced = true, .schema = &kube_service_schema },
     [KUBE_ENDPOINTSLICE] = { .namespaced = true, .schema = &kube_endpointslice_schema },
-    [KUBE_NETWORKPOLICY] = { .namespaced = true, .schema = &kube_networkpolicy_schema },
-    [KUBE_CLUSTERNETWORKPOLICY] = { .may_be_absent = true, .schema = &kube_clusternetworkpolicy_schema },
+    [KUBE_NETWORKPOLICY] = { .namespaced = true, .schema = &kube_networkpolicy_schema, .close = kube_networkpolicy_close,
+                             .problem = np_problem },
+    [KUBE_CLUSTERNETWORKPOLICY] = { .may_be_absent = true, .schema = &kube_clusternetworkpolicy_schema,
+                                    .close = kube_clusternetworkpolicy_close, .problem = cnp_problem },
 };
 
 static const struct kind_name {
@@ -251,6 +269,51 @@ kube_object_decode_kind(enum kube_kind kind, const json_t *json, struct kube_obj
         return error_set(error, EINVAL, "%s: \"metadata\" is missing", names[kind].name);
     }
     return decode(kind, json, objectp, error);
+}
+
+/* Why the members behind metadata cannot be decoded; NULL: they can. */
+static char *
+spec_problem(enum kube_kind kind, const json_t *json, struct kube_meta *meta)
+{
+    ERROR_AUTO struct error error = ERROR_INIT;
+    struct kube_meta borrowed = { .name = meta->name, .namespace_ = meta->namespace_ };
+    struct kube_object *object = kube_object_create(kind, &borrowed, classes[kind].schema->size);
+    int retval = kube_schema_decode(classes[kind].schema, json, object, NULL, &error);
+
+    kube_object_destroy(object);
+    return retval ? xstrdup(error_message(&error)) : NULL;
+}
+
+int
+kube_object_decode_closed(enum kube_kind kind, const json_t *json, struct kube_object **objectp)
+{
+    const json_t *metadata = json_object_get(json, "metadata");
+    struct kube_meta meta = { .name = NULL };
+    int retval = EINVAL;
+
+    if (classes[kind].close && json_is_object(metadata) && !decode_metadata(metadata, kind, &meta, NULL)) {
+        char *problem = spec_problem(kind, json, &meta);
+        struct kube_object *object = problem ? kube_object_create(kind, &meta, classes[kind].schema->size) : NULL;
+
+        if (object && classes[kind].close(json, object)) {
+            *classes[kind].problem(object) = intern_string(problem);
+            *objectp = object;
+            retval = 0;
+        } else {
+            kube_object_destroy(object);
+        }
+        free(problem);
+    }
+    meta_clear(&meta);
+    return retval;
+}
+
+const char *
+kube_object_problem(const struct kube_object *object_)
+{
+    struct kube_object *object = CONST_CAST(struct kube_object *, object_);
+
+    return classes[object->kind].problem ? *classes[object->kind].problem(object) : NULL;
 }
 
 void

@@ -117,6 +117,14 @@ int kube_object_decode(const json_t *, struct kube_object **, struct error *);
 /* The same for an element of a list that the API gave: such ones lack "kind" and "apiVersion".  If they are there they
  * must be those of 'kind'. */
 int kube_object_decode_kind(enum kube_kind, const json_t *, struct kube_object **, struct error *);
+/* For a policy that kube_object_decode_kind() refuses because of its spec: an object that does as much harm as that policy
+ * could at worst, but lets nothing through that it would not.  A NetworkPolicy isolates whom its podSelector selects (whole
+ * namespace if that cannot be read either) in the directions of its policyTypes (both if they cannot be read) and
+ * allows nothing; a ClusterNetworkPolicy denies its subject everything.  Its 'problem' says what is wrong.  EINVAL: no such
+ * object can be made, or none is needed. */
+int kube_object_decode_closed(enum kube_kind, const json_t *, struct kube_object **);
+/* Why it is one of those; NULL: it is as it was written. */
+const char *kube_object_problem(const struct kube_object *);
 /* Gives up the caller's reference. */
 void kube_object_destroy(const struct kube_object *);
 const struct kube_object *kube_object_ref(const struct kube_object *);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "controller/source-dir.h"
+#include "controller/source-kind.h"
 #include "openvswitch/shash.h"
 #include "sset.h"
 #include "svec.h"
@@ -159,7 +160,12 @@ claim_object(struct manifests *m, const char *path, struct file *file, struct ku
         if (before && strcmp(before, path) > 0) {
             sset_add(&m->touched, before);
         }
-        store_put(m->store, object);
+        if (kube_object_problem(object)) {
+            bool closed = store_put_closed(m->store, object);
+            svec_add_nocopy(&file->problems, xasprintf("%s%s", key, closed ? SOURCE_KIND_CLOSED : SOURCE_KIND_KEPT));
+        } else {
+            store_put(m->store, object);
+        }
     }
     sset_add(paths, path);
     free(key);
@@ -173,7 +179,19 @@ struct reading {
     size_t n, allocated;
     struct sset keys;
     struct svec problems;
+    bool has_closed;            /* A policy that is not understood is among the objects. */
 };
+
+/* The form that closes of a policy that is wrong; NULL: it is something else. */
+static struct kube_object *
+decode_closed(const json_t *json)
+{
+    const char *name = json_string_value(json_object_get(json, "kind"));
+    struct kube_object *object;
+    enum kube_kind kind;
+
+    return (name && kube_kind_from_name(name, &kind) && !kube_object_decode_closed(kind, json, &object)) ? object : NULL;
+}
 
 static int
 read_object(struct reading *r, const json_t *json, size_t line)
@@ -188,7 +206,11 @@ read_object(struct reading *r, const json_t *json, size_t line)
     }
     if (retval) {
         svec_add_nocopy(&r->problems, xasprintf("line %zu: %s", line, error_message(&error)));
-        return retval;
+        object = decode_closed(json);
+        if (!object) {
+            return retval;
+        }
+        r->has_closed = true;
     }
 
     char *key = key_format(object->kind, object->namespace_, object->name);
@@ -263,14 +285,17 @@ slurp(const char *path, size_t *size, struct stamp *stamp)
     return text;
 }
 
-/* The file's new version is good: its objects replace those of the last one. */
+/* The file's new version is good: its objects replace those of the last one.  With a policy that is not understood it may
+ * be half written: what it does not have any more stays. */
 static void
 accept_reading(struct manifests *m, const char *path, struct file *file, struct reading *r)
 {
     const char *key;
 
     SSET_FOR_EACH_SAFE (key, &file->keys) {
-        if (!sset_contains(&r->keys, key)) {
+        if (r->has_closed) {
+            sset_add(&r->keys, key);
+        } else if (!sset_contains(&r->keys, key)) {
             release_key(m, path, key);
         }
     }

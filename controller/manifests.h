@@ -3,7 +3,8 @@
 
 /* Files of manifests, which objects each of them declares, and what is wrong with them: what source-dir.h rests on.
  *
- * Each file is read as a whole or not at all, so its last good version stays when a new one is wrong.  Where several files
+ * Each file is read as a whole or not at all, so its last good version stays when a new one is wrong (but see source-dir.h for
+ * policies).  Where several files
  * declare one object the first in the order of paths counts; the others take over, in that order, when it goes. */
 
 #include "controller/store.h"

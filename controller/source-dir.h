@@ -5,8 +5,9 @@
  *
  * Files *.yaml, *.yml and *.json at any depth, as "kubectl apply -f" takes them: several YAML documents, objects and Lists.
  * inotify picks up changes of single files.  A file that is half written or wrong keeps the last good version of its
- * objects and is named in the problems, with the place; so is an object of a kind that Sluice does not read (the rest of its file
- * counts), and one that another file, earlier in the order of paths, has too.  Names are checked before anything is made of
+ * objects and is named in the problems, with the place.  A policy that is wrong does not hold up the rest of its file, but takes
+ * nothing away either; its last good version stays, or else it is there in the form that closes (kube_object_decode_closed()).
+ * Named is also an object of a kind that Sluice does not read (the rest of its file counts), and one that another file, earlier in the order of paths, has too.  Names are checked before anything is made of
  * them.  A file may have SOURCE_DIR_MAX_FILE bytes; symbolic links to files are followed, to folders not. */
 
 #include <stdbool.h>

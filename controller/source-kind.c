@@ -133,15 +133,23 @@ put_bad(struct source_kind *sk, const json_t *json, const char *why)
 {
     const char *namespace_ = metadata(json, "namespace"), *name = metadata(json, "name"), *uid = metadata(json, "uid");
     const struct kube_object *last = store_get(sk->store, sk->kind, namespace_, name);
+    const char *what_now = "";
+    struct kube_object *closed;
     char *key = problem_key(json);
 
-    if (last && *uid && !kube_uid_equal_text(&last->uid, uid)) {
+    if (!kube_object_decode_closed(sk->kind, json, &closed)) {
+        what_now = store_put_closed(sk->store, closed) ? SOURCE_KIND_CLOSED : SOURCE_KIND_KEPT;
+    } else if (last && *uid && !kube_uid_equal_text(&last->uid, uid)) {
         store_remove(sk->store, sk->kind, namespace_, name);
     } else if (last) {
         store_keep(sk->store, sk->kind, namespace_, name);
+        what_now = SOURCE_KIND_KEPT;
     }
     sk->unnamed = sk->unnamed || !*name;
-    set_problem(sk, key, without_name(sk, key, why));
+
+    char *text = xasprintf("%s%s", without_name(sk, key, why), what_now);
+    set_problem(sk, key, text);
+    free(text);
     free(key);
 }
 

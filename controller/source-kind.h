@@ -8,7 +8,8 @@
  * change.
  *
  * An object that is wrong is named in the problems until it is right or gone.  Its last good version stays in
- * force; a wrong object with another UID is another object, and takes the old one with it.  When a list had an
+ * force; a wrong object with another UID is another object, and takes the old one with it.  A policy without a good
+ * version is there in the form that closes (kube_object_decode_closed()).  When a list had an
  * object that could not even be named, nothing is swept: which of those it did not bring it was is not known.
  *
  * A kind that is built into Kubernetes is always there: "not found" then means that something answers that is no
@@ -22,6 +23,10 @@
 
 #include "controller/store.h"
 #include "kube-reflector.h"
+
+/* Behind a problem's text: what holds until then. */
+#define SOURCE_KIND_KEPT "; its last good version stays in force"
+#define SOURCE_KIND_CLOSED "; until it is right, what it selects is cut off"
 
 /* Problems that are kept with their text; more are counted. */
 #define SOURCE_KIND_MAX_PROBLEMS 1000

@@ -134,6 +134,20 @@ store_put(struct store *store, struct kube_object *object)
     kube_object_destroy(old);
 }
 
+bool
+store_put_closed(struct store *store, struct kube_object *object)
+{
+    struct kube_object *old = find(store, object->kind, object->namespace_, object->name);
+
+    if (old && !kube_object_problem(old) && (kube_uid_is_none(&object->uid) || kube_uid_equal(&old->uid, &object->uid))) {
+        old->marked = false;
+        kube_object_destroy(object);
+        return false;
+    }
+    store_put(store, object);
+    return true;
+}
+
 static void
 remove_object(struct store *store, struct kube_object *object)
 {

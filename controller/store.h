@@ -21,6 +21,9 @@ struct intern *store_pool(const struct store *);
 
 /* Takes 'object', replacing the one of the same kind, namespace and name. */
 void store_put(struct store *, struct kube_object *);
+/* The same with one of kube_object_decode_closed(): not if the object's last good version is there, which stays (and is
+ * kept, see below); true if it took its place.  By UID another object is not its last version. */
+bool store_put_closed(struct store *, struct kube_object *);
 void store_remove(struct store *, enum kube_kind, const char *namespace_, const char *name);
 
 /* For a source that lists a kind anew: mark all of its objects; store_put(), also of an unchanged one, and store_keep()

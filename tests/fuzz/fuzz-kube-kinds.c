@@ -42,6 +42,27 @@ check_kept(struct kube_object *object, struct kube_object *again)
     store_destroy(store);
 }
 
+/* A policy that is wrong: its closed form is kept like any other object, and has no rule that lets something through. */
+static void
+check_closed(enum kube_kind kind, const json_t *json)
+{
+    struct kube_object *object, *again;
+
+    if (kube_object_decode_closed(kind, json, &object)) {
+        return;
+    }
+    FUZZ_CHECK(kube_object_problem(object) != NULL, "no problem");
+    FUZZ_CHECK(!kube_object_decode_closed(kind, json, &again) && kube_object_equal(object, again), "closed differently");
+    if (kind == KUBE_NETWORKPOLICY) {
+        const struct kube_networkpolicy *np = kube_networkpolicy_cast(object);
+        FUZZ_CHECK(!np->n_ingress && !np->n_egress && (np->isolates_ingress || np->isolates_egress), "open");
+    } else {
+        const struct kube_clusternetworkpolicy *cnp = kube_clusternetworkpolicy_cast(object);
+        FUZZ_CHECK(cnp->n_ingress == 1 && cnp->ingress[0].action == KUBE_ACTION_DENY && cnp->n_egress == 1, "open");
+    }
+    check_kept(object, again);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -65,6 +86,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     } else {
         FUZZ_CHECK(error.message && (!strncmp(error.message, name, strlen(name)) || !strncmp(error.message, "kind ", 5)),
                    "the error does not name the kind: %s", error_message(&error));
+        check_closed(kind, json);
     }
     json_decref(json);
     return 0;

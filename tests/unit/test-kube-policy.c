@@ -388,6 +388,178 @@ START_TEST(test_shared)
 }
 END_TEST
 
+/* Policies that cannot be decoded: "bad input" of issue 5. --------------------------------------------------------------- */
+
+static struct kube_object *
+decode_closed(enum kube_kind kind, const char *body)
+{
+    char *text = xasprintf("{'metadata':{'name':'a','uid':'7'%s}%s%s}", kube_kind_is_namespaced(kind) ? ",'namespace':'n'" : "",
+                           *body ? "," : "", body);
+    json_t *json = load_quoted(text);
+    struct kube_object *object = NULL;
+    int retval = kube_object_decode_closed(kind, json, &object);
+
+    ck_assert_msg(!retval == !!object, "%s", body);
+    json_decref(json);
+    free(text);
+    return object;
+}
+
+/* It isolates the whole namespace or whom its selector selects, in the directions that can be read, and allows nothing. */
+static void
+check_np_closed(const char *body, bool everybody, bool ingress, bool egress, const char *want)
+{
+    struct kube_object *o = decode_closed(KUBE_NETWORKPOLICY, body);
+
+    ck_assert_msg(o != NULL, "%s", body);
+    const struct kube_networkpolicy *np = kube_networkpolicy_cast(o);
+    ck_assert_msg(strstr(np->problem, want) && np->problem == kube_object_problem(o), "%s: %s", body, np->problem);
+    ck_assert_msg(!np->n_ingress && !np->n_egress, "%s", body);
+    ck_assert_msg(np->isolates_ingress == ingress && np->isolates_egress == egress, "%s", body);
+    ck_assert_msg((np->pods.n_requirements == 0) == everybody, "%s", body);
+    kube_object_destroy(o);
+}
+
+#define SELECTOR "'podSelector':{'matchLabels':{'app':'db'}}"
+#define SPEC(REST) "'spec':{" SELECTOR "," REST "}"
+
+START_TEST(test_np_closed)
+{
+    /* Every rule of test_np_bad() closes in both directions, or in those that policyTypes names. */
+    static const char *const bad_rules[] = {
+        "7", "{'from':{}}", "{'from':[7]}", "{'from':[{'podSelector':7}]}", "{'from':[{'ipBlock':{}}]}",
+        "{'from':[{'ipBlock':{'cidr':'10.0.0.300/8'}}]}", "{'from':[{'ipBlock':{'cidr':'10.0.0.0/33'}}]}",
+        "{'from':[{'ipBlock':{'cidr':'10.0.0.0/8','except':['11.0.0.0/16']}}]}",
+        "{'from':[{'podSelector':{'matchExpressions':[{'key':'a','operator':'Gt','values':['1']}]}}]}",
+        "{'from':[{'ipBlock':{'cidr':'10.0.0.0/8'},'podSelector':{}}]}", "{'ports':{}}", "{'ports':[{'protocol':'ICMP'}]}",
+        "{'ports':[{'port':0}]}", "{'ports':[{'port':65536}]}", "{'ports':[{'port':-1}]}",
+        "{'ports':[{'port':80,'endPort':79}]}", "{'ports':[{'port':'http','endPort':80}]}", "{'ports':[{'endPort':80}]}",
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(bad_rules); i++) {
+        char *body = xasprintf(SPEC("'policyTypes':['Ingress'],'ingress':[{},%s]"), bad_rules[i]);
+        check_np_closed(body, false, true, false, "spec.ingress[1]");
+        free(body);
+        body = xasprintf(SPEC("'ingress':[%s],'egress':[{}]"), bad_rules[i]);
+        check_np_closed(body, false, true, true, "spec.ingress[0]");
+        free(body);
+    }
+    check_np_closed(SPEC("'ingress':[7]"), false, true, false, "");             /* policyTypes' default is known. */
+    check_np_closed(SPEC("'policyTypes':['Egress'],'ingress':7"), false, false, true, "spec.ingress: must be a list");
+    check_np_closed(SPEC("'egress':7"), false, true, true, "spec.egress: must be a list");
+    check_np_closed(SPEC("'policyTypes':['All']"), false, true, true, "policyTypes[0]");
+    check_np_closed(SPEC("'policyTypes':7"), false, true, true, "policyTypes");
+    check_np_closed("'spec':7", true, true, true, "spec: must be an object");
+    check_np_closed("'spec':{'policyTypes':['Ingress'],'podSelector':7}", true, true, false, "podSelector");
+    check_np_closed("'spec':{'podSelector':{'matchLabels':{'a':'b'},'matchExpressions':[{'key':'a','operator':'In'}]}}", true, true,
+                    false, "values: must have a value");
+}
+END_TEST
+
+static void
+check_cnp_closed(const char *body, int tier, int priority, const char *want)
+{
+    struct kube_object *o = decode_closed(KUBE_CLUSTERNETWORKPOLICY, body);
+
+    ck_assert_msg(o != NULL, "%s", body);
+    const struct kube_clusternetworkpolicy *cnp = kube_clusternetworkpolicy_cast(o);
+    ck_assert_msg(strstr(cnp->problem, want) != NULL, "%s: %s", body, cnp->problem);
+    ck_assert_msg(cnp->tier == tier && cnp->priority == priority, "%s", body);
+    ck_assert_msg(!cnp->subject.namespaces != !cnp->subject.pods, "%s", body);
+    for (int i = 0; i < 2; i++) {
+        const struct kube_cnp_rule *rule = i ? cnp->egress : cnp->ingress;
+        ck_assert_msg((i ? cnp->n_egress : cnp->n_ingress) == 1, "%s", body);
+        ck_assert_msg(rule->action == KUBE_ACTION_DENY && rule->n_peers == 1 && rule->peers[0].unknown && !rule->n_ports, "%s", body);
+    }
+    kube_object_destroy(o);
+}
+
+START_TEST(test_cnp_closed)
+{
+    static const char *const bad_rules[] = {
+        "7", "{}", "{'action':'Allow','from':[{'namespaces':{}}]}", "{'action':'Deny'}", "{'action':'Deny','from':[]}",
+        "{'action':'Deny','from':[7]}", "{'action':'Deny','from':[{'namespaces':{},'pods':{'podSelector':{}}}]}",
+        "{'action':'Accept','from':[{'namespaces':{'matchExpressions':[{'key':'a','operator':'Gt','values':['1']}]}}]}",
+        "{'action':'Accept','from':[{'namespaces':{}}],'protocols':[{'tcp':{'destinationPort':{'number':65536}}}]}",
+        "{'action':'Accept','from':[{'namespaces':{}}],'protocols':[{'tcp':{'destinationPort':{'range':{'start':9,'end':8}}}}]}",
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(bad_rules); i++) {
+        char *body = xasprintf(CNP(",'ingress':[%s]"), bad_rules[i]);
+        check_cnp_closed(body, KUBE_TIER_ADMIN, 5, "spec.ingress[0]");
+        free(body);
+    }
+    check_cnp_closed(CNP(",'egress':[{'action':'Deny','to':[{'networks':['10.0.0.0/99']}]}]"), KUBE_TIER_ADMIN, 5, "networks[0]");
+    check_cnp_closed(CNP(",'egress':7"), KUBE_TIER_ADMIN, 5, "spec.egress: must be a list");
+    check_cnp_closed("'spec':{'tier':'Baseline','priority':7,'subject':{'pods':{'podSelector':{}}},'egress':7}",
+                     KUBE_TIER_BASELINE, 7, "spec.egress");
+    check_cnp_closed("'spec':{'tier':'Edge','priority':-1,'subject':{'namespaces':{}}}", KUBE_TIER_ADMIN, 0, "spec.tier");
+    check_cnp_closed("'spec':{'tier':'Baseline','priority':1001,'subject':{'namespaces':{}}}", KUBE_TIER_BASELINE, 0, "priority");
+
+    /* Whom it selects cannot be told, or nothing is wrong. */
+    ck_assert(!decode_closed(KUBE_CLUSTERNETWORKPOLICY, ""));
+    ck_assert(!decode_closed(KUBE_CLUSTERNETWORKPOLICY, "'spec':{'tier':'Admin','priority':5}"));
+    ck_assert(!decode_closed(KUBE_CLUSTERNETWORKPOLICY, "'spec':{'tier':'Admin','priority':5,'subject':{'namespaces':7}}"));
+    ck_assert(!decode_closed(KUBE_CLUSTERNETWORKPOLICY, CNP("")));
+    ck_assert(!decode_closed(KUBE_NETWORKPOLICY, ""));
+    ck_assert(!decode_closed(KUBE_NODE, "'spec':7"));
+    ck_assert(!decode_closed(KUBE_POD, "'spec':7"));
+}
+END_TEST
+
+/* 100,000 ports, a selector with 1,000 expressions. */
+START_TEST(test_huge)
+{
+    struct ds ports = DS_EMPTY_INITIALIZER, selector = DS_EMPTY_INITIALIZER;
+
+    ds_put_cstr(&ports, "'spec':{" SELECTOR ",'ingress':[{'ports':[");
+    for (int i = 0; i < 100000; i++) {
+        ds_put_format(&ports, "%s{'port':%d}", i ? "," : "", 1 + i % 65535);
+    }
+    ds_put_cstr(&ports, "]}]}");
+    check_np_closed(ds_cstr(&ports), false, true, false, "ports: has more than 5000 elements");
+
+    ds_put_cstr(&selector, "'spec':{'podSelector':{'matchExpressions':[");
+    for (int i = 0; i < 1000; i++) {
+        ds_put_format(&selector, "%s{'key':'k%d','operator':'NotIn','values':['x']}", i ? "," : "", i);
+    }
+    ds_put_cstr(&selector, "]}}");
+    const struct kube_object *o = decode_good(KUBE_NETWORKPOLICY, ds_cstr(&selector));
+    ck_assert(!kube_object_problem(o) && kube_networkpolicy_cast(o)->pods.n_requirements == 1000);
+    kube_object_destroy(o);
+    ds_destroy(&ports);
+    ds_destroy(&selector);
+}
+END_TEST
+
+/* A good version stays; a wrong one takes the place of nothing, of another wrong one, and of another object. */
+START_TEST(test_put_closed)
+{
+    struct store *store = store_create();
+    struct kube_object *good;
+
+    ck_assert(store_put_closed(store, decode_closed(KUBE_NETWORKPOLICY, "'spec':7")));
+    ck_assert(store_put_closed(store, decode_closed(KUBE_NETWORKPOLICY, SPEC("'ingress':7"))));
+    ck_assert_uint_eq(store_seqno(store, KUBE_NETWORKPOLICY), 2);
+    ck_assert(store_put_closed(store, decode_closed(KUBE_NETWORKPOLICY, SPEC("'ingress':7"))));
+    ck_assert_uint_eq(store_seqno(store, KUBE_NETWORKPOLICY), 2);
+    json_t *json = load_quoted("{'metadata':{'name':'a','namespace':'n','uid':'7'}}");
+    ck_assert(!kube_object_decode_kind(KUBE_NETWORKPOLICY, json, &good, NULL));
+    json_decref(json);
+    store_put(store, good);
+    store_mark(store, KUBE_NETWORKPOLICY);
+    ck_assert(!store_put_closed(store, decode_closed(KUBE_NETWORKPOLICY, SPEC("'ingress':7"))));
+    store_sweep(store, KUBE_NETWORKPOLICY);
+    ck_assert(store_get(store, KUBE_NETWORKPOLICY, "n", "a") == good);
+
+    json = load_quoted("{'metadata':{'name':'a','namespace':'n','uid':'8'},'spec':7}");
+    struct kube_object *closed;
+    ck_assert(!kube_object_decode_closed(KUBE_NETWORKPOLICY, json, &closed));
+    json_decref(json);
+    ck_assert(store_put_closed(store, closed));
+    ck_assert(store_get(store, KUBE_NETWORKPOLICY, "n", "a") == closed);
+    store_destroy(store);
+}
+END_TEST
+
 UNIT_MAIN("kube-policy", {
     tcase_add_test(tc, test_selector);
     tcase_add_test(tc, test_selector_canonical);
@@ -398,4 +570,8 @@ UNIT_MAIN("kube-policy", {
     tcase_add_test(tc, test_cnp);
     tcase_add_test(tc, test_cnp_bad);
     tcase_add_test(tc, test_shared);
+    tcase_add_test(tc, test_np_closed);
+    tcase_add_test(tc, test_cnp_closed);
+    tcase_add_test(tc, test_huge);
+    tcase_add_test(tc, test_put_closed);
 })

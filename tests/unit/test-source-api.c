@@ -225,6 +225,43 @@ START_TEST(test_hostile_name)
 }
 END_TEST
 
+#define NP(NAME, UID, RULE) \
+    "{\"metadata\":{\"name\":\"" NAME "\",\"namespace\":\"n\",\"uid\":\"" UID "\"},\"spec\":{\"ingress\":[" RULE "]}}"
+
+static const char *
+np_problem(const struct fixture *f, const char *name)
+{
+    return kube_object_problem(store_get(f->store, KUBE_NETWORKPOLICY, "n", name));
+}
+
+/* Issue 5: a policy that is not understood closes; its last good version stays. */
+START_TEST(test_policy_closed)
+{
+    struct fixture f;
+
+    start(&f, KUBE_NETWORKPOLICY);
+    list(f.sk, NP("a", "1", "{}"), NP("b", "1", "7"), NULL);
+    ck_assert(!np_problem(&f, "a"));
+    ck_assert_str_eq(np_problem(&f, "b"), "spec.ingress[0]: must be an object");
+    check_problem(&f, "NetworkPolicy n/b: spec.ingress[0]: must be an object; until it is right, what it selects is cut off");
+
+    event(f.sk, REFLECTOR_MODIFIED, NP("b", "1", "{}"));
+    event(f.sk, REFLECTOR_MODIFIED, NP("a", "1", "8"));
+    ck_assert(!np_problem(&f, "a"));
+    check_problem(&f, "NetworkPolicy n/a: spec.ingress[0]: must be an object; its last good version stays in force");
+    list(f.sk, NP("a", "1", "8"), NP("b", "1", "{}"), NULL);
+    check_problem(&f, "; its last good version stays in force");
+    ck_assert(!np_problem(&f, "a") && !np_problem(&f, "b"));
+
+    event(f.sk, REFLECTOR_MODIFIED, NP("a", "2", "8"));         /* Another one. */
+    ck_assert(np_problem(&f, "a") != NULL);
+    event(f.sk, REFLECTOR_DELETED, NP("a", "2", "8"));
+    ck_assert_uint_eq(store_count(f.store, KUBE_NETWORKPOLICY), 1);
+    check_problem(&f, "");
+    stop(&f);
+}
+END_TEST
+
 static void
 count(const char *where OVS_UNUSED, const char *problem OVS_UNUSED, void *n)
 {
@@ -483,6 +520,7 @@ UNIT_MAIN("source-api", {
     tcase_add_test(tc, test_hostile_name);
     tcase_add_test(tc, test_bounded);
     tcase_add_test(tc, test_crd);
+    tcase_add_test(tc, test_policy_closed);
     tcase_add_test(tc, test_built_in);
     tcase_add_test(tc, test_reflector);
     tcase_add_test(tc, test_what_nobody_reads);

@@ -150,6 +150,47 @@ START_TEST(test_last_good_version)
 }
 END_TEST
 
+#define NP(NAME, RULE) "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: " NAME "}\n" \
+    "spec: {ingress: [" RULE "]}\n"
+
+static const char *
+np_problem(const struct fixture *f, const char *name)
+{
+    const struct kube_object *o = store_get(f->store, KUBE_NETWORKPOLICY, "default", name);
+
+    return !o ? "absent" : kube_object_problem(o);
+}
+
+/* Issue 5: a policy that is not understood closes; its last good version stays; it takes nothing of its file along. */
+START_TEST(test_policy_closed)
+{
+    struct fixture f;
+
+    start(&f);
+    write_file(&f, "1.yaml", NP("p", "7") "---\n" NS("a") "---\n" NP("q", "{}"));
+    check_names(&f, "a");
+    check_problem(&f, "1.yaml: line 1: NetworkPolicy p: spec.ingress[0]: must be an object");
+    check_problem(&f, "1.yaml: NetworkPolicy/default/p; until it is right, what it selects is cut off");
+    ck_assert_str_eq(np_problem(&f, "p"), "spec.ingress[0]: must be an object");
+    ck_assert(!np_problem(&f, "q"));
+
+    write_file(&f, "1.yaml", NP("p", "{}") "---\n" NS("b") "---\n" NP("q", "8"));
+    check_names(&f, "ab");
+    check_problem(&f, "NetworkPolicy/default/q; its last good version stays in force");
+    ck_assert(!np_problem(&f, "p") && !np_problem(&f, "q"));
+
+    write_file(&f, "1.yaml", NP("p", "9"));
+    check_names(&f, "ab");
+    ck_assert(!np_problem(&f, "p") && !np_problem(&f, "q"));
+
+    write_file(&f, "1.yaml", NP("q", "{}"));
+    check_names(&f, "");
+    check_problem(&f, "");
+    ck_assert_str_eq(np_problem(&f, "p"), "absent");
+    stop(&f);
+}
+END_TEST
+
 static void
 check_uid(const struct fixture *f, const char *want)
 {
@@ -212,6 +253,7 @@ END_TEST
 UNIT_MAIN("source-dir", {
     tcase_add_test(tc, test_follow);
     tcase_add_test(tc, test_last_good_version);
+    tcase_add_test(tc, test_policy_closed);
     tcase_add_test(tc, test_two_files_one_object);
     tcase_add_test(tc, test_folder_comes_late);
 })
