@@ -83,6 +83,8 @@ controller_libcontroller_la_SOURCES += \
 	controller/policy-explain.c controller/policy-explain.h \
 	controller/policy-explain-peer.c \
 	controller/policy-explain-text.c \
+	controller/log-file.c controller/log-file.h \
+	controller/policy-log-record.c controller/policy-log-record.h \
 	controller/policy-name.c controller/policy-name.h
 controller_libcontroller_la_SOURCES += \
 	controller/node-report.c controller/node-report.h \

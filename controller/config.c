@@ -99,6 +99,28 @@ TEXT_SETTER(state_dir)
 TEXT_SETTER(ovsdb)
 TEXT_SETTER(ovs_rundir)
 TEXT_SETTER(log_file)
+TEXT_SETTER(policy_log_file)
+
+bool
+policy_log_from_name(const char *name, enum flow_log *log)
+{
+    static const char *const names[] = { [FLOW_LOG_NONE] = "none", [FLOW_LOG_DROPS] = "drops", [FLOW_LOG_ALL] = "all" };
+
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        if (!strcmp(name, names[i])) {
+            *log = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static int
+set_policy_log(struct config *config, const char *value, struct error *error)
+{
+    return policy_log_from_name(value, &config->policy_log)
+           ? 0 : error_set(error, EINVAL, "\"%.64s\" is none of none, drops, all", value);
+}
 
 static int
 set_uplink(struct config *config, const char *value, struct error *error)
@@ -223,6 +245,8 @@ static const struct key keys[] = {
     VALUE(NULL, "ovsdb", "REMOTE", set_ovsdb, "the Open vSwitch database"),
     VALUE(NULL, "ovs-rundir", "DIR", set_ovs_rundir, "run directory of Open vSwitch"),
     VALUE(NULL, "log-file", "FILE", set_log_file, "where to log (default: standard error)"),
+    VALUE(NULL, "policy-log", "WHAT", set_policy_log, "verdicts of policies to log: none, drops or all"),
+    VALUE(NULL, "policy-log-file", "FILE", set_policy_log_file, "where to log them"),
 };
 
 static char *
@@ -416,6 +440,7 @@ config_clone(struct config *dst, const struct config *src)
     CLONE_TEXT(ovsdb);
     CLONE_TEXT(ovs_rundir);
     CLONE_TEXT(log_file);
+    CLONE_TEXT(policy_log_file);
 #undef CLONE_TEXT
 #define CLONE_LIST(MEMBER) dst->MEMBER = src->n_##MEMBER ? xmemdup(src->MEMBER, src->n_##MEMBER * sizeof *src->MEMBER) : NULL
     CLONE_LIST(pod_cidrs);
@@ -546,6 +571,8 @@ config_init(struct config *config)
         .state_dir = xstrdup(SLUICE_STATEDIR),
         .ovsdb = xstrdup("unix:" SLUICE_OVS_RUNDIR "/db.sock"),
         .ovs_rundir = xstrdup(SLUICE_OVS_RUNDIR),
+        .policy_log = FLOW_LOG_NONE,
+        .policy_log_file = xstrdup(SLUICE_LOGDIR "/policy.log"),
     };
     set_default_node(config);
     add_service_cidrs(config, "10.96.0.0/16", NULL);
@@ -565,6 +592,7 @@ config_destroy(struct config *config)
     free(config->ovsdb);
     free(config->ovs_rundir);
     free(config->log_file);
+    free(config->policy_log_file);
     clear_pod_cidrs(config);
     clear_service_cidrs(config);
     clear_reserve(config);

@@ -15,6 +15,7 @@
 #include "error.h"
 #include "inet.h"
 #include "controller/ovsdb.h"           /* enum datapath, enum encap. */
+#include "flow-input.h"                 /* enum flow_log. */
 
 struct config {
     char *node;                         /* Default: the host's name. */
@@ -40,6 +41,9 @@ struct config {
     char *ovsdb;                        /* "unix:/run/openvswitch/db.sock". */
     char *ovs_rundir;                   /* Where br-int.mgmt and ovs-vswitchd's control socket are. */
     char *log_file;                     /* NULL: standard error. */
+
+    enum flow_log policy_log;           /* Which verdicts of policies are logged. */
+    char *policy_log_file;              /* Where. */
 };
 
 /* Every key with its default. */
@@ -62,5 +66,7 @@ int config_validate(const struct config *, struct error *);
 
 const char *datapath_name(enum datapath);       /* "auto", "kernel", "afxdp", "userspace". */
 const char *encap_name(enum encap);             /* "geneve", "vxlan", "none", "hybrid". */
+/* "none", "drops", "all"; false for anything else. */
+bool policy_log_from_name(const char *, enum flow_log *);
 
 #endif /* controller/config.h */

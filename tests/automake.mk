@@ -104,6 +104,11 @@ tests_unit_test_policy_explain_SOURCES = tests/unit/test-policy-explain.c
 tests_unit_test_policy_explain_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/tests/unit -I$(top_srcdir)/flows
 tests_unit_test_policy_explain_LDADD = controller/libcontroller.la flows/libflows.la $(UNIT_LDADD)
 
+UNIT_TESTS += tests/unit/test-policy-log
+tests_unit_test_policy_log_SOURCES = tests/unit/test-policy-log.c
+tests_unit_test_policy_log_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/tests/unit -I$(top_srcdir)/flows
+tests_unit_test_policy_log_LDADD = controller/libcontroller.la flows/libflows.la $(UNIT_LDADD)
+
 UNIT_TESTS += tests/unit/test-endpoints
 tests_unit_test_endpoints_SOURCES = tests/unit/test-endpoints.c
 tests_unit_test_endpoints_CPPFLAGS = $(UNIT_CPPFLAGS)

@@ -14,6 +14,7 @@ FUZZERS_ALL = tests/fuzz/fuzz-attachment \
 	tests/fuzz/fuzz-kube-kinds \
 	tests/fuzz/fuzz-manifest \
 	tests/fuzz/fuzz-of-msg \
+	tests/fuzz/fuzz-policy-log \
 	tests/fuzz/fuzz-punt-reply \
 	tests/fuzz/fuzz-source-kind \
 	tests/fuzz/fuzz-trace
@@ -84,6 +85,10 @@ tests_fuzz_fuzz_of_msg_SOURCES = tests/fuzz/fuzz-of-msg.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_of_msg_CPPFLAGS = $(FUZZ_CPPFLAGS)
 tests_fuzz_fuzz_of_msg_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_of_msg_LDADD = $(FUZZ_LDADD)
+tests_fuzz_fuzz_policy_log_SOURCES = tests/fuzz/fuzz-policy-log.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_policy_log_CPPFLAGS = $(FUZZ_CPPFLAGS)
+tests_fuzz_fuzz_policy_log_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_policy_log_LDADD = $(FUZZ_LDADD)
 tests_fuzz_fuzz_punt_reply_SOURCES = tests/fuzz/fuzz-punt-reply.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_punt_reply_CPPFLAGS = $(FUZZ_CPPFLAGS)
 tests_fuzz_fuzz_punt_reply_LDFLAGS = $(FUZZ_LINK)

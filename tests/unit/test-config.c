@@ -28,7 +28,8 @@ START_TEST(test_everything)
         "node: worker-1\nsource: /etc/sluice/manifests\nkubeconfig: /x\ndatapath: userspace\nencapsulation: hybrid\n"
         "uplink: eth0\nmtu: 1400\npod-cidrs: [10.244.1.0/24, 'fd00::/64']\nservice-cidrs: []\nmasquerade: false\n"
         "ipam: {mode: host, quarantine: 5m, reserve: [10.244.1.0/28]}\nrun-dir: /r\nstate-dir: /s\n"
-        "ovsdb: unix:/o\novs-rundir: /or\nlog-file: /l\n";
+        "ovsdb: unix:/o\novs-rundir: /or\nlog-file: /l\n"
+        "policy-log: drops\npolicy-log-file: /p\n";
     ERROR_AUTO struct error error = ERROR_INIT;
     struct config c;
 
@@ -41,6 +42,8 @@ START_TEST(test_everything)
     ck_assert(c.n_pod_cidrs == 2 && c.n_service_cidrs == 0 && c.n_reserve == 1);
     ck_assert(!c.masquerade && c.quarantine_ms == 300000);
     ck_assert_str_eq(c.log_file, "/l");
+    ck_assert(c.policy_log == FLOW_LOG_DROPS);
+    ck_assert_str_eq(c.policy_log_file, "/p");
 
     /* An option overrides, and a list as an option replaces. */
     ck_assert(!config_set(&c, "pod-cidrs", "10.1.0.0/24", &error) && c.n_pod_cidrs == 1);
@@ -75,6 +78,7 @@ START_TEST(test_bad)
         { "uplink: a/b\n", "cannot be the name of an interface" },
         { "node: {", "t:2: " },
         { "masquerade: maybe\n", "none of auto, true, false" },
+        { "policy-log: yes\n", "policy-log: \"yes\" is none of none, drops, all" },
         { "? {a: b}\n: c\n", "unknown key \"?\"" },
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

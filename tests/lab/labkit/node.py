@@ -72,7 +72,8 @@ class Node:
         options = self.lab.options
         lines = {"node": self.name, "source": self.lab.manifests(), "datapath": options["datapath"],
                  "encapsulation": options["encapsulation"], "run-dir": self.path("run"),
-                 "state-dir": self.path("state"), "ovsdb": self.db(), "ovs-rundir": self.path("ovs")}
+                 "state-dir": self.path("state"), "ovsdb": self.db(), "ovs-rundir": self.path("ovs"),
+                 "policy-log-file": self.path("log", "policy.log")}
         if options["kubeconfig"]:
             lines |= {"source": "kubernetes", "kubeconfig": self.kubeconfig()}
         if options["pod_mtu"]:
