@@ -13,6 +13,7 @@ lib_libsluice_base_la_SOURCES += \
 	lib/spool.c lib/spool.h
 
 lib_libsluice_la_SOURCES = \
+	lib/dns-answer.c lib/dns-answer.h \
 	lib/inet.c lib/inet.h \
 	lib/intern.c lib/intern.h \
 	lib/numbers.c lib/numbers.h \

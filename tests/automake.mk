@@ -43,6 +43,10 @@ tests_unit_test_inet_SOURCES = tests/unit/test-inet.c
 tests_unit_test_inet_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_inet_LDADD = $(UNIT_LDADD)
 
+UNIT_TESTS += tests/unit/test-dns-answer
+tests_unit_test_dns_answer_SOURCES = tests/unit/test-dns-answer.c
+tests_unit_test_dns_answer_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_dns_answer_LDADD = $(UNIT_LDADD)
 UNIT_TESTS += tests/unit/test-numbers
 tests_unit_test_numbers_SOURCES = tests/unit/test-numbers.c
 tests_unit_test_numbers_CPPFLAGS = $(UNIT_CPPFLAGS)

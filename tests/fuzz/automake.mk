@@ -4,6 +4,7 @@ FUZZERS_ALL = tests/fuzz/fuzz-attachment \
 	tests/fuzz/fuzz-cni-result \
 	tests/fuzz/fuzz-cni-wire \
 	tests/fuzz/fuzz-config \
+	tests/fuzz/fuzz-dns-answer \
 	tests/fuzz/fuzz-hostnet-record \
 	tests/fuzz/fuzz-inet \
 	tests/fuzz/fuzz-ipam \
@@ -49,6 +50,10 @@ tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz-config.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_config_CPPFLAGS = $(FUZZ_CPPFLAGS)
 tests_fuzz_fuzz_config_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_config_LDADD = $(FUZZ_LDADD)
+tests_fuzz_fuzz_dns_answer_SOURCES = tests/fuzz/fuzz-dns-answer.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_dns_answer_CPPFLAGS = $(FUZZ_CPPFLAGS)
+tests_fuzz_fuzz_dns_answer_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_dns_answer_LDADD = $(FUZZ_LDADD)
 tests_fuzz_fuzz_hostnet_record_SOURCES = tests/fuzz/fuzz-hostnet-record.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_hostnet_record_CPPFLAGS = $(FUZZ_CPPFLAGS)
 tests_fuzz_fuzz_hostnet_record_LDFLAGS = $(FUZZ_LINK)
