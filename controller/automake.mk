@@ -5,6 +5,7 @@ controller_libcontroller_la_SOURCES = \
 	controller/audit.c controller/audit.h \
 	controller/config.c controller/config.h \
 	controller/ctl.h \
+	controller/domain.c controller/domain.h \
 	controller/endpoints.c controller/endpoints.h \
 	controller/kube-decode.c controller/kube-decode.h \
 	controller/kube-clusternetworkpolicy.c controller/kube-endpointslice.c controller/kube-networkpolicy.c \
