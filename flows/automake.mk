@@ -8,18 +8,26 @@ flows_libflows_la_SOURCES = \
 	flows/flow-input.h \
 	flows/flow-set.c flows/flow-set.h \
 	flows/pipeline.c flows/pipeline.h \
-	flows/policy-flow.h \
+	flows/policy-flow.c flows/policy-flow.h \
 	flows/policy-l4.c \
 	flows/punt.c \
 	flows/tables.h \
 	flows/table-arp-nd.c \
 	flows/table-classify.c \
+	flows/table-conntrack.c \
+	flows/table-ct-commit.c \
+	flows/table-ct-state.c \
+	flows/table-identity.c \
 	flows/table-l3-forward.c \
+	flows/table-l4.c \
 	flows/table-mtu.c \
 	flows/table-nd-answer.c \
 	flows/table-output.c \
+	flows/table-policy.c \
 	flows/table-spoof-guard.c \
-	flows/table-transit.c
+	flows/table-track.c \
+	flows/table-transit.c \
+	flows/table-verdict.c
 
 # The pipeline's documentation, printed from the headers; committed, and tests/golden/pipeline-doc-fresh compares.
 noinst_PROGRAMS += flows/pipeline-doc

@@ -36,21 +36,40 @@ build_flow(struct build *b, enum pipeline_table table, unsigned int priority)
     flow_set_add(b->out, table, priority, b->cookie, &b->match, &b->actions);
 }
 
+struct flow_entry *
+build_entry(const struct build *b, enum pipeline_table table, unsigned int priority)
+{
+    return flow_entry_create(table, priority, b->cookie, &b->match, b->actions.data, b->actions.size);
+}
+
 static uint32_t
 field_mask(const struct flow_field_info *f)
 {
     return (f->n_bits < 32 ? (UINT32_C(1) << f->n_bits) - 1 : UINT32_MAX) << f->ofs;
 }
 
+static uint32_t
+field_max(enum flow_field field)
+{
+    const struct flow_field_info *f = flow_field_info(field);
+    return field_mask(f) >> f->ofs;
+}
+
 void
 match_field(struct match *match, enum flow_field field, uint32_t value)
 {
-    const struct flow_field_info *f = flow_field_info(field);
-    uint32_t mask = field_mask(f), bits = value << f->ofs;
+    match_field_masked(match, field, value, field_max(field));
+}
 
-    ovs_assert(!(bits & ~mask));
+void
+match_field_masked(struct match *match, enum flow_field field, uint32_t value, uint32_t value_mask)
+{
+    const struct flow_field_info *f = flow_field_info(field);
+    uint32_t mask = value_mask << f->ofs, bits = value << f->ofs;
+
+    ovs_assert(!(bits & ~mask) && !(mask & ~field_mask(f)));
     if (f->store == MFF_METADATA) {
-        if (f->n_bits == 32) {
+        if (mask == UINT32_MAX) {
             /* All 64 bits, so that it reads well; the upper 32 are always 0. */
             match_set_metadata(match, htonll(value));
         } else {
@@ -104,6 +123,24 @@ match_ip_dst(struct match *match, const struct inet_prefix *prefix)
         struct in6_addr mask = ipv6_create_mask(prefix->plen);
         match_set_ipv6_dst_masked(match, &prefix->addr, &mask);
     }
+}
+
+void
+match_ip_src_prefix(struct match *match, const struct inet_prefix *prefix)
+{
+    match_family(match, &prefix->addr);
+    if (inet_is_v4(&prefix->addr)) {
+        match_set_nw_src_masked(match, in6_addr_get_mapped_ipv4(&prefix->addr), be32_prefix_mask(prefix->plen));
+    } else {
+        struct in6_addr mask = ipv6_create_mask(prefix->plen);
+        match_set_ipv6_src_masked(match, &prefix->addr, &mask);
+    }
+}
+
+void
+match_ct_state(struct match *match, uint32_t set)
+{
+    match_set_ct_state_masked(match, set, set);
 }
 
 void
@@ -178,6 +215,53 @@ build_move(struct build *b, enum mf_field_id src, enum mf_field_id dst)
     struct ofpact_reg_move *move = ofpact_put_REG_MOVE(&b->actions);
     move->src = whole(src);
     move->dst = whole(dst);
+}
+
+void
+build_move_to_field(struct build *b, enum mf_field_id src, enum flow_field dst, unsigned int ofs)
+{
+    struct ofpact_reg_move *move = ofpact_put_REG_MOVE(&b->actions);
+    const struct flow_field_info *f = flow_field_info(dst);
+
+    move->src = whole(src);
+    ovs_assert(ofs + move->src.n_bits <= f->n_bits);
+    move->dst = (struct mf_subfield) {
+        .field = mf_from_id(f->store), .ofs = f->ofs + ofs, .n_bits = move->src.n_bits,
+    };
+}
+
+static void
+put_ct(struct build *b, uint16_t flags, uint8_t recirc_table)
+{
+    struct ofpact_conntrack *ct = ofpact_put_CT(&b->actions);
+
+    ct->flags = flags;
+    ct->zone_src = part(CT_ZONE_FIELD);
+    ct->zone_src.n_bits = CT_ZONE_BITS;
+    ct->recirc_table = recirc_table;
+    ofpact_finish(&b->actions, &ct->ofpact);
+}
+
+void
+build_ct(struct build *b, enum pipeline_table table)
+{
+    put_ct(b, 0, table);
+}
+
+void
+build_ct_commit(struct build *b)
+{
+    put_ct(b, NX_CT_F_COMMIT, NX_CT_RECIRC_NONE);
+}
+
+void
+build_conjunction(struct build *b, uint32_t id, uint8_t k, uint8_t n)
+{
+    struct ofpact_conjunction *conjunction = ofpact_put_CONJUNCTION(&b->actions);
+
+    conjunction->id = id;
+    conjunction->clause = k - 1;
+    conjunction->n_clauses = n;
 }
 
 void

@@ -39,14 +39,21 @@ struct match *build_match(struct build *);
 /* Ends it. */
 void build_flow(struct build *, enum pipeline_table, unsigned int priority);
 
+/* The same, not into a set.  The caller gets the reference. */
+struct flow_entry *build_entry(const struct build *, enum pipeline_table, unsigned int priority);
+
 /* Match. */
 void match_field(struct match *, enum flow_field, uint32_t value);
+void match_field_masked(struct match *, enum flow_field, uint32_t value, uint32_t mask);
 void match_no_vlan(struct match *);
 void match_vlan(struct match *);
 /* dl_type of the address's family. */
 void match_family(struct match *, const struct in6_addr *);
 void match_ip_src(struct match *, const struct in6_addr *);
 void match_ip_dst(struct match *, const struct inet_prefix *);
+void match_ip_src_prefix(struct match *, const struct inet_prefix *);
+/* Bits of ct_state (CS_*, flow.h) that are set. */
+void match_ct_state(struct match *, uint32_t set);
 /* ARP: requests for an address of the prefix; ND: solicitations that a router may answer (RFC 4861, section 7.1.1). */
 void match_solicit(struct match *, const struct inet_prefix *target);
 /* ICMPv6 of that type. */
@@ -57,6 +64,12 @@ void build_load(struct build *, enum flow_field, uint32_t value);
 void build_set(struct build *, enum mf_field_id, const void *value);
 void build_set_u8(struct build *, enum mf_field_id, uint8_t);
 void build_move(struct build *, enum mf_field_id src, enum mf_field_id dst);
+/* Into FIELD's bits from 'ofs' on. */
+void build_move_to_field(struct build *, enum mf_field_id src, enum flow_field, unsigned int ofs);
+/* Looks the connection up and goes on in 'table'; commits it and goes on here. */
+void build_ct(struct build *, enum pipeline_table table);
+void build_ct_commit(struct build *);
+void build_conjunction(struct build *, uint32_t id, uint8_t k, uint8_t n);
 void build_dec_ttl(struct build *);
 /* FIELD_TOO_BIG = the frame is longer than an IP packet of 'mtu' bytes makes it. */
 void build_measure(struct build *, uint16_t mtu);

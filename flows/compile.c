@@ -20,6 +20,24 @@ compile_meters(const struct flow_local *local, struct flow_set *out)
     }
 }
 
+uint32_t
+pod_subject(const struct flow_pod *pod, enum flow_direction direction)
+{
+    const struct flow_pod_policy *policy = &pod->policy;
+
+    if (pod->isolated) {
+        return 0;
+    }
+    uint32_t subject = policy->subject[direction];
+    return !subject && policy->isolated[direction] ? FLOW_SUBJECT_NO_RULES : subject;
+}
+
+bool
+pod_is_subject(const struct flow_pod *pod)
+{
+    return pod_subject(pod, FLOW_EGRESS) || pod_subject(pod, FLOW_INGRESS);
+}
+
 void
 compile_base(const struct flow_local *local, struct flow_set *out)
 {
@@ -29,9 +47,18 @@ compile_base(const struct flow_local *local, struct flow_set *out)
     table_spoof_guard_base(&b);
     table_arp_nd_base(local, &b);
     table_nd_answer_base(local, &b);
+    table_track_base(&b);
+    table_conntrack_base(&b);
+    table_ct_state_base(&b);
+    table_l4_base(&b);
+    table_dst_identity_base(&b);
+    table_policy_base(&b);
+    table_verdict_base(&b);
     table_l3_forward_base(local, &b);
     table_transit_base(local, &b);
     table_mtu_base(local, &b);
+    table_src_identity_base(&b);
+    table_ct_commit_base(&b);
     table_output_base(&b);
     build_destroy(&b);
     compile_meters(local, out);
@@ -44,6 +71,8 @@ compile_pod(const struct flow_local *local, const struct flow_pod *pod, struct f
     build_init(&b, out, cookie_from_owner(pod->owner));
     table_classify_pod(pod, &b);
     table_spoof_guard_pod(local, pod, &b);
+    table_track_pod(pod, &b);
+    table_policy_pod(pod, &b);
     table_l3_forward_pod(local, pod, &b);
     build_destroy(&b);
 }

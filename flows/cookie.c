@@ -11,13 +11,19 @@
  * of libopenvswitch's hashes, because these may differ between its versions and processors, and cookies stay in the
  * switch. */
 static uint64_t
-fnv1a_56(const char *s)
+fnv1a(const char *s)
 {
     uint64_t hash = UINT64_C(0xcbf29ce484222325);
 
     for (; *s; s++) {
         hash = (hash ^ (uint8_t) *s) * UINT64_C(0x100000001b3);
     }
+    return hash;
+}
+
+static uint64_t
+fold(uint64_t hash)
+{
     return (hash >> 56 ^ hash) & ((UINT64_C(1) << 56) - 1);
 }
 
@@ -33,11 +39,23 @@ cookie_from_owner(const char *owner)
 {
 #define COOKIE_KIND(NAME, VALUE, TEXT)                                                                                 \
     if (owner_is_kind(owner, TEXT)) {                                                                                  \
-        return (uint64_t) VALUE << 56 | fnv1a_56(owner);                                                               \
+        return (uint64_t) VALUE << 56 | fold(fnv1a(owner));                                                            \
     }
     COOKIE_KINDS
 #undef COOKIE_KIND
     OVS_NOT_REACHED();
+}
+
+uint64_t
+cookie_from_hash(enum cookie_kind kind, uint64_t hash)
+{
+    return (uint64_t) kind << 56 | fold(hash);
+}
+
+uint64_t
+cookie_from_text(enum cookie_kind kind, const char *text)
+{
+    return cookie_from_hash(kind, fnv1a(text));
 }
 
 const char *

@@ -11,6 +11,12 @@
  *     0x02...  Node    another node
  *     0x03...  Pod     a pod's port
  *
+ * The flows of policies belong to no object alone, so theirs is the hash of what they stand for:
+ *
+ *     0x04...  Rule      a rule's verdict; it counts the rule
+ *     0x05...  Endpoint  the identity of an address or prefix
+ *     0x06...  Identity  a clause: what a number, or a port, is part of
+ *
  * The cookie 0 is nobody's, and UINT64_MAX is OpenFlow's "don't change": neither is ever made. */
 
 #include <stdint.h>
@@ -18,7 +24,10 @@
 #define COOKIE_KINDS                                                                                                   \
     COOKIE_KIND(BASE, 0x01, "Base")                                                                                    \
     COOKIE_KIND(NODE, 0x02, "Node")                                                                                    \
-    COOKIE_KIND(POD, 0x03, "Pod")
+    COOKIE_KIND(POD, 0x03, "Pod")                                                                                      \
+    COOKIE_KIND(RULE, 0x04, "Rule")                                                                                    \
+    COOKIE_KIND(ENDPOINT, 0x05, "Endpoint")                                                                            \
+    COOKIE_KIND(IDENTITY, 0x06, "Identity")
 
 enum cookie_kind {
 #define COOKIE_KIND(NAME, VALUE, TEXT) COOKIE_##NAME = VALUE,
@@ -31,6 +40,11 @@ enum cookie_kind {
 
 /* The cookie (host byte order) of 'owner', which must begin with a kind of the list. */
 uint64_t cookie_from_owner(const char *owner);
+
+/* The cookie of a thing without an owner: a kind and a hash. */
+uint64_t cookie_from_hash(enum cookie_kind, uint64_t hash);
+/* The same, of a text. */
+uint64_t cookie_from_text(enum cookie_kind, const char *);
 
 /* "Base", "Node", "Pod", or NULL for a cookie that is not ours. */
 const char *cookie_kind_name(uint64_t cookie);

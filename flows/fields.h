@@ -18,10 +18,21 @@ struct ofpbuf;
  * bits are ours. */
 #define FIELDS(FIELD)                                                                                                  \
     FIELD(NETWORK, METADATA, 0, 32, CLASSIFY, OUTPUT, "network id; addresses are looked up by (network, address)")     \
-    FIELD(SOURCE, REG0, 0, 4, CLASSIFY, MTU, "enum flow_source: the kind of port that the packet came from")           \
+    FIELD(SOURCE, REG0, 0, 4, CLASSIFY, SRC_IDENTITY, "enum flow_source: the kind of port that the packet came from")  \
     FIELD(DEST, REG0, 4, 4, L3_FORWARD, TRANSIT, "enum flow_dest: the kind of destination that was found")             \
     FIELD(TOO_BIG, REG0, 8, 1, TRANSIT, MTU, "1: the frame is larger than the pods' MTU")                              \
+    FIELD(TRACK, REG0, 9, 1, CLASSIFY, TRACK, "1: policy concerns the local pod that sent it: conntrack sees it")      \
+    FIELD(DONE, REG0, 10, 1, CT_STATE, SRC_IDENTITY, "1: a reply, or an error about a connection: no policy")          \
+    FIELD(COMMIT, REG0, 11, 1, CT_STATE, CT_COMMIT, "1: a new connection, to be committed if it is allowed")           \
+    FIELD(DENIED, REG0, 12, 1, EGRESS_ADMIN, INGRESS_VERDICT, "1: the direction's verdict is to drop")                 \
+    FIELD(LOG, REG0, 13, 2, CLASSIFY, INGRESS_VERDICT, "enum flow_log of the local pod being judged")                  \
     FIELD(OUT_PORT, REG1, 0, 16, L3_FORWARD, OUTPUT, "OpenFlow port to send to")                                       \
+    FIELD(SRC_SUBJECT, REG2, 0, 32, CLASSIFY, EGRESS_BASELINE, "egress rules of the local source; 0: none")            \
+    FIELD(DST_SUBJECT, REG3, 0, 32, L3_FORWARD, INGRESS_BASELINE, "ingress rules of the local destination; 0: none")   \
+    FIELD(SRC_IDENTITY, REG4, 0, 32, SRC_IDENTITY, INGRESS_BASELINE, "which ingress peers the source is; 0: none")     \
+    FIELD(DST_IDENTITY, REG5, 0, 32, DST_IDENTITY, EGRESS_BASELINE, "which egress peers the destination is; 0: none")  \
+    FIELD(L4, REG6, 0, 24, L4, INGRESS_BASELINE, "protocol << 16 | destination port; the port is 0 if it has none")    \
+    FIELD(RULE, REG7, 0, 32, EGRESS_ADMIN, INGRESS_VERDICT, "the conjunction that decided; 0: a default")              \
     FIELD(SWAP, REG15, 0, 32, ARP_ND, ARP_ND, "scratch while two addresses of an ARP packet are exchanged")
 
 enum flow_field {
@@ -36,7 +47,12 @@ enum flow_source {
     SOURCE_TUNNEL = 2,
     SOURCE_GATEWAY = 3,                 /* The node's own stack, through the gateway port. */
     SOURCE_ROUTER = 4,                  /* br-int's router itself: what the controller injects. */
+    SOURCE_FORWARDED = 5,               /* The gateway port too, but the node only forwards it for somebody else. */
 };
+
+/* The conntrack zone of a packet: the lowest 16 bits of FIELD_NETWORK.  One for each network and both families. */
+#define CT_ZONE_FIELD FIELD_NETWORK
+#define CT_ZONE_BITS 16
 
 enum flow_dest {
     DEST_POD = 1,                       /* A local pod. */
@@ -58,9 +74,22 @@ const struct flow_field_info *flow_field_info(enum flow_field);
 /* Priorities. ---------------------------------------------------------------------------------------------------- */
 
 /* PRIORITY(TABLE, NAME, VALUE, TEXT), per table by descending value.  A value is used once in a table, so (table,
- * priority) of any flow leads back to its line here, and a drop's counter to its reason.  L3_FORWARD's PEER is a
- * range: the prefix length is added to it (longest prefix first). */
+ * priority) of any flow leads back to its line here, and a drop's counter to its reason.  Some are the first of a
+ * range, see PRIORITY_RANGES. */
+/* The tables of policy are the same for both directions. */
+#define POLICY_PRIORITIES(DIR)                                                                                         \
+    PRIORITY(DIR##_ADMIN, RULE, 10000, "rules of tier Admin, by flow_level_cnp()")                                     \
+    PRIORITY(DIR##_ADMIN, NEXT, 0, "no rule of the tier decides")                                                      \
+    PRIORITY(DIR##_POLICY, RULE, 100, "rules of NetworkPolicies, by flow_level_np()")                                  \
+    PRIORITY(DIR##_POLICY, DEFAULT_DENY, 50, "a NetworkPolicy selects the pod, and none allows it")                    \
+    PRIORITY(DIR##_POLICY, NEXT, 0, "no NetworkPolicy selects the pod")                                                \
+    PRIORITY(DIR##_BASELINE, RULE, 10000, "rules of tier Baseline, by flow_level_cnp()")                               \
+    PRIORITY(DIR##_BASELINE, NEXT, 0, "no rule decides: allowed")                                                      \
+    PRIORITY(DIR##_VERDICT, DENIED, 100, "drop: denied by policy")                                                     \
+    PRIORITY(DIR##_VERDICT, ALLOWED, 0, "allowed")
+
 #define PRIORITIES                                                                                                     \
+    PRIORITY(CLASSIFY, FORWARDED, 210, "the gateway port, from the MAC of what the node forwards")                     \
     PRIORITY(CLASSIFY, GATEWAY, 200, "the gateway port")                                                               \
     PRIORITY(CLASSIFY, TUNNEL, 190, "the tunnel, with the key of a network")                                           \
     PRIORITY(CLASSIFY, TUNNEL_UNKNOWN, 180, "drop: from the tunnel, tagged or with the key of no network")             \
@@ -87,6 +116,27 @@ const struct flow_field_info *flow_field_info(enum flow_field);
     PRIORITY(ARP_ND, OTHER, 0, "drop: neither IP nor ARP")                                                             \
     PRIORITY(ND_ANSWER, ADVERTISE, 100, "a solicitation that ARP_ND has made an advertisement")                        \
     PRIORITY(ND_ANSWER, OTHER, 0, "drop: something else")                                                              \
+    PRIORITY(TRACK, FROM_SUBJECT, 200, "from a local pod that a policy selects")                                       \
+    PRIORITY(TRACK, TO_SUBJECT, 100, "to a local pod that a policy selects")                                           \
+    PRIORITY(TRACK, UNCONCERNED, 0, "everything else: no conntrack")                                                   \
+    PRIORITY(CONNTRACK, LOOK_UP, 100, "IP through conntrack")                                                          \
+    PRIORITY(CONNTRACK, OTHER, 0, "drop: not IP")                                                                      \
+    PRIORITY(CT_STATE, INVALID, 300, "drop: conntrack says that it is invalid")                                        \
+    PRIORITY(CT_STATE, REPLY, 200, "a reply")                                                                          \
+    PRIORITY(CT_STATE, RELATED, 190, "an ICMP error about a connection")                                               \
+    PRIORITY(CT_STATE, ESTABLISHED, 150, "of a known connection, in its original direction")                           \
+    PRIORITY(CT_STATE, PICKED_UP, 130, "picked up in mid-stream, and by its ports it comes from the client")           \
+    PRIORITY(CT_STATE, UNCERTAIN, 120, "picked up in mid-stream: judged, but never committed")                         \
+    PRIORITY(CT_STATE, NEW, 100, "a new connection")                                                                   \
+    PRIORITY(CT_STATE, UNTRACKED, 0, "drop: conntrack could not look at it")                                           \
+    PRIORITY(L4, FRAGMENT, 200, "a fragment: the port is the connection's")                                            \
+    PRIORITY(L4, PORT, 100, "TCP, UDP, SCTP")                                                                          \
+    PRIORITY(L4, NO_PORT, 50, "another protocol: only rules without ports can match")                                  \
+    PRIORITY(L4, OTHER, 0, "drop: not IP")                                                                             \
+    PRIORITY(DST_IDENTITY, NO_SUBJECT, 400, "no egress policy selects the source")                                     \
+    PRIORITY(DST_IDENTITY, PREFIX, 100, "a prefix that egress rules name, or a pod's address (plus prefix length)")    \
+    PRIORITY(DST_IDENTITY, NOBODY, 0, "an address that no egress rule names")                                          \
+    POLICY_PRIORITIES(EGRESS)                                                                                          \
     PRIORITY(L3_FORWARD, MULTICAST, 500, "drop: to a multicast, broadcast or reserved address")                        \
     PRIORITY(L3_FORWARD, LINK_LOCAL, 490, "drop: to an IPv6 link-local address, which is never routed")                \
     PRIORITY(L3_FORWARD, LOOPBACK, 480, "drop: to a loopback address, whatever the node's stack would think of it")    \
@@ -105,7 +155,17 @@ const struct flow_field_info *flow_field_info(enum flow_field);
     PRIORITY(TRANSIT, UNKNOWN, 0, "drop: from or to nothing that is known")                                            \
     PRIORITY(MTU, GATEWAY, 200, "drop: too big, from the gateway port, whose own MTU should have stopped it")          \
     PRIORITY(MTU, TOO_BIG, 100, "to the controller: too big (ICMP fragmentation needed, packet too big)")              \
+    PRIORITY(MTU, UNCONCERNED, 50, "it fits; no policy is left to ask and nothing to commit")                          \
     PRIORITY(MTU, FITS, 0, "it fits")                                                                                  \
+    PRIORITY(SRC_IDENTITY, DONE, 600, "a reply, or an error about a connection")                                       \
+    PRIORITY(SRC_IDENTITY, ROUTER, 590, "an ICMP error of br-int's router")                                            \
+    PRIORITY(SRC_IDENTITY, NO_SUBJECT, 410, "no ingress policy selects the destination")                               \
+    PRIORITY(SRC_IDENTITY, OWN_NODE, 400, "from the node itself, which always may")                                    \
+    PRIORITY(SRC_IDENTITY, PREFIX, 100, "a prefix that ingress rules name, or a pod's address (plus prefix length)")   \
+    PRIORITY(SRC_IDENTITY, NOBODY, 0, "an address that no ingress rule names")                                         \
+    POLICY_PRIORITIES(INGRESS)                                                                                         \
+    PRIORITY(CT_COMMIT, COMMIT, 100, "a new connection")                                                               \
+    PRIORITY(CT_COMMIT, KNOWN, 0, "of a connection that is known, or is not to be")                                    \
     PRIORITY(OUTPUT, SEND, 0, "to the port that was chosen")
 
 enum flow_priority {
@@ -113,6 +173,18 @@ enum flow_priority {
     PRIORITIES
 #undef PRIORITY
 };
+
+/* RANGE(TABLE, NAME, LAST): values from that of (TABLE, NAME) to LAST mean the same thing.  No other lies between. */
+#define PRIORITY_RANGES                                                                                                \
+    RANGE(L3_FORWARD, PEER, 228)                                                                                       \
+    RANGE(DST_IDENTITY, PREFIX, 228)                                                                                   \
+    RANGE(SRC_IDENTITY, PREFIX, 228)                                                                                   \
+    RANGE(EGRESS_ADMIN, RULE, 60049)                                                                                   \
+    RANGE(EGRESS_POLICY, RULE, 115)                                                                                    \
+    RANGE(EGRESS_BASELINE, RULE, 60049)                                                                                \
+    RANGE(INGRESS_ADMIN, RULE, 60049)                                                                                  \
+    RANGE(INGRESS_POLICY, RULE, 115)                                                                                   \
+    RANGE(INGRESS_BASELINE, RULE, 60049)
 
 /* Meters. -------------------------------------------------------------------------------------------------------- */
 

@@ -24,6 +24,8 @@ struct flow_local {
     const char *name;
     struct eth_addr router_mac;         /* Answers ARP and ND; source of every frame that br-int routes. */
     struct eth_addr gateway_mac;        /* Of the gateway port, the node's own leg in br-int. */
+    struct eth_addr forwarded_mac;      /* Source of what the node only forwards to its pods (SOURCE_FORWARDED); zeros:
+                                         * nothing tells it from what the node sends itself. */
     ofp_port_t gateway_port;
     ofp_port_t tunnel_port;             /* OFPP_NONE: this node has no tunnel. */
     uint16_t mtu;                       /* Of the pods; what is larger is answered with ICMP. */
@@ -44,6 +46,9 @@ struct flow_pod_policy {
     uint8_t log;                        /* enum flow_log: which verdicts about it are logged. */
 };
 
+/* The subject of a pod that is isolated, but for which no rule holds.  lib/numbers.h never gives this number. */
+#define FLOW_SUBJECT_NO_RULES UINT32_MAX
+
 enum flow_log { FLOW_LOG_NONE, FLOW_LOG_DROPS, FLOW_LOG_ALL };
 
 /* A pod's port on br-int. */
@@ -54,8 +59,8 @@ struct flow_pod {
     struct eth_addr mac;
     const struct in6_addr *addrs;
     size_t n_addrs;
-    bool isolated;                      /* Nothing is known of it yet, so it sends and gets no IP.  ARP and ND are answered, so
-                                         * that its first packet afterwards need not wait for them. */
+    bool isolated;                      /* Nothing is known of it yet, so it sends and gets no IP.  ARP and ND are
+                                         * answered, so that its first packet afterwards need not wait for them. */
     struct flow_pod_policy policy;
 };
 

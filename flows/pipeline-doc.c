@@ -10,6 +10,7 @@
 #include "flow.h"
 #include "openvswitch/dynamic-string.h"
 #include "pipeline.h"
+#include "policy-flow.h"
 #include "util.h"
 
 /* The node of the listings: one pod, one peer. */
@@ -30,6 +31,51 @@ cidr(const char *text)
     return p;
 }
 
+/* A rule of egress of tier Admin and one of ingress of a NetworkPolicy, as the policy core would make them. */
+
+static void
+add_clause(struct flow_set *out, enum flow_direction direction, enum flow_clause_kind kind, uint32_t number,
+           struct flow_conj conj)
+{
+    struct flow_clause clause = {
+        .direction = direction, .tier = direction == FLOW_EGRESS ? FLOW_TIER_ADMIN : FLOW_TIER_POLICY,
+        .level = direction == FLOW_EGRESS ? flow_level_cnp(10, 0, FLOW_DENY) : flow_level_np(conj.id),
+        .kind = kind, .number = number, .conjs = &conj, .n_conjs = 1,
+    };
+    if (kind == FLOW_CLAUSE_L4) {
+        clause.l4 = (struct flow_l4) { FLOW_L4(IPPROTO_TCP, number), FLOW_L4(0xff, 0xffff) };
+    }
+    flow_set_add_nocopy(out, flow_make_clause(&clause));
+}
+
+static void
+add_rule(struct flow_set *out, enum flow_direction direction, enum flow_action action, uint32_t conj_id)
+{
+    struct flow_rule rule = {
+        .direction = direction, .tier = direction == FLOW_EGRESS ? FLOW_TIER_ADMIN : FLOW_TIER_POLICY,
+        .level = direction == FLOW_EGRESS ? flow_level_cnp(10, 0, FLOW_DENY) : flow_level_np(conj_id),
+        .conj_id = conj_id, .action = action, .cookie = flow_rule_cookie(conj_id),
+    };
+    flow_set_add_nocopy(out, flow_make_rule(&rule));
+}
+
+static void
+add_policy(struct flow_set *out)
+{
+    struct inet_prefix denied = cidr("192.0.2.0/24"), allowed = cidr("10.244.2.7/32");
+
+    flow_set_add_nocopy(out, flow_make_address(FLOW_EGRESS, FLOW_NETWORK_DEFAULT, &denied, 0xe1));
+    add_clause(out, FLOW_EGRESS, FLOW_CLAUSE_SUBJECT, 0xa1, (struct flow_conj) { 0x100, 1, 2 });
+    add_clause(out, FLOW_EGRESS, FLOW_CLAUSE_PEER, 0xe1, (struct flow_conj) { 0x100, 2, 2 });
+    add_rule(out, FLOW_EGRESS, FLOW_DENY, 0x100);
+
+    flow_set_add_nocopy(out, flow_make_address(FLOW_INGRESS, FLOW_NETWORK_DEFAULT, &allowed, 0xf1));
+    add_clause(out, FLOW_INGRESS, FLOW_CLAUSE_SUBJECT, 0xb1, (struct flow_conj) { 0x203, 1, 3 });
+    add_clause(out, FLOW_INGRESS, FLOW_CLAUSE_PEER, 0xf1, (struct flow_conj) { 0x203, 2, 3 });
+    add_clause(out, FLOW_INGRESS, FLOW_CLAUSE_L4, 80, (struct flow_conj) { 0x203, 3, 3 });
+    add_rule(out, FLOW_INGRESS, FLOW_ACCEPT, 0x203);
+}
+
 static void
 compile_example(struct flow_set *out)
 {
@@ -40,6 +86,7 @@ compile_example(struct flow_set *out)
     struct flow_pod pod = {
         .owner = "Pod/default/web-0/eth0", .network = FLOW_NETWORK_DEFAULT, .ofport = u16_to_ofp(10),
         .mac = ETH_ADDR_C(0a,00,00,00,01,05), .addrs = addrs, .n_addrs = ARRAY_SIZE(addrs),
+        .policy = { .subject = { 0xa1, 0xb1 }, .isolated = { false, true }, .log = FLOW_LOG_DROPS },
     };
     struct flow_peer peer = {
         .owner = "Node/node-2", .reach = FLOW_REACH_TUNNEL, .tunnel_dst = addr("192.168.0.2"),
@@ -49,6 +96,7 @@ compile_example(struct flow_set *out)
         .local = {
             .name = "node-1", .mtu = 1450,
             .router_mac = ETH_ADDR_C(02,73,6c,00,00,01), .gateway_mac = ETH_ADDR_C(02,73,6c,00,00,02),
+            .forwarded_mac = ETH_ADDR_C(02,73,6c,00,00,03),
             .gateway_port = u16_to_ofp(2), .tunnel_port = u16_to_ofp(1),
             .pod_cidrs = own, .n_pod_cidrs = ARRAY_SIZE(own),
             .gateway_addrs = gateways, .n_gateway_addrs = ARRAY_SIZE(gateways),
@@ -56,6 +104,8 @@ compile_example(struct flow_set *out)
         .pods = &pod, .n_pods = 1, .peers = &peer, .n_peers = 1,
     };
     compile(&input, out);
+    add_policy(out);
+    flow_set_sort(out);
 }
 
 static void
@@ -83,9 +133,10 @@ print_fields(void)
                pipeline_table_name(f->writer), pipeline_table_name(f->last_reader), f->meaning);
     }
     printf("\nSOURCE: %d a pod, %d the tunnel, %d the gateway port, %d the router itself (what the controller "
-           "injects).\n"
+           "injects), %d the gateway port, but only\nforwarded by the node.\n"
            "DEST: %d a local pod, %d through the tunnel, %d the node's gateway address, %d outside.\n",
-           SOURCE_POD, SOURCE_TUNNEL, SOURCE_GATEWAY, SOURCE_ROUTER, DEST_POD, DEST_TUNNEL, DEST_NODE, DEST_OUTSIDE);
+           SOURCE_POD, SOURCE_TUNNEL, SOURCE_GATEWAY, SOURCE_ROUTER, SOURCE_FORWARDED,
+           DEST_POD, DEST_TUNNEL, DEST_NODE, DEST_OUTSIDE);
 }
 
 static void
@@ -152,7 +203,11 @@ main(void)
     print_controller();
     printf("\n## Flows\n\n"
            "Of node-1 (pod CIDRs 10.244.1.0/24 and fd00:10:244:1::/64, tunnel port 1, gateway port 2, MTU 1450) with "
-           "the pod\ndefault/web-0 (port 10) and the peer node-2 (192.168.0.2).  Cookies are left out.\n");
+           "the pod\ndefault/web-0 (port 10) and the peer node-2 (192.168.0.2).  Cookies are left out.\n\n"
+           "Two policies select the pod: a ClusterNetworkPolicy of tier Admin denies it 192.0.2.0/24 (conjunction "
+           "0x100), and by a\nNetworkPolicy only 10.244.2.7 may reach it, on TCP port 80 (conjunction 0x203).  A pod "
+           "without policies has nothing in the\ntables from TRACK to EGRESS_VERDICT and from SRC_IDENTITY to "
+           "CT_COMMIT, and its packets meet only TRACK.\n");
     for (int t = pipeline_next_table(0); t >= 0; t = pipeline_next_table(t + 1)) {
         printf("\n### %d %s\n\n%s\n\n", t, pipeline_table_name(t), pipeline_table_decides(t));
         print_priorities(t);

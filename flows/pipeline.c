@@ -70,19 +70,30 @@ priority_lookup(uint32_t key, bool text)
 static uint32_t
 priority_key(uint8_t table_id, uint16_t priority)
 {
-    const uint16_t peer = PRIORITY_L3_FORWARD_PEER;
-    if (table_id == TABLE_L3_FORWARD && priority >= peer && priority <= peer + 128) {
-        priority = peer;
+#define RANGE(TABLE, NAME, LAST)                                                                                       \
+    if (table_id == TABLE_##TABLE && priority >= PRIORITY_##TABLE##_##NAME && priority <= LAST) {                      \
+        priority = PRIORITY_##TABLE##_##NAME;                                                                          \
     }
+    PRIORITY_RANGES
+#undef RANGE
     return table_id << 16 | priority;
 }
 
-/* The range of prefix lengths is free of others. */
+/* Nothing lies within a range but its first value. */
+#define RANGE(TABLE, NAME, LAST)                                                                                       \
+    + (table == (int) TABLE_##TABLE && value > (int) PRIORITY_##TABLE##_##NAME && value <= LAST)
 #define PRIORITY(TABLE, NAME, VALUE, TEXT)                                                                             \
-    BUILD_ASSERT_DECL(TABLE_##TABLE != TABLE_L3_FORWARD || VALUE <= PRIORITY_L3_FORWARD_PEER                           \
-                      || VALUE > PRIORITY_L3_FORWARD_PEER + 128);
-PRIORITIES
+    {                                                                                                                  \
+        enum { table = TABLE_##TABLE, value = VALUE };                                                                 \
+        BUILD_ASSERT(!(0 PRIORITY_RANGES));                                                                            \
+    }
+static inline void
+check_ranges(void)
+{
+    PRIORITIES
+}
 #undef PRIORITY
+#undef RANGE
 
 const char *
 pipeline_priority_name(uint8_t table_id, uint16_t priority)

@@ -5,7 +5,8 @@
  *
  * Everything that knows of tables comes from here: the enum, the names that OVS shows, the order check (a flow only
  * goes to a later table), flows/PIPELINE.md.  Numbers are fixed for ever, with gaps for what is to come; they depend
- * on no feature. Each table is one file, flows/table-NAME.c.  Registers and priorities: flows/fields.h. */
+ * on no feature. Each table is one file, flows/table-NAME.c, or one with its
+ * twin.  Registers and priorities: flows/fields.h. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -16,9 +17,24 @@
     TABLE(2, SPOOF_GUARD, "A pod may only use its own MAC and addresses, and only what a host has to send.")           \
     TABLE(4, ARP_ND, "Answers ARP and neighbour solicitation on the spot; nothing of either goes further.")            \
     TABLE(5, ND_ANSWER, "Nothing: the second half of the answer to a neighbour solicitation.")                         \
+    TABLE(8, TRACK, "Whether conntrack has to see the packet: a policy concerns one of its local ends.")               \
+    TABLE(10, CONNTRACK, "Sends it through conntrack, in the zone of its network.")                                    \
+    TABLE(12, CT_STATE, "Invalid drops; replies and errors about connections pass; the rest is judged.")               \
+    TABLE(14, L4, "Protocol and destination port, for rules with ports; also of fragments.")                           \
+    TABLE(32, DST_IDENTITY, "The identity of the destination, as egress rules see it.")                                \
+    TABLE(40, EGRESS_ADMIN, "Egress, tier Admin: ClusterNetworkPolicies, by level.")                                   \
+    TABLE(42, EGRESS_POLICY, "Egress, NetworkPolicies: one allows, or the pod's default deny.")                        \
+    TABLE(44, EGRESS_BASELINE, "Egress, tier Baseline: ClusterNetworkPolicies, by level; else allowed.")               \
+    TABLE(46, EGRESS_VERDICT, "Drops what egress denied.")                                                             \
     TABLE(50, L3_FORWARD, "Where to, by (network, address): a local pod, a peer's pods, the node itself, outside.")    \
     TABLE(51, TRANSIT, "Which kind of source may go to which kind of destination; counts hops; measures the size.")    \
     TABLE(52, MTU, "What is larger than the pods' MTU is answered with ICMP instead of being lost.")                   \
+    TABLE(58, SRC_IDENTITY, "The identity of the source, as ingress rules see it; who needs no leave.")                \
+    TABLE(60, INGRESS_ADMIN, "Ingress, tier Admin: ClusterNetworkPolicies, by level.")                                 \
+    TABLE(62, INGRESS_POLICY, "Ingress, NetworkPolicies: one allows, or the pod's default deny.")                      \
+    TABLE(64, INGRESS_BASELINE, "Ingress, tier Baseline: ClusterNetworkPolicies, by level; else allowed.")             \
+    TABLE(66, INGRESS_VERDICT, "Drops what ingress denied.")                                                           \
+    TABLE(70, CT_COMMIT, "Commits a new connection that was allowed.")                                                 \
     TABLE(72, OUTPUT, "Sends.")
 
 enum pipeline_table {

@@ -2,6 +2,7 @@
 
 #include "policy-flow.h"
 
+#include "fields.h"
 #include "openvswitch/util.h"
 #include "util.h"
 
@@ -30,11 +31,11 @@ flow_l4_range(uint8_t protocol, uint16_t first, uint16_t last, struct flow_l4 ou
 uint16_t
 flow_level_cnp(int priority, size_t index, enum flow_action action)
 {
-    return 10000 + (1000 - priority) * 50 + (24 - index) * 2 + (action == FLOW_DENY);
+    return PRIORITY_EGRESS_ADMIN_RULE + (1000 - priority) * 50 + (24 - index) * 2 + (action == FLOW_DENY);
 }
 
 uint16_t
 flow_level_np(uint64_t rule_hash)
 {
-    return 100 + rule_hash % FLOW_LEVEL_LANES;
+    return PRIORITY_EGRESS_POLICY_RULE + rule_hash % FLOW_LEVEL_LANES;
 }

@@ -2,9 +2,10 @@
  *
  * Decides:  where a packet goes, by (network, destination address) alone: the route table of the node's virtual router.
  *           Whether that source may go there is TRANSIT's business.
- * From:     ARP_ND; CLASSIFY for the tunnel; the controller's answers (punt_reply_actions()).
+ * From:     TRACK; CT_STATE for replies; EGRESS_VERDICT; the controller's answers (punt_reply_actions()).
  * Reads:    NETWORK, the destination address.
- * Writes:   DEST, OUT_PORT, both MACs, the tunnel's key and destination.
+ * Writes:   DEST, OUT_PORT, both MACs, the tunnel's key and destination; for a local pod that policies select
+ *           DST_SUBJECT, LOG.
  * To:       TRANSIT.
  *
  * The longest prefix wins: one address, the node's own pod CIDR (without a pod: a drop, nobody else has it), the
@@ -87,6 +88,10 @@ table_l3_forward_pod(const struct flow_local *local, const struct flow_pod *pod,
         if (pod->isolated) {            /* Its address may be outside of the node's CIDR (delegated IPAM). */
             build_flow(b, TABLE_L3_FORWARD, PRIORITY_L3_FORWARD_ISOLATED);
             continue;
+        }
+        if (pod_subject(pod, FLOW_INGRESS)) {
+            build_load(b, FIELD_DST_SUBJECT, pod_subject(pod, FLOW_INGRESS));
+            build_load(b, FIELD_LOG, pod->policy.log);
         }
         send_to(b, DEST_POD, pod->ofport, local->router_mac, pod->mac);
         build_flow(b, TABLE_L3_FORWARD, PRIORITY_L3_FORWARD_HOST);

@@ -2,9 +2,9 @@
  *
  * Decides:  whether a packet fits.  What does not is answered with ICMP by the controller, never lost in silence.
  * From:     TRANSIT.
- * Reads:    TOO_BIG, SOURCE.
+ * Reads:    TOO_BIG, SOURCE, DST_SUBJECT, COMMIT.
  * Writes:   nothing.
- * To:       OUTPUT.
+ * To:       SRC_IDENTITY; OUTPUT, if no policy has to be asked and nothing to be committed.
  *
  * The gateway port has the pods' MTU, so the node's own stack has refused, or answered, what is too big before it came
  * here; and it would not believe an answer that bears its own address. */
@@ -13,19 +13,32 @@
 
 #include "tables.h"
 
-void
-table_mtu_base(const struct flow_local *local, struct build *b)
+static void
+drop_too_big(struct build *b, enum flow_source source)
 {
     struct match *match = build_match(b);
     match_field(match, FIELD_TOO_BIG, 1);
-    match_field(match, FIELD_SOURCE, SOURCE_GATEWAY);
+    match_field(match, FIELD_SOURCE, source);
     build_flow(b, TABLE_MTU, PRIORITY_MTU_GATEWAY);
+}
+
+void
+table_mtu_base(const struct flow_local *local, struct build *b)
+{
+    drop_too_big(b, SOURCE_GATEWAY);
+    drop_too_big(b, SOURCE_FORWARDED);
 
     match_field(build_match(b), FIELD_TOO_BIG, 1);
     build_punt(b, PUNT_TOO_BIG, METER_TOO_BIG, local->mtu);
     build_flow(b, TABLE_MTU, PRIORITY_MTU_TOO_BIG);
 
-    build_match(b);
+    struct match *match = build_match(b);
+    match_field(match, FIELD_DST_SUBJECT, 0);
+    match_field(match, FIELD_COMMIT, 0);
     build_goto(b, TABLE_OUTPUT);
+    build_flow(b, TABLE_MTU, PRIORITY_MTU_UNCONCERNED);
+
+    build_match(b);
+    build_goto(b, TABLE_SRC_IDENTITY);
     build_flow(b, TABLE_MTU, PRIORITY_MTU_FITS);
 }

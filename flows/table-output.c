@@ -1,7 +1,7 @@
 /* Table 72, OUTPUT.
  *
  * Decides:  nothing more: sends to the port that was chosen.
- * From:     MTU.
+ * From:     MTU, SRC_IDENTITY, CT_COMMIT.
  * Reads:    OUT_PORT.
  * Writes:   nothing.
  * To:       the port.  A port that does not exist (yet) is a drop; so is the port that the packet came from. */

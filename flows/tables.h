@@ -6,6 +6,13 @@
 
 #include "build.h"
 #include "flow-input.h"
+#include "policy-flow.h"
+
+/* Is there a policy that selects the pod, in any direction?  Then its packets are tracked.  Of a pod whose object is
+ * not known that is not known either; it sends and gets no IP. */
+bool pod_is_subject(const struct flow_pod *);
+/* Its subject number; that of no rules if it is only isolated. */
+uint32_t pod_subject(const struct flow_pod *, enum flow_direction);
 
 void table_classify_base(const struct flow_local *, struct build *);
 void table_classify_pod(const struct flow_pod *, struct build *);
@@ -17,6 +24,25 @@ void table_arp_nd_base(const struct flow_local *, struct build *);
 void table_arp_nd_peer(const struct flow_local *, const struct flow_peer *, struct build *);
 
 void table_nd_answer_base(const struct flow_local *, struct build *);
+
+void table_track_base(struct build *);
+void table_track_pod(const struct flow_pod *, struct build *);
+
+void table_conntrack_base(struct build *);
+
+void table_ct_state_base(struct build *);
+
+void table_l4_base(struct build *);
+
+void table_dst_identity_base(struct build *);
+void table_src_identity_base(struct build *);
+
+void table_policy_base(struct build *);
+void table_policy_pod(const struct flow_pod *, struct build *);
+
+void table_verdict_base(struct build *);
+
+void table_ct_commit_base(struct build *);
 
 void table_l3_forward_base(const struct flow_local *, struct build *);
 void table_l3_forward_pod(const struct flow_local *, const struct flow_pod *, struct build *);

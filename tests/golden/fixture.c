@@ -3,12 +3,16 @@
 #include "fixture.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "compile.h"
 #include "flow.h"
 #include "openvswitch/util.h"
 #include "packets.h"
+#include "policy-flow.h"
 #include "util.h"
 
 static char *
@@ -94,6 +98,8 @@ set_node(struct fixture *f, const char *key, char *value, struct error *error)
         return parse_mac(value, &local->router_mac, error);
     } else if (!strcmp(key, "gateway-mac")) {
         return parse_mac(value, &local->gateway_mac, error);
+    } else if (!strcmp(key, "forwarded-mac")) {
+        return parse_mac(value, &local->forwarded_mac, error);
     } else if (!strcmp(key, "gateway-port")) {
         return parse_port(value, &local->gateway_port, error);
     } else if (!strcmp(key, "tunnel-port")) {
@@ -148,6 +154,17 @@ set_pod(struct fixture *f, const char *key, char *value, struct error *error)
     } else if (!strcmp(key, "isolated")) {
         pod->isolated = !strcmp(value, "yes");
         return 0;
+    } else if (!strcmp(key, "subject")) {
+        return (sscanf(value, "%"SCNu32",%"SCNu32, &pod->policy.subject[FLOW_EGRESS],
+                       &pod->policy.subject[FLOW_INGRESS]) == 2
+                ? 0 : error_set(error, EINVAL, "\"%s\" is no pair of subjects", value));
+    } else if (!strcmp(key, "default-deny")) {
+        pod->policy.isolated[FLOW_EGRESS] = strcmp(value, "ingress");
+        pod->policy.isolated[FLOW_INGRESS] = strcmp(value, "egress");
+        return 0;
+    } else if (!strcmp(key, "log")) {
+        pod->policy.log = strcmp(value, "all") ? FLOW_LOG_DROPS : FLOW_LOG_ALL;
+        return 0;
     }
     return error_set(error, EINVAL, "unknown key \"%s\"", key);
 }
@@ -174,13 +191,159 @@ set_peer(struct fixture *f, const char *key, char *value, struct error *error)
     return error_set(error, EINVAL, "unknown key \"%s\"", key);
 }
 
+/* What policies say.  These lines have one order. */
+
+static bool
+name_is(const char *name, const char *const names[], size_t n, int *i)
+{
+    for (*i = 0; *i < n; ++*i) {
+        if (!strcmp(name, names[*i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool
+parse_direction(const char *name, enum flow_direction *direction)
+{
+    static const char *const names[] = { [FLOW_EGRESS] = "egress", [FLOW_INGRESS] = "ingress" };
+    int i;
+    bool ok = name_is(name, names, ARRAY_SIZE(names), &i);
+    *direction = i;
+    return ok;
+}
+
+static bool
+parse_tier(const char *name, enum flow_tier *tier)
+{
+    static const char *const names[] = { "admin", "policy", "baseline" };
+    int i;
+    bool ok = name_is(name, names, ARRAY_SIZE(names), &i);
+    *tier = i;
+    return ok;
+}
+
+static bool
+parse_action(const char *name, enum flow_action *action)
+{
+    static const char *const names[] = { [FLOW_ACCEPT] = "accept", [FLOW_DENY] = "deny", [FLOW_PASS] = "pass" };
+    int i;
+    bool ok = name_is(name, names, ARRAY_SIZE(names), &i);
+    *action = i;
+    return ok;
+}
+
+static bool
+add_address(struct fixture *f, const char *line)
+{
+    char direction_name[16], prefix_text[INET_PREFIX_STRLEN];
+    enum flow_direction direction;
+    struct inet_prefix prefix;
+    uint32_t identity;
+
+    if (sscanf(line, "address %15s prefix %49s identity %"SCNu32, direction_name, prefix_text, &identity) != 3
+        || !parse_direction(direction_name, &direction) || inet_cidr_parse(prefix_text, &prefix, NULL)) {
+        return false;
+    }
+    flow_set_add_nocopy(&f->policy, flow_make_address(direction, FLOW_NETWORK_DEFAULT, &prefix, identity));
+    return true;
+}
+
+static size_t
+parse_conjs(char *text, struct flow_conj *conjs, size_t max)
+{
+    size_t n = 0;
+    for (char *save = NULL, *s = strtok_r(text, ",", &save); s && n < max; s = strtok_r(NULL, ",", &save)) {
+        struct flow_conj *c = &conjs[n++];
+        if (sscanf(s, "%"SCNu32":%"SCNu8"/%"SCNu8, &c->id, &c->k, &c->n) != 3) {
+            return 0;
+        }
+    }
+    return n;
+}
+
+static bool
+add_clause(struct fixture *f, const char *line)
+{
+    static const char *const kinds[] = { "subject", "peer", "ports", "always" };
+    char direction[16], tier[16], kind[16], value[32], conj_text[128];
+    struct flow_conj conjs[FIXTURE_MAX_LIST];
+    struct flow_clause c = { .conjs = conjs };
+    int i;
+
+    if (sscanf(line, "clause %15s tier %15s level %"SCNu16" %15s %31s conj %127s", direction, tier, &c.level, kind,
+               value, conj_text) != 6
+        || !parse_direction(direction, &c.direction) || !parse_tier(tier, &c.tier)
+        || !name_is(kind, kinds, ARRAY_SIZE(kinds), &i)
+        || !(c.n_conjs = parse_conjs(conj_text, conjs, ARRAY_SIZE(conjs)))) {
+        return false;
+    }
+    c.kind = i;
+    if (c.kind != FLOW_CLAUSE_L4) {
+        c.number = strtoul(value, NULL, 10);
+        flow_set_add_nocopy(&f->policy, flow_make_clause(&c));
+        return true;
+    }
+    struct flow_l4 l4[FLOW_L4_MAX];
+    unsigned int protocol, first, last;
+    if (sscanf(value, "%u:%u-%u", &protocol, &first, &last) != 3) {
+        return false;
+    }
+    size_t n = flow_l4_range(protocol, first, last, l4);
+    for (size_t j = 0; j < n; j++) {
+        c.l4 = l4[j];
+        flow_set_add_nocopy(&f->policy, flow_make_clause(&c));
+    }
+    return true;
+}
+
+static bool
+add_rule(struct fixture *f, const char *line)
+{
+    char direction[16], tier[16], action[16];
+    struct flow_rule rule;
+
+    if (sscanf(line, "rule %15s tier %15s level %"SCNu16" conj %"SCNu32" action %15s", direction, tier, &rule.level,
+               &rule.conj_id, action) != 5
+        || !parse_direction(direction, &rule.direction) || !parse_tier(tier, &rule.tier)
+        || !parse_action(action, &rule.action)) {
+        return false;
+    }
+    rule.cookie = flow_rule_cookie(rule.conj_id);
+    flow_set_add_nocopy(&f->policy, flow_make_rule(&rule));
+    return true;
+}
+
+/* True if 'line' is one of these. */
+static bool
+parse_policy_line(struct fixture *f, char *line, int *retval, struct error *error)
+{
+    static const struct {
+        const char *word;
+        bool (*add)(struct fixture *, const char *line);
+    } kinds[] = { { "address ", add_address }, { "clause ", add_clause }, { "rule ", add_rule } };
+
+    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+        if (!strncmp(line, kinds[i].word, strlen(kinds[i].word))) {
+            *retval = kinds[i].add(f, line) ? 0 : error_set(error, EINVAL, "cannot read \"%s\"", line);
+            return true;
+        }
+    }
+    return false;
+}
+
 static int
 parse_line(struct fixture *f, char *line, struct error *error)
 {
     static const char *const white = " \t\r";
     int (*set)(struct fixture *, const char *, char *, struct error *) = NULL;
     char *save = NULL;
+    int policy_retval;
 
+    if (parse_policy_line(f, line, &policy_retval, error)) {
+        return policy_retval;
+    }
     for (char *key = strtok_r(line, white, &save); key; key = strtok_r(NULL, white, &save)) {
         char *value = strtok_r(NULL, white, &save);
         if (!value) {
@@ -233,5 +396,16 @@ fixture_load(const char *path, struct fixture *f, struct error *error)
 void
 fixture_destroy(struct fixture *f)
 {
+    flow_set_destroy(&f->policy);
     free(f->text);
+}
+
+void
+fixture_compile(const struct fixture *f, struct flow_set *out)
+{
+    compile(&f->input, out);
+    for (size_t i = 0; i < f->policy.n_flows; i++) {
+        flow_set_add_nocopy(out, flow_entry_ref(f->policy.flows[i]));
+    }
+    flow_set_sort(out);
 }

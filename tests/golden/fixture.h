@@ -4,14 +4,24 @@
 /* A 'struct flow_input' as text, for tests.  One object a line, "#" begins a comment, lists are separated by commas:
  *
  *     node NAME router-mac MAC gateway-mac MAC gateway-port PORT tunnel-port PORT|none mtu BYTES [nd-by-controller yes]
+ *         [forwarded-mac MAC]
  *     pod-cidr CIDR gateway ADDRESS
  *     pod OWNER port PORT mac MAC addrs ADDRESS,... [network ID] [isolated yes]
+ *         [subject EGRESS,INGRESS] [default-deny egress|ingress|both] [log drops|all]
  *     peer OWNER tunnel ADDRESS cidrs CIDR,...
  *     peer OWNER reach gateway cidrs CIDR,...
+ *
+ * The keys of what policies say are in order, and all there:
+ *
+ *     address egress|ingress prefix CIDR identity NUMBER
+ *     clause egress|ingress tier admin|policy|baseline level LEVEL KIND conj ID:K/N,...
+ *         KIND is "subject NUMBER", "peer NUMBER", "ports PROTOCOL:FIRST-LAST" or "always -"
+ *     rule egress|ingress tier admin|policy|baseline level LEVEL conj ID action accept|deny|pass
  */
 
 #include "error.h"
 #include "flow-input.h"
+#include "flow-set.h"
 
 #define FIXTURE_MAX_OBJECTS 64
 #define FIXTURE_MAX_LIST 4
@@ -24,11 +34,14 @@ struct fixture {
     struct in6_addr pod_addrs[FIXTURE_MAX_OBJECTS][FIXTURE_MAX_LIST];
     struct flow_peer peers[FIXTURE_MAX_OBJECTS];
     struct inet_prefix peer_cidrs[FIXTURE_MAX_OBJECTS][FIXTURE_MAX_LIST];
+    struct flow_set policy;             /* Of addresses, clauses and rules. */
     char *text;                         /* Owned; names point into it. */
 };
 
 /* Reads 'path'.  The caller destroys 'fixture', also after an error. */
 int fixture_load(const char *path, struct fixture *fixture, struct error *);
 void fixture_destroy(struct fixture *);
+/* All its flows, sorted. */
+void fixture_compile(const struct fixture *, struct flow_set *out);
 
 #endif /* tests/golden/fixture.h */

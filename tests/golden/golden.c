@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "compile.h"
 #include "fixture.h"
 #include "openvswitch/dynamic-string.h"
 
@@ -31,7 +30,7 @@ main(int argc, char *argv[])
 
     struct flow_set set = FLOW_SET_INIT;
     struct ds ds = DS_EMPTY_INITIALIZER;
-    compile(&fixture.input, &set);
+    fixture_compile(&fixture, &set);
     flow_set_format(&set, !plain, &ds);
     fputs(ds_cstr(&ds), stdout);
     ds_destroy(&ds);

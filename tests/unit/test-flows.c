@@ -211,7 +211,7 @@ round_trip(const struct flow_entry *e)
     return copy;
 }
 
-static const char *const all[] = { "empty", "hybrid", "isolated", "kernel", "networks", "overlay", "routed" };
+static const char *const all[] = { "empty", "hybrid", "isolated", "kernel", "networks", "overlay", "policy", "routed" };
 
 START_TEST(test_compile)
 {
