@@ -306,7 +306,7 @@ build_punt(struct build *b, enum punt_code code, enum flow_meter_id meter, uint1
     struct punt punt = { .code = code, .mtu = htons(mtu) };
     struct ofpact_controller *controller = ofpact_put_CONTROLLER(&b->actions);
 
-    controller->max_len = PUNT_MAX_LEN;
+    controller->max_len = code == PUNT_DNS ? UINT16_MAX : PUNT_MAX_LEN;
     controller->controller_id = 0;
     controller->reason = OFPR_ACTION;
     controller->meter_id = meter;

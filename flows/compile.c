@@ -74,6 +74,7 @@ compile_pod(const struct flow_local *local, const struct flow_pod *pod, struct f
     table_track_pod(pod, &b);
     table_policy_pod(pod, &b);
     table_l3_forward_pod(local, pod, &b);
+    table_output_pod(pod, &b);
     build_destroy(&b);
 }
 

@@ -22,7 +22,7 @@ struct ofpbuf;
     FIELD(DEST, REG0, 4, 4, L3_FORWARD, TRANSIT, "enum flow_dest: the kind of destination that was found")             \
     FIELD(TOO_BIG, REG0, 8, 1, TRANSIT, MTU, "1: the frame is larger than the pods' MTU")                              \
     FIELD(TRACK, REG0, 9, 1, CLASSIFY, TRACK, "1: policy concerns the local pod that sent it: conntrack sees it")      \
-    FIELD(DONE, REG0, 10, 1, CT_STATE, SRC_IDENTITY, "1: a reply, or an error about a connection: no policy")          \
+    FIELD(DONE, REG0, 10, 1, CT_STATE, OUTPUT, "1: a reply, or an error about a connection: no policy")                \
     FIELD(COMMIT, REG0, 11, 1, CT_STATE, CT_COMMIT, "1: a new connection, to be committed if it is allowed")           \
     FIELD(DENIED, REG0, 12, 1, EGRESS_ADMIN, INGRESS_VERDICT, "1: the direction's verdict is to drop")                 \
     FIELD(LOG, REG0, 13, 2, CLASSIFY, INGRESS_VERDICT, "enum flow_log of the local pod being judged")                  \
@@ -166,6 +166,7 @@ const struct flow_field_info *flow_field_info(enum flow_field);
     POLICY_PRIORITIES(INGRESS)                                                                                         \
     PRIORITY(CT_COMMIT, COMMIT, 100, "a new connection")                                                               \
     PRIORITY(CT_COMMIT, KNOWN, 0, "of a connection that is known, or is not to be")                                    \
+    PRIORITY(OUTPUT, DNS, 100, "to the controller: a DNS answer for a pod with rules about domain names")              \
     PRIORITY(OUTPUT, SEND, 0, "to the port that was chosen")
 
 enum flow_priority {
@@ -192,7 +193,8 @@ enum flow_priority {
 #define METERS                                                                                                         \
     METER(TIME_EXCEEDED, 1, 100, 50, "expired packets to the controller")                                              \
     METER(TOO_BIG, 2, 1000, 200, "packets too big to the controller")                                                  \
-    METER(ND_SOLICIT, 3, 1000, 200, "neighbour solicitations to the controller, on a datapath that cannot answer them")
+    METER(ND_SOLICIT, 3, 1000, 200, "neighbour solicitations to the controller, on a datapath that cannot answer them") \
+    METER(DNS, 5, 2000, 500, "DNS answers to the controller; a resolver asks again for what is above")
 
 enum flow_meter_id {
 #define METER(NAME, ID, RATE, BURST, MEANING) METER_##NAME = ID,
@@ -203,12 +205,14 @@ enum flow_meter_id {
 /* To the controller and back. ------------------------------------------------------------------------------------ */
 
 /* A flow that wants the controller's help sends the packet with userdata, 4 bytes, 'struct punt'.  The packet-in
- * (NXT_PACKET_IN2) holds at most PUNT_MAX_LEN bytes of the frame, as it left the sender but for the MACs and, if it is
+ * (NXT_PACKET_IN2) holds at most PUNT_MAX_LEN bytes of the frame (PUNT_DNS: all), as it left the sender but for the MACs and, if it is
  * too big, the TTL, and in its metadata the in_port, the network (FIELD_NETWORK) and the registers. */
 enum punt_code {
     PUNT_TIME_EXCEEDED = 1,             /* Answer: ICMP time exceeded, ICMPv6 time exceeded. */
     PUNT_TOO_BIG = 2,                   /* Answer: ICMP fragmentation needed, ICMPv6 packet too big, with 'mtu'. */
     PUNT_ND_SOLICIT = 3,                /* Answer: neighbour advertisement.  Only with nd_by_controller. */
+    PUNT_DNS = 5,                       /* A whole DNS answer, which goes on to FIELD_OUT_PORT once what it says of domain
+                                         * names is in the flows. */
 };
 
 struct punt {
@@ -225,7 +229,8 @@ struct punt {
  * OFPP_CONTROLLER.  Its actions are made here: the network of the packet-in, SOURCE_ROUTER, and into L3_FORWARD, which
  * finds the way back to a pod, a peer or the node.  It is neither counted as a hop nor measured.
  *
- * The answer to PUNT_ND_SOLICIT goes out of the in_port of the packet-in, without any table. */
+ * The answer to PUNT_ND_SOLICIT goes out of the in_port of the packet-in, what PUNT_DNS brought to the port in
+ * FIELD_OUT_PORT, both without any table. */
 void punt_reply_actions(uint32_t network, struct ofpbuf *ofpacts);
 
 #endif /* flows/fields.h */

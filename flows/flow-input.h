@@ -44,6 +44,8 @@ struct flow_pod_policy {
     uint32_t subject[2];                /* Number of the set of rules that hold for the pod; 0: none. */
     bool isolated[2];                   /* A NetworkPolicy selects it: what no rule allows is dropped. */
     uint8_t log;                        /* enum flow_log: which verdicts about it are logged. */
+    bool domains;                       /* An egress rule that holds for it names domains: the controller sees the answers
+                                         * of DNS servers before the pod does (PUNT_DNS). */
 };
 
 /* The subject of a pod that is isolated, but for which no rule holds.  lib/numbers.h never gives this number. */

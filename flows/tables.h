@@ -53,5 +53,6 @@ void table_transit_base(const struct flow_local *, struct build *);
 void table_mtu_base(const struct flow_local *, struct build *);
 
 void table_output_base(struct build *);
+void table_output_pod(const struct flow_pod *, struct build *);
 
 #endif /* flows/tables.h */

@@ -162,6 +162,9 @@ set_pod(struct fixture *f, const char *key, char *value, struct error *error)
         pod->policy.isolated[FLOW_EGRESS] = strcmp(value, "ingress");
         pod->policy.isolated[FLOW_INGRESS] = strcmp(value, "egress");
         return 0;
+    } else if (!strcmp(key, "domains")) {
+        pod->policy.domains = !strcmp(value, "yes");
+        return 0;
     } else if (!strcmp(key, "log")) {
         pod->policy.log = strcmp(value, "all") ? FLOW_LOG_DROPS : FLOW_LOG_ALL;
         return 0;
