@@ -356,3 +356,8 @@ EXTRA_DIST += tests/system/kubelettest.py tests/system/test-kubelet-smoke.py tes
 	tests/full/test-kubelet-cnitool.py tests/full/test-kubelet-lab.py tests/full/test-kubelet-nodes.py \
 	tests/full/test-kubelet-pods.py \
 	tests/full/test-kubelet-restarts.py
+
+# Policy: the oracle, and its comparison with the compiled flows (docs/policy.md).
+EXTRA_DIST += tests/policy/compare-flows tests/policy/compare.py tests/policy/generator.py tests/policy/golden-run \
+	tests/policy/judge.py tests/policy/manifests.py tests/policy/oracle.py tests/policy/ovs.py
+EXTRA_DIST += $(wildcard $(srcdir)/tests/policy/golden/*.yaml) $(wildcard $(srcdir)/tests/policy/golden/*.flows)
