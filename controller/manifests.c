@@ -11,6 +11,7 @@
 
 #include "controller/source-dir.h"
 #include "controller/source-kind.h"
+#include "json-split.h"
 #include "openvswitch/shash.h"
 #include "sset.h"
 #include "svec.h"
@@ -180,7 +181,26 @@ struct reading {
     struct sset keys;
     struct svec problems;
     bool has_closed;            /* A policy that is not understood is among the objects. */
+    bool failed;                /* Of read_json(). */
 };
+
+static void
+reading_init(struct reading *r)
+{
+    *r = (struct reading) { .problems = SVEC_EMPTY_INITIALIZER };
+    sset_init(&r->keys);
+}
+
+static void
+reading_destroy(struct reading *r)
+{
+    for (size_t i = 0; i < r->n; i++) {
+        kube_object_destroy(r->objects[i]);
+    }
+    free(r->objects);
+    sset_destroy(&r->keys);
+    svec_destroy(&r->problems);
+}
 
 /* The form that closes of a policy that is wrong; NULL: it is something else. */
 static struct kube_object *
@@ -228,13 +248,20 @@ read_object(struct reading *r, const json_t *json, size_t line)
 }
 
 /* One document: an object, or a List of objects. */
+static bool
+is_list(const json_t *json)
+{
+    const char *kind = json_string_value(json_object_get(json, "kind"));
+
+    return kind && strlen(kind) >= 4 && !strcmp(kind + strlen(kind) - 4, "List");
+}
+
 static int
 read_document(const json_t *json, size_t line, void *reading, struct error *error OVS_UNUSED)
 {
-    const char *kind = json_string_value(json_object_get(json, "kind"));
     const json_t *items = json_object_get(json, "items");
 
-    if (!kind || !json_is_array(items) || strlen(kind) < 4 || strcmp(kind + strlen(kind) - 4, "List")) {
+    if (!is_list(json) || !json_is_array(items)) {
         return read_object(reading, json, line);
     }
 
@@ -247,6 +274,63 @@ read_document(const json_t *json, size_t line, void *reading, struct error *erro
         }
     }
     return 0;
+}
+
+/* A file of JSON, element by element if it is a List: a fraction of the time and memory that YAML takes.  False: it is
+ * something else, or something is wrong with it; 'r' is then to be thrown away, and YAML's parser tells. */
+
+static bool
+read_json_text(struct reading *r, const char *text, size_t size)
+{
+    json_t *json = json_loadb(text, size, JSON_REJECT_DUPLICATES, NULL);
+    bool ok = json && !read_object(r, json, 1);
+
+    json_decref(json);
+    return ok;
+}
+
+struct json_reading {
+    struct reading *r;
+    bool has_items;
+};
+
+static bool
+read_json_item(void *jr_, const char *text, size_t size)
+{
+    struct json_reading *jr = jr_;
+
+    jr->has_items = true;
+    return read_json_text(jr->r, text, size);
+}
+
+static bool
+read_json_rest(void *jr_, const char *text, size_t size)
+{
+    struct json_reading *jr = jr_;
+    json_t *rest = json_loadb(text, size, JSON_REJECT_DUPLICATES, NULL);
+    bool ok = jr->has_items ? is_list(rest) : rest && !is_list(rest) && !read_object(jr->r, rest, 1);
+
+    json_decref(rest);
+    return ok;
+}
+
+static void
+json_too_large(void *jr_, const char *begin OVS_UNUSED, size_t size OVS_UNUSED)
+{
+    struct json_reading *jr = jr_;
+    jr->r->failed = true;
+}
+
+static bool
+read_json(struct reading *r, const char *text, size_t size)
+{
+    static const struct json_split_ops ops = { read_json_item, read_json_rest, json_too_large };
+    struct json_reading jr = { .r = r };
+    struct json_split *split = json_split_create(JSON_SPLIT_LIST, NULL, &ops, &jr);
+    bool ok = !json_split_feed(split, text, size, NULL) && !json_split_end(split, NULL) && !r->failed;
+
+    json_split_destroy(split);
+    return ok;
 }
 
 /* Reads the whole file; NULL with errno set on failure. */
@@ -334,6 +418,13 @@ find_or_add_file(struct manifests *m, const char *path)
     return file;
 }
 
+static bool
+is_json_name(const char *path)
+{
+    const char *dot = strrchr(path, '.');
+    return dot && !strcmp(dot, ".json");
+}
+
 static void
 read_file(struct manifests *m, const char *path)
 {
@@ -348,16 +439,22 @@ read_file(struct manifests *m, const char *path)
     }
 
     struct file *file = find_or_add_file(m, path);
-    struct reading r = { .keys = SSET_INITIALIZER(&r.keys), .problems = SVEC_EMPTY_INITIALIZER };
     ERROR_AUTO struct error error = ERROR_INIT;
+    struct reading r;
 
+    reading_init(&r);
     if (!text) {
         svec_add_nocopy(&r.problems, slurp_errno == EFBIG ? xasprintf("larger than %d MiB", SOURCE_DIR_MAX_FILE >> 20)
                         : slurp_errno == EINVAL ? xstrdup("not a regular file") : xstrdup(ovs_strerror(slurp_errno)));
         svec_swap(&file->problems, &r.problems);
     } else {
         file->stamp = stamp;
-        bool bad = yaml_json_parse("line", text, size, read_document, &r, &error);
+        bool bad = false;
+        if (!is_json_name(path) || !read_json(&r, text, size)) {
+            reading_destroy(&r);
+            reading_init(&r);
+            bad = yaml_json_parse("line", text, size, read_document, &r, &error);
+        }
         if (bad && error.message) {
             svec_add(&r.problems, error_message(&error));
         }
@@ -370,12 +467,7 @@ read_file(struct manifests *m, const char *path)
             accept_reading(m, path, file, &r);
         }
     }
-    for (size_t i = 0; i < r.n; i++) {
-        kube_object_destroy(r.objects[i]);
-    }
-    free(r.objects);
-    sset_destroy(&r.keys);
-    svec_destroy(&r.problems);
+    reading_destroy(&r);
     free(text);
 }
 

@@ -16,6 +16,7 @@ lib_libsluice_la_SOURCES = \
 	lib/dns-answer.c lib/dns-answer.h \
 	lib/inet.c lib/inet.h \
 	lib/intern.c lib/intern.h \
+	lib/json-split.c lib/json-split.h \
 	lib/numbers.c lib/numbers.h \
 	lib/prefix-tree.c lib/prefix-tree.h \
 	lib/yaml-json.c lib/yaml-json.h \
@@ -32,10 +33,10 @@ lib_libsluice_base_la_SOURCES += lib/sd-notify.c lib/sd-notify.h
 
 # libsluice-kube: the client of the Kubernetes API; the only part that needs libcurl.
 noinst_LTLIBRARIES += lib/libsluice-kube.la
-lib_libsluice_kube_la_SOURCES = lib/http.h lib/json-split.h lib/kube-client.h lib/kube-credentials.h lib/kube-reflector.h
+lib_libsluice_kube_la_SOURCES = lib/http.h lib/kube-client.h lib/kube-credentials.h lib/kube-reflector.h
 lib_libsluice_kube_la_SOURCES += \
 	lib/kube-credentials.c \
 	lib/kubeconfig.c lib/kubeconfig.h \
 	lib/pem.c lib/pem.h
-lib_libsluice_kube_la_SOURCES += lib/json-split.c lib/kube-reflector.c lib/kube-reflector-body.c lib/kube-reflector-private.h
+lib_libsluice_kube_la_SOURCES += lib/kube-reflector.c lib/kube-reflector-body.c lib/kube-reflector-private.h
 lib_libsluice_kube_la_SOURCES += lib/kube-client.c lib/http.c lib/http-error.c lib/http-pool.c lib/http-private.h lib/http-setup.c

@@ -1,7 +1,8 @@
 #ifndef SLUICE_JSON_SPLIT_H
 #define SLUICE_JSON_SPLIT_H 1
 
-/* Cuts the body of an HTTP answer into single JSON objects while it arrives, so that never more than one is in memory.
+/* Cuts the body of an HTTP answer, or a file, into single JSON objects while it arrives, so that never more than one is
+ * in memory.
  *
  *   JSON_SPLIT_LIST    one object with "items": [...], as Kubernetes answers to a list: each element is given on its
  *                      own (of whatever type it is), and everything else (kind, apiVersion, metadata) as one object
