@@ -64,6 +64,12 @@ kube_kind_name(enum kube_kind kind)
 }
 
 const char *
+kube_kind_version(enum kube_kind kind)
+{
+    return names[kind].version;
+}
+
+const char *
 kube_kind_path(enum kube_kind kind)
 {
     return names[kind].path;

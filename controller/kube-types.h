@@ -144,6 +144,8 @@ const char *kube_uid_format(const struct kube_uid *, char buf[KUBE_UID_STRLEN]);
 
 const char *kube_kind_name(enum kube_kind);
 bool kube_kind_from_name(const char *, enum kube_kind *);
+/* "v1", "discovery.k8s.io/v1". */
+const char *kube_kind_version(enum kube_kind);
 /* "/api/v1/pods", "/apis/discovery.k8s.io/v1/endpointslices". */
 const char *kube_kind_path(enum kube_kind);
 /* The kind is a CustomResourceDefinition's: an API server may not have it, or get it later. */

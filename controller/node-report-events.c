@@ -285,7 +285,8 @@ set_name(struct node_events *es, struct event *e)
 static json_t *
 make_event(const struct node_events *es, const struct event *e)
 {
-    json_t *object = json_pack("{ss ss ss}", "kind", kube_kind_name(e->kind), "apiVersion", "v1", "name", e->object);
+    json_t *object = json_pack("{ss ss ss}", "kind", kube_kind_name(e->kind), "apiVersion",
+                                kube_kind_version(e->kind), "name", e->object);
     if (*e->namespace_) {
         json_object_set_new(object, "namespace", json_string(e->namespace_));
     }
