@@ -404,6 +404,14 @@ START_TEST(test_event)
     ck_assert(strstr(t.body, "\"involvedObject\":{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"name\":\"pod\",\"namespace\":\"ns\""));
     events_answer(&t, 201);
 
+    struct kube_object cnp = object(KUBE_CLUSTERNETWORKPOLICY, "", "c", "u2");
+    node_events_add(t.es, &cnp, true, "PolicyNotUnderstood", "x", WALL);
+    ck_assert(events_next(&t));
+    ck_assert_str_eq(t.path, "/api/v1/namespaces/default/events");
+    ck_assert(strstr(t.body, "\"involvedObject\":{\"apiVersion\":\"policy.networking.k8s.io/v1alpha2\",\"kind\":"
+                     "\"ClusterNetworkPolicy\",\"name\":\"c\",\"uid\":\"u2\"}"));
+    events_answer(&t, 201);
+
     /* The same again counts up, after a while. */
     node_events_add(t.es, &node, true, "NoPodCIDR", "text \xff\n", WALL + 2000);
     node_events_add(t.es, &node, true, "NoPodCIDR", "text \xff\n", WALL + 3000);

@@ -150,6 +150,38 @@ START_TEST(test_last_good_version)
 }
 END_TEST
 
+#define JSON_NS(NAME) "{\"apiVersion\":\"v1\",\"kind\":\"Namespace\",\"metadata\":{\"name\":\"" NAME "\"}}"
+#define JSON_LIST(KIND, ITEMS) "{\"apiVersion\":\"v1\",\"kind\":\"" KIND "\",\"items\":[" ITEMS "]}"
+
+/* JSON is read element by element; what is wrong with it is told as of any other file. */
+START_TEST(test_json)
+{
+    static const struct { const char *text, *names, *problem; } cases[] = {
+        { JSON_LIST("List", JSON_NS("a") "," JSON_NS("b")), "ab", "" },
+        { JSON_LIST("NamespaceList", JSON_NS("a")), "a", "" },
+        { " \n" JSON_NS("c"), "c", "" },
+        { JSON_LIST("List", ""), "", "" },
+        { JSON_LIST("Namespace", JSON_NS("a")), "", "line 1: \"metadata\" is missing" },
+        { JSON_LIST("List", JSON_NS("a") "," JSON_NS("a")), "a", "stands in this file twice" },
+        { JSON_LIST("List", JSON_NS("a") ",7"), "", "line 1: not an object" },
+        { JSON_LIST("List", JSON_NS("a") "," JSON_NS("../x")), "", "is not a name that Kubernetes allows" },
+        { "{\"kind\":\"List\",\"items\":[" JSON_NS("a"), "", "line:" },
+        { "{\"kind\":\"Namespace\",\"kind\":\"Namespace\"}", "", "line:1: this key stands here twice" },
+        { JSON_NS("a") "\n---\n" JSON_NS("b"), "ab", "" },          /* Not JSON, but what kubectl takes. */
+        { "# a comment\n" JSON_NS("d"), "d", "" },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct fixture f;
+
+        start(&f);
+        write_file(&f, "1.json", cases[i].text);
+        check_names(&f, cases[i].names);
+        check_problem(&f, cases[i].problem);
+        stop(&f);
+    }
+}
+END_TEST
+
 #define NP(NAME, RULE) "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: " NAME "}\n" \
     "spec: {ingress: [" RULE "]}\n"
 
@@ -253,6 +285,7 @@ END_TEST
 UNIT_MAIN("source-dir", {
     tcase_add_test(tc, test_follow);
     tcase_add_test(tc, test_last_good_version);
+    tcase_add_test(tc, test_json);
     tcase_add_test(tc, test_policy_closed);
     tcase_add_test(tc, test_two_files_one_object);
     tcase_add_test(tc, test_folder_comes_late);
