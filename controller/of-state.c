@@ -309,6 +309,22 @@ of_state_for_each_installed(const struct of_state *s,
 }
 
 void
+of_state_for_each_refused(const struct of_state *s, const char *name,
+                          void (*cb)(const struct flow_entry *, const char *why, void *aux), void *aux)
+{
+    const struct of_owner *owner = owner_find(s, name);
+    const struct of_refusal *refusal;
+
+    if (owner) {
+        LIST_FOR_EACH (refusal, node, &owner->refusals) {
+            if (refusal->claim->item.kind == OF_KIND_FLOW) {
+                cb(refusal->claim->item.flow, refusal->why, aux);
+            }
+        }
+    }
+}
+
+void
 of_state_for_each_failed(const struct of_state *s, void (*cb)(const char *owner, const char *why, void *aux), void *aux)
 {
     const struct of_owner *owner;

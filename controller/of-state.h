@@ -124,6 +124,9 @@ void of_state_get_stats(const struct of_state *, struct of_state_stats *);
 /* Calls 'cb' for each installed flow, in no order.  'owner' is NULL for a flow that nobody declared. */
 void of_state_for_each_installed(const struct of_state *,
                                  void (*cb)(const struct flow_entry *, const char *owner, void *aux), void *aux);
+/* Calls 'cb' for each flow of an owner that the switch refused. */
+void of_state_for_each_refused(const struct of_state *, const char *owner,
+                               void (*cb)(const struct flow_entry *, const char *why, void *aux), void *aux);
 /* Calls 'cb' for each owner with something quarantined: once, and once for each flow with a cookie of its own, whose text
  * is in 'why'. */
 void of_state_for_each_failed(const struct of_state *,

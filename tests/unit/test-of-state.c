@@ -467,6 +467,16 @@ START_TEST(test_flow_by_flow)
 END_TEST
 
 static void
+collect_refused(const struct flow_entry *entry, const char *why, void *n)
+{
+    char *cookie = xasprintf("cookie=0x%"PRIx64",", entry->cookie);
+
+    ck_assert(strstr(why, cookie));
+    free(cookie);
+    ++*(int *) n;
+}
+
+static void
 collect_why(const char *owner, const char *why, void *text)
 {
     ck_assert_str_eq(owner, "Base/many");
@@ -492,6 +502,11 @@ START_TEST(test_refused_flow_by_flow)
     snprintf(cookies[1], sizeof cookies[1], "0x%"PRIx64",", cookie_from_owner("Node/51"));
     of_state_for_each_failed(s, collect_why, &text);
     ck_assert(strstr(ds_cstr(&text), cookies[0]) && strstr(ds_cstr(&text), cookies[1]));
+
+    int n = 0;
+    of_state_for_each_refused(s, "Base/many", collect_refused, &n);
+    of_state_for_each_refused(s, "Base/nobody", collect_refused, &n);
+    ck_assert_int_eq(n, 2);
 
     struct of_state_stats stats;
     of_state_get_stats(s, &stats);
