@@ -37,6 +37,13 @@ controller_libcontroller_la_SOURCES += \
 	controller/mtu.c controller/mtu.h \
 	controller/pod-link.c controller/pod-link.h
 
+# The policy core.
+controller_libcontroller_la_SOURCES += \
+	controller/policy-match.c controller/policy-match.h controller/policy-match-private.h \
+	controller/policy-match-index.c \
+	controller/policy-match-pods.c \
+	controller/policy-match-term.c
+
 # The OVS database.
 controller_libcontroller_la_SOURCES += \
 	controller/ovsdb.c controller/ovsdb.h controller/ovsdb-internal.h \

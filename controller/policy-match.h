@@ -33,7 +33,8 @@ struct match_class {
     const struct labels *labels;
     const char *const *ports;           /* As in struct kube_pod. */
     size_t n_pods;
-    struct match_term **terms;          /* That select it, by increasing hash, then by content. */
+    struct match_term **terms;          /* That select it, by increasing hash, then by content.  As they are when the
+                                         * class is got from a function below; old until then if something changed. */
     size_t n_terms;
     void *aux;                          /* The user's; NULL at first. */
 };
@@ -45,7 +46,7 @@ struct match_term {
     const struct kube_selector *namespaces;     /* or (namespace_ is NULL) the namespaces that this selects. */
     const struct kube_selector *pods;
     unsigned int n_refs;
-    size_t n_classes;                   /* How many classes it selects. */
+    size_t n_classes;                   /* How many classes it selects; always up to date. */
     void *aux;                          /* The user's; NULL at first. */
 };
 
@@ -67,14 +68,16 @@ void policy_match_for_each_class(const struct policy_match *, void (*cb)(struct 
 /* The term of this content; it is made if there is none.  Copies the selectors. */
 struct match_term *policy_match_term_ref(struct policy_match *, const char *namespace_,
                                          const struct kube_selector *namespaces, const struct kube_selector *pods);
-/* The last one removes it; classes lose it at once, 'term' is good until policy_match_pop_changed() says false. */
+/* The last one removes it: no class has it any more.  'term' is good until policy_match_pop_changed() says NULL. */
 void policy_match_term_unref(struct policy_match *, struct match_term *);
 /* "namespace default, pods app=web,tier in (a,b)", for people. */
 struct ds;
 void match_term_format(const struct match_term *, struct ds *);
 
 /* A class that came (n_terms counts from the start), whose terms changed, or that lost its last pod (n_pods is 0: the
- * user lets go of it before the next call; it is freed then).  Each once.  NULL: nothing. */
+ * user lets go of it before the next call; it is freed then).  Each once.  NULL: nothing.  Classes are those of the last
+ * event: one that lost its last pod and got another before it was popped is the same (with its 'aux'), and one that came
+ * and went is popped too, with n_pods 0 and n_terms 0. */
 struct match_class *policy_match_pop_changed(struct policy_match *);
 
 size_t policy_match_n_classes(const struct policy_match *);

@@ -63,6 +63,10 @@ UNIT_TESTS += tests/unit/test-policy-l4
 tests_unit_test_policy_l4_SOURCES = tests/unit/test-policy-l4.c
 tests_unit_test_policy_l4_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_policy_l4_LDADD = flows/libflows.la $(UNIT_LDADD)
+UNIT_TESTS += tests/unit/test-policy-match
+tests_unit_test_policy_match_SOURCES = tests/unit/test-policy-match.c
+tests_unit_test_policy_match_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/tests/unit
+tests_unit_test_policy_match_LDADD = controller/libcontroller.la $(UNIT_LDADD)
 
 UNIT_TESTS += tests/unit/test-fault
 tests_unit_test_fault_SOURCES = tests/unit/test-fault.c

@@ -1,0 +1,166 @@
+#ifndef SLUICE_POLICY_MATCH_PRIVATE_H
+#define SLUICE_POLICY_MATCH_PRIVATE_H 1
+
+/* What the files of policy-match.h share.
+ *
+ *   policy-match.c         namespaces, pods and classes, the queue of changed classes
+ *   policy-match-pods.c    the set of a class's pods
+ *   policy-match-term.c    terms: copy, hash, comparison, text
+ *   policy-match-index.c   who may match whom: scopes, and the two indexes
+ *
+ * A scope is a label that a namespace must have: key and value, or key.  Each term stands in the scope(s) of one
+ * requirement of its namespaces, so a class meets all its terms in the scopes of its namespace's labels, each once.
+ * In a scope a term stands under one requirement of its pods (its pivot).  The other way round, classes stand under
+ * their namespace, and under it and each of their labels.
+ *
+ * A class's array of terms is brought up to date when somebody looks (class_settle()); what terms know of classes is
+ * always up to date. */
+
+#include "controller/policy-match.h"
+#include "hindex.h"
+#include "openvswitch/hmap.h"
+#include "openvswitch/list.h"
+
+/* Pods.  One pod stands in the place of the pointer; more are a hash table with linear probing. */
+struct pod_set {
+    union {
+        const struct kube_pod *one;
+        const struct kube_pod **slots;
+    };
+    uint32_t n_slots;                   /* 0: 'one'. */
+    uint32_t n;
+};
+
+void pod_set_add(struct pod_set *, const struct kube_pod *);
+void pod_set_remove(struct pod_set *, const struct kube_pod *);
+bool pod_set_contains(const struct pod_set *, const struct kube_pod *);
+void pod_set_destroy(struct pod_set *);
+
+/* Where classes stand. */
+enum class_place {
+    PLACE_NS_VALUE,                     /* Namespace, key, value: always. */
+    PLACE_NS_KEY,                       /* Namespace, key.  These from when a term first needs it. */
+    PLACE_VALUE,                        /* Key, value. */
+    PLACE_KEY,                          /* Key. */
+    N_PLACES
+};
+
+struct class_node {
+    struct hindex_node node;            /* In 'class_index'. */
+    struct class *class;
+};
+
+struct class {
+    struct match_class up;
+    struct hmap_node node;              /* In 'classes', by content, until its end was popped. */
+    struct class *next;                 /* In the queue. */
+    struct match_ns *ns;
+    struct ovs_list in_ns;              /* In 'ns->classes' while it has pods. */
+    struct class_node *nodes;           /* For each place in use, one per label. */
+    struct pod_set pods;
+    uint32_t n_settled;                 /* Of 'up.terms': sorted, each once. */
+    uint32_t allocated;
+    bool queued;
+    bool report;                        /* Something is to be told of it. */
+    bool stale;                         /* Some of 'up.terms' may not select it any more. */
+};
+
+/* A namespace that has classes or an object. */
+struct match_ns {
+    struct hmap_node node;              /* In 'namespaces', by name. */
+    const char *name;
+    const struct labels *labels;        /* With kubernetes.io/metadata.name. */
+    uint32_t hash;
+    bool known;                         /* There is an object. */
+    struct ovs_list classes;
+    size_t n_classes;                   /* With those that have no pods any more. */
+    struct ns_place *places;            /* Its scopes. */
+    size_t n_places;
+};
+
+struct ns_place {
+    struct ovs_list node;               /* In 'scope->namespaces'. */
+    struct match_ns *ns;
+    struct scope *scope;
+};
+
+struct scope {
+    struct hmap_node node;              /* In 'scopes'. */
+    struct ovs_list namespaces;
+    struct ovs_list terms;
+    size_t n_namespaces, n_terms;
+    size_t n_value, n_key, n_rest;      /* Terms by kind of pivot. */
+    const char *key;                    /* In 'text'.  NULL: every namespace. */
+    const char *value;                  /* NULL: any. */
+    char text[];
+};
+
+struct term_place {
+    struct ovs_list node;               /* In 'scope->terms'. */
+    struct term *term;
+    struct scope *scope;
+};
+
+struct term_node {
+    struct hindex_node node;            /* In 'term_index'. */
+    struct term *term;
+};
+
+struct term {
+    struct match_term up;
+    struct hmap_node node;              /* In 'terms', by hash, while it is referenced. */
+    struct term *next;                  /* In 'dead'. */
+    const struct kube_requirement *pivot;       /* Of the pods.  NULL: none that could be. */
+    struct term_place *places;
+    struct term_node *nodes;            /* For each place, one per value of the pivot, or one. */
+    size_t n_places;
+    size_t n_pivots;                    /* Nodes per place. */
+    struct kube_selector selectors[2];  /* Of namespaces, of pods. */
+};
+
+struct policy_match {
+    struct hmap classes;
+    struct hmap namespaces;
+    struct hmap terms;
+    struct hmap scopes;
+    struct hindex class_index;
+    struct hindex term_index;
+    struct scope *everywhere;           /* Terms that no label of their namespace is required for. */
+    enum class_place places[N_PLACES];  /* In use, in the order of 'nodes' of classes. */
+    size_t n_places;
+    size_t n_classes;                   /* With pods. */
+    struct class *first, *last;         /* The queue. */
+    struct class *ended;                /* Was popped last, and had no pods any more. */
+    struct term *dead;                  /* Arrays of classes may still have them. */
+};
+
+/* policy-match.c. */
+void class_add_term(struct policy_match *, struct class *, struct term *);
+/* Some of its terms do not select it any more. */
+void class_lose_terms(struct policy_match *, struct class *);
+
+/* policy-match-term.c. */
+uint64_t term_hash(const char *namespace_, const struct kube_selector *namespaces, const struct kube_selector *pods);
+struct term *term_find(const struct policy_match *, uint64_t hash, const char *namespace_,
+                       const struct kube_selector *namespaces, const struct kube_selector *pods);
+struct term *term_create(const char *namespace_, const struct kube_selector *namespaces,
+                         const struct kube_selector *pods);
+void term_destroy(struct term *);
+/* By hash, then by content. */
+int term_compare(const struct match_term *, const struct match_term *);
+/* Its scope has the namespace, and it is referenced. */
+bool term_reaches(const struct term *, const struct match_ns *);
+
+/* policy-match-index.c. */
+void index_create(struct policy_match *);
+void index_destroy(struct policy_match *);
+/* Puts it there, and adds the terms that select it. */
+void index_add_class(struct policy_match *, struct class *);
+void index_remove_class(struct policy_match *, struct class *);
+/* Puts it there, and adds it to the classes that it selects; takes it away, and lets those know. */
+void index_add_term(struct policy_match *, struct term *);
+void index_remove_term(struct policy_match *, struct term *);
+/* The namespace has other labels from now on; takes the reference. */
+void index_set_labels(struct policy_match *, struct match_ns *, const struct labels *);
+
+#endif /* controller/policy-match-private.h */

@@ -1,0 +1,255 @@
+#include <config.h>
+
+#include "controller/policy-match-private.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "intern.h"
+#include "openvswitch/dynamic-string.h"
+#include "sha1.h"
+#include "util.h"
+
+/* A copy with its arrays in one piece of memory; the strings are counted. */
+
+static size_t
+selector_size(const struct kube_selector *s)
+{
+    size_t size = 0;
+
+    for (size_t i = 0; s && i < s->n_requirements; i++) {
+        size += sizeof *s->requirements + s->requirements[i].n_values * sizeof(char *);
+    }
+    return size;
+}
+
+/* Puts the copy's arrays at 'p' and returns what is behind them. */
+static char *
+selector_copy(struct kube_selector *copy, const struct kube_selector *s, char *p)
+{
+    copy->requirements = ALIGNED_CAST(struct kube_requirement *, p);
+    copy->n_requirements = s->n_requirements;
+    p += s->n_requirements * sizeof *s->requirements;
+    for (size_t i = 0; i < s->n_requirements; i++) {
+        const struct kube_requirement *r = &s->requirements[i];
+
+        copy->requirements[i] = *r;
+        intern_ref(r->key);
+        copy->requirements[i].values = ALIGNED_CAST(const char **, p);
+        p += r->n_values * sizeof *r->values;
+        for (size_t k = 0; k < r->n_values; k++) {
+            copy->requirements[i].values[k] = intern_ref(r->values[k]);
+        }
+    }
+    return p;
+}
+
+static void
+selector_clear(struct kube_selector *copy)
+{
+    for (size_t i = 0; i < copy->n_requirements; i++) {
+        struct kube_requirement *r = &copy->requirements[i];
+
+        intern_unref(r->key);
+        for (size_t k = 0; k < r->n_values; k++) {
+            intern_unref(r->values[k]);
+        }
+    }
+}
+
+struct term *
+term_create(const char *namespace_, const struct kube_selector *namespaces, const struct kube_selector *pods)
+{
+    size_t name = namespace_ ? strlen(namespace_) + 1 : 0;
+    struct term *t = xzalloc(sizeof *t + selector_size(namespace_ ? NULL : namespaces) + selector_size(pods) + name);
+    char *p = (char *) (t + 1);
+
+    if (!namespace_) {
+        p = selector_copy(&t->selectors[0], namespaces, p);
+        t->up.namespaces = &t->selectors[0];
+    }
+    p = selector_copy(&t->selectors[1], pods, p);
+    t->up.pods = &t->selectors[1];
+    if (namespace_) {
+        t->up.namespace_ = memcpy(p, namespace_, name);
+    }
+    return t;
+}
+
+void
+term_destroy(struct term *t)
+{
+    selector_clear(&t->selectors[0]);
+    selector_clear(&t->selectors[1]);
+    free(t->places);
+    free(t->nodes);
+    free(t);
+}
+
+/* A text that no other content has: with the NUL bytes between strings, of which none has one. */
+
+static void
+put_string(struct ds *ds, const char *s)
+{
+    ds_put_buffer(ds, s, strlen(s) + 1);
+}
+
+static void
+put_selector(struct ds *ds, const struct kube_selector *s)
+{
+    for (size_t i = 0; i < s->n_requirements; i++) {
+        const struct kube_requirement *r = &s->requirements[i];
+
+        put_string(ds, r->key);
+        ds_put_char(ds, "=!+-"[r->op]);
+        for (size_t k = 0; k < r->n_values; k++) {
+            ds_put_char(ds, ',');
+            put_string(ds, r->values[k]);
+        }
+        ds_put_char(ds, ';');
+    }
+}
+
+/* SHA-1's first eight bytes: who may write policies cannot easily make a term that passes for another's. */
+uint64_t
+term_hash(const char *namespace_, const struct kube_selector *namespaces, const struct kube_selector *pods)
+{
+    struct ds ds = DS_EMPTY_INITIALIZER;
+    uint8_t digest[SHA1_DIGEST_SIZE];
+    uint64_t hash = 0;
+
+    if (namespace_) {
+        ds_put_char(&ds, 'n');
+        put_string(&ds, namespace_);
+    } else {
+        ds_put_char(&ds, 's');
+        put_selector(&ds, namespaces);
+        ds_put_char(&ds, '|');
+    }
+    put_selector(&ds, pods);
+    sha1_bytes(ds_cstr(&ds), ds.length, digest);
+    ds_destroy(&ds);
+    for (size_t i = 0; i < sizeof hash; i++) {
+        hash = hash << 8 | digest[i];
+    }
+    return hash;
+}
+
+/* Comparison. */
+
+static int
+compare_strings(const char *a, const char *b)
+{
+    return a == b ? 0 : !a ? -1 : !b ? 1 : strcmp(a, b);
+}
+
+static int
+compare_numbers(size_t a, size_t b)
+{
+    return a < b ? -1 : a > b;
+}
+
+static int
+compare_selectors(const struct kube_selector *a, const struct kube_selector *b)
+{
+    if (a == b || !a || !b) {
+        return compare_numbers(a != NULL, b != NULL);
+    }
+
+    int cmp = compare_numbers(a->n_requirements, b->n_requirements);
+    for (size_t i = 0; !cmp && i < a->n_requirements; i++) {
+        const struct kube_requirement *r = &a->requirements[i], *s = &b->requirements[i];
+
+        cmp = compare_strings(r->key, s->key);
+        cmp = cmp ? cmp : compare_numbers(r->op, s->op);
+        cmp = cmp ? cmp : compare_numbers(r->n_values, s->n_values);
+        for (size_t k = 0; !cmp && k < r->n_values; k++) {
+            cmp = compare_strings(r->values[k], s->values[k]);
+        }
+    }
+    return cmp;
+}
+
+int
+term_compare(const struct match_term *a, const struct match_term *b)
+{
+    int cmp = a == b ? 0 : a->hash < b->hash ? -1 : a->hash > b->hash;
+
+    if (cmp || a == b) {
+        return cmp;
+    }
+    cmp = compare_strings(a->namespace_, b->namespace_);
+    cmp = cmp ? cmp : compare_selectors(a->namespaces, b->namespaces);
+    return cmp ? cmp : compare_selectors(a->pods, b->pods);
+}
+
+struct term *
+term_find(const struct policy_match *m, uint64_t hash, const char *namespace_, const struct kube_selector *namespaces,
+          const struct kube_selector *pods)
+{
+    const struct match_term wanted = { .hash = hash, .namespace_ = namespace_,
+                                       .namespaces = namespace_ ? NULL : namespaces, .pods = pods };
+    struct term *t;
+
+    HMAP_FOR_EACH_WITH_HASH (t, node, hash, &m->terms) {
+        if (!term_compare(&t->up, &wanted)) {
+            return t;
+        }
+    }
+    return NULL;
+}
+
+bool
+term_reaches(const struct term *t, const struct match_ns *ns)
+{
+    return t->up.n_refs && (t->up.namespace_ ? !strcmp(t->up.namespace_, ns->name)
+                            : kube_selector_matches(t->up.namespaces, ns->labels));
+}
+
+/* For people, as kubectl writes selectors. */
+
+static void
+format_values(const struct kube_requirement *r, const char *operator, struct ds *ds)
+{
+    ds_put_format(ds, "%s %s (", r->key, operator);
+    for (size_t i = 0; i < r->n_values; i++) {
+        ds_put_format(ds, "%s%s", i ? "," : "", r->values[i]);
+    }
+    ds_put_char(ds, ')');
+}
+
+static void
+format_selector(const struct kube_selector *s, struct ds *ds)
+{
+    for (size_t i = 0; i < s->n_requirements; i++) {
+        const struct kube_requirement *r = &s->requirements[i];
+
+        ds_put_cstr(ds, i ? "," : "");
+        if (r->op == KUBE_OP_EXISTS || r->op == KUBE_OP_DOES_NOT_EXIST) {
+            ds_put_format(ds, "%s%s", r->op == KUBE_OP_EXISTS ? "" : "!", r->key);
+        } else if (r->op == KUBE_OP_IN && r->n_values == 1) {
+            ds_put_format(ds, "%s=%s", r->key, r->values[0]);
+        } else {
+            format_values(r, r->op == KUBE_OP_IN ? "in" : "notin", ds);
+        }
+    }
+}
+
+static void
+format_part(const char *what, const struct kube_selector *s, struct ds *ds)
+{
+    ds_put_format(ds, s->n_requirements ? "%s " : "all %s", what);
+    format_selector(s, ds);
+}
+
+void
+match_term_format(const struct match_term *t, struct ds *ds)
+{
+    if (t->namespace_) {
+        ds_put_format(ds, "namespace %s", t->namespace_);
+    } else {
+        format_part("namespaces", t->namespaces, ds);
+    }
+    ds_put_cstr(ds, ", ");
+    format_part("pods", t->pods, ds);
+}
