@@ -2,6 +2,7 @@
 
 #include "controller/domain.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -43,7 +44,7 @@ struct domains {
     struct heap times;
     struct ovs_list changed, unsaved;
     struct ovs_list questions;
-    char popped[DNS_NAME_SIZE + 2];     /* The name that domains_pop() gave. */
+    char popped[DOMAIN_NAME_SIZE];      /* The name that domains_pop() gave. */
     uint64_t n_answers, n_refused;
 };
 
@@ -226,7 +227,7 @@ bool
 domains_answer(struct domains *domains, const struct dns_answer *answer, bool (*wanted)(const char *name, void *aux),
                void *aux, long long int now)
 {
-    char star[DNS_NAME_SIZE + 2];
+    char star[DOMAIN_NAME_SIZE];
     bool found = false;
 
     if (!answer->n_addrs) {
@@ -339,6 +340,19 @@ domains_restore(struct domains *domains, const struct domain_entry *e, long long
     put(domains, e->name, &e->addr, MIN(MAX(e->expires, now + DOMAIN_IDLE), now + DOMAIN_MAX_TTL));
 }
 
+void
+domains_forget(struct domains *domains, const struct domain_entry *e)
+{
+    struct name *name = name_get(domains, e->name);
+    struct entry *entry = entry_find(domains, name, &e->addr);
+
+    if (entry && !entry->told) {
+        entry_free(domains, entry);
+    } else {
+        name_put(domains, name);
+    }
+}
+
 bool
 domains_pop_unsaved(struct domains *domains, struct domain_entry *e)
 {
@@ -350,6 +364,39 @@ domains_pop_unsaved(struct domains *domains, struct domain_entry *e)
     entry->saved = entry->expires;
     *e = (struct domain_entry) { entry->name->text, entry->addr, entry->expires };
     return true;
+}
+
+char *
+domain_entry_encode(const struct domain_entry *e)
+{
+    char buf[INET_ADDR_STRLEN];
+    return xasprintf("%lld %s %s", e->expires, inet_addr_format(&e->addr, buf), e->name);
+}
+
+int
+domain_entry_decode(const void *data, size_t size, struct domain_entry *e, char name[DOMAIN_NAME_SIZE],
+                    struct error *error)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyz0123456789-_.";
+    char text[32 + INET_ADDR_STRLEN + DOMAIN_NAME_SIZE], addr[INET_ADDR_STRLEN];
+    int name_at = 0;
+
+    if (size >= sizeof text || memchr(data, '\0', size)) {
+        return error_set(error, EINVAL, "a record of %"PRIuSIZE" bytes is not one of a domain name", size);
+    }
+    memcpy(text, data, size);
+    text[size] = '\0';
+    if (sscanf(text, "%18lld %45s %n", &e->expires, addr, &name_at) < 2 || !name_at || e->expires < DOMAIN_GONE
+        || strlen(text + name_at) >= DOMAIN_NAME_SIZE || inet_addr_parse(addr, &e->addr, NULL)) {
+        return error_set(error, EINVAL, "\"%s\" is not the record of a domain name", text);
+    }
+    const char *bare = text + name_at + (!strncmp(text + name_at, "*.", 2) ? 2 : 0);
+    if (!*bare || strspn(bare, allowed) != strlen(bare)) {
+        return error_set(error, EINVAL, "\"%s\" is not a domain name", text + name_at);
+    }
+    ovs_strlcpy(name, text + name_at, DOMAIN_NAME_SIZE);
+    e->name = name;
+    return 0;
 }
 
 void

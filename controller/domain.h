@@ -68,8 +68,16 @@ struct domain_entry {
 };
 void domains_for_each(const struct domains *, void (*cb)(const struct domain_entry *, void *aux), void *aux);
 void domains_restore(struct domains *, const struct domain_entry *, long long int now);
+void domains_forget(struct domains *, const struct domain_entry *);     /* Instead, before anybody was told. */
 /* An entry that is new, or whose time is now so much later than when it was popped last that it is to be saved anew. */
 bool domains_pop_unsaved(struct domains *, struct domain_entry *);
+
+/* One entry as text: "EXPIRES ADDRESS NAME"; for one that went 'expires' is DOMAIN_GONE.  The decoder returns 0 or EINVAL;
+ * 'name' of the entry is then in the buffer. */
+#define DOMAIN_GONE (-1)
+#define DOMAIN_NAME_SIZE (DNS_NAME_SIZE + 2)
+char *domain_entry_encode(const struct domain_entry *);
+int domain_entry_decode(const void *, size_t, struct domain_entry *, char name[DOMAIN_NAME_SIZE], struct error *);
 
 struct domains_stats {
     size_t n_names, n_addrs;

@@ -165,6 +165,37 @@ of_msg_flow_request(uint32_t xid, uint64_t cookie, uint64_t mask)
 }
 
 struct ofpbuf *
+of_msg_use_request(uint32_t xid, uint8_t table_id, const struct match *match)
+{
+    struct ofputil_flow_stats_request request = {
+        .match = *match, .out_port = OFPP_ANY, .out_group = OFPG_ANY, .table_id = table_id,
+    };
+
+    return of_msg_set_xid(ofputil_encode_flow_stats_request(&request, PROTOCOL), xid);
+}
+
+int
+of_msg_decode_use(const struct ofp_header *oh, void (*cb)(uint8_t table_id, const struct match *, int idle, void *aux),
+                  void *aux)
+{
+    struct ofpbuf msg = ofpbuf_const_initializer(oh, ntohs(oh->length));
+    struct ofputil_flow_stats fs;
+    struct ofpbuf ofpacts;
+    uint64_t stub[1024 / 8];
+    int error;
+
+    ofpbuf_use_stub(&ofpacts, stub, sizeof stub);
+    while (!(error = ofputil_decode_flow_stats_reply(&fs, &msg, true, &ofpacts))) {
+        if (fs.idle_age >= 0) {
+            cb(fs.table_id, &fs.match, fs.idle_age, aux);
+        }
+        ofpbuf_clear(&ofpacts);
+    }
+    ofpbuf_uninit(&ofpacts);
+    return error == EOF ? 0 : error;
+}
+
+struct ofpbuf *
 of_msg_flow_count_request(uint32_t xid)
 {
     struct ofputil_flow_stats_request request = {

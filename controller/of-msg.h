@@ -38,6 +38,10 @@ struct ofpbuf *of_msg_flow_count_request(uint32_t xid);
 int of_msg_decode_flow_count(const struct ofp_header *, size_t *n);
 /* All flows with 'cookie' in the bits of 'mask'. */
 struct ofpbuf *of_msg_flow_request(uint32_t xid, uint64_t cookie, uint64_t mask);
+/* One flow, by its table and match; and what the replies say: who, and how long ago a packet met it (seconds). */
+struct ofpbuf *of_msg_use_request(uint32_t xid, uint8_t table_id, const struct match *);
+int of_msg_decode_use(const struct ofp_header *, void (*cb)(uint8_t table_id, const struct match *, int idle, void *aux),
+                      void *aux);
 struct ofpbuf *of_msg_group_request(uint32_t xid);
 struct ofpbuf *of_msg_meter_request(uint32_t xid);
 int of_msg_decode_flows(const struct ofp_header *, struct of_state *);

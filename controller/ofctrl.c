@@ -29,6 +29,7 @@ static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(10, 10);
 #define MAX_CHANGES_PER_RUN 1000
 #define MAX_QUEUED 1000                 /* Messages that the switch has not read yet. */
 #define FIRST_XID 0x80000000            /* Far from the numbers that libopenvswitch gives. */
+#define USE_XID (FIRST_XID - 1)         /* Of all requests of ofctrl_ask_use(). */
 
 enum dump_part { DUMP_FLOWS = 1 << 0, DUMP_GROUPS = 1 << 1, DUMP_METERS = 1 << 2, DUMP_COUNT = 1 << 3 };
 #define N_DUMP_PARTS 4
@@ -78,6 +79,8 @@ struct ofctrl {
 
     void (*packet_in)(const struct ofp_header *, void *aux);
     void *packet_in_aux;
+    void (*use)(uint8_t table_id, const struct match *, int idle, void *aux);
+    void *use_aux;
 };
 
 static bool socket_exists(const struct ofctrl *);
@@ -86,6 +89,7 @@ static void connected(struct ofctrl *);
 static void disconnected(struct ofctrl *);
 static void receive(struct ofctrl *, const struct ofpbuf *);
 static void bundle_run(struct ofctrl *);
+static void send_counted(struct ofctrl *, struct ofpbuf *);
 
 struct ofctrl *
 ofctrl_create(const char *target)
@@ -179,6 +183,19 @@ ofctrl_set_packet_in(struct ofctrl *ctrl, void (*cb)(const struct ofp_header *, 
 {
     ctrl->packet_in = cb;
     ctrl->packet_in_aux = aux;
+}
+
+void
+ofctrl_ask_use(struct ofctrl *ctrl, uint8_t table_id, const struct match *match)
+{
+    send_counted(ctrl, of_msg_use_request(USE_XID, table_id, match));
+}
+
+void
+ofctrl_set_use(struct ofctrl *ctrl, void (*cb)(uint8_t table_id, const struct match *, int idle, void *aux), void *aux)
+{
+    ctrl->use = cb;
+    ctrl->use_aux = aux;
 }
 
 /* Connection. ---------------------------------------------------------------------------------------------------- */
@@ -435,7 +452,11 @@ receive(struct ofctrl *ctrl, const struct ofpbuf *msg)
     }
     switch ((int) type) {
     case OFPTYPE_FLOW_STATS_REPLY:
-        dump_reply(ctrl, oh, DUMP_FLOWS, of_msg_decode_flows);
+        if (ntohl(oh->xid) != USE_XID) {
+            dump_reply(ctrl, oh, DUMP_FLOWS, of_msg_decode_flows);
+        } else if (ctrl->use) {
+            of_msg_decode_use(oh, ctrl->use, ctrl->use_aux);
+        }
         break;
     case OFPTYPE_AGGREGATE_STATS_REPLY:
         count_reply(ctrl, oh);

@@ -38,6 +38,10 @@ bool ofctrl_is_connected(const struct ofctrl *);
 unsigned int ofctrl_connection_seqno(const struct ofctrl *);
 /* Queues an encoded message (packet-outs of pinctrl); takes 'msg'.  Dropped if there is no connection. */
 void ofctrl_send(struct ofctrl *, struct ofpbuf *msg);
+/* Asks when a packet met a flow last; 'cb' gets the answer from ofctrl_run(), in seconds.  There is none if the flow is not
+ * installed, or if the connection is lost meanwhile. */
+void ofctrl_ask_use(struct ofctrl *, uint8_t table_id, const struct match *);
+void ofctrl_set_use(struct ofctrl *, void (*cb)(uint8_t table_id, const struct match *, int idle, void *aux), void *aux);
 /* Calls 'cb' from ofctrl_run() for each NXT_PACKET_IN2. */
 void ofctrl_set_packet_in(struct ofctrl *, void (*cb)(const struct ofp_header *, void *aux), void *aux);
 

@@ -21,6 +21,8 @@ struct pinctrl {
     struct punt_local local;
     struct in6_addr gateway_addrs[MAX_GATEWAYS];
     struct pinctrl_stats stats;
+    void (*dns)(const void *frame, size_t, ofp_port_t, void *aux);
+    void *dns_aux;
 };
 
 static void packet_in(const struct ofp_header *, void *pinctrl);
@@ -72,29 +74,68 @@ network_of(const struct match *metadata)
 }
 
 static void
+send_packet(struct pinctrl *pinctrl, const void *frame, size_t len, const struct ofpbuf *ofpacts)
+{
+    struct ofputil_packet_out po = {
+        .packet = frame,
+        .packet_len = len,
+        .buffer_id = UINT32_MAX,
+        .ofpacts = ofpacts->data,
+        .ofpacts_len = ofpacts->size,
+    };
+    match_init_catchall(&po.flow_metadata);
+    match_set_in_port(&po.flow_metadata, OFPP_CONTROLLER);
+    ofctrl_send(pinctrl->ofctrl, ofputil_encode_packet_out(&po, OFPUTIL_P_OF15_OXM));
+}
+
+void
+pinctrl_output(struct pinctrl *pinctrl, const void *frame, size_t len, ofp_port_t port)
+{
+    uint64_t stub[64 / 8];
+    struct ofpbuf ofpacts;
+
+    ofpbuf_use_stub(&ofpacts, stub, sizeof stub);
+    ofpact_put_OUTPUT(&ofpacts)->port = port;
+    send_packet(pinctrl, frame, len, &ofpacts);
+    ofpbuf_uninit(&ofpacts);
+}
+
+void
+pinctrl_set_dns(struct pinctrl *pinctrl, void (*cb)(const void *frame, size_t, ofp_port_t, void *aux), void *aux)
+{
+    pinctrl->dns = cb;
+    pinctrl->dns_aux = aux;
+}
+
+static void
 send_reply(struct pinctrl *pinctrl, const struct punt *punt, const struct match *metadata,
            const struct dp_packet *reply)
 {
     uint64_t stub[256 / 8];
     struct ofpbuf ofpacts;
 
-    ofpbuf_use_stub(&ofpacts, stub, sizeof stub);
     if (punt->code == PUNT_ND_SOLICIT) {
-        ofpact_put_OUTPUT(&ofpacts)->port = metadata->flow.in_port.ofp_port;
-    } else {
-        punt_reply_actions(network_of(metadata), &ofpacts);
+        pinctrl_output(pinctrl, dp_packet_data(reply), dp_packet_size(reply), metadata->flow.in_port.ofp_port);
+        return;
     }
-    struct ofputil_packet_out po = {
-        .packet = dp_packet_data(reply),
-        .packet_len = dp_packet_size(reply),
-        .buffer_id = UINT32_MAX,
-        .ofpacts = ofpacts.data,
-        .ofpacts_len = ofpacts.size,
-    };
-    match_init_catchall(&po.flow_metadata);
-    match_set_in_port(&po.flow_metadata, OFPP_CONTROLLER);
-    ofctrl_send(pinctrl->ofctrl, ofputil_encode_packet_out(&po, OFPUTIL_P_OF15_OXM));
+    ofpbuf_use_stub(&ofpacts, stub, sizeof stub);
+    punt_reply_actions(network_of(metadata), &ofpacts);
+    send_packet(pinctrl, dp_packet_data(reply), dp_packet_size(reply), &ofpacts);
     ofpbuf_uninit(&ofpacts);
+}
+
+static void
+dns_answer(struct pinctrl *pinctrl, const struct ofputil_packet_in *pin)
+{
+    const struct flow_field_info *info = flow_field_info(FIELD_OUT_PORT);
+    uint32_t reg = pin->flow_metadata.flow.regs[info->store - MFF_REG0];
+    ofp_port_t port = u16_to_ofp(reg >> info->ofs & ((1u << info->n_bits) - 1));
+
+    if (pinctrl->dns) {
+        pinctrl->dns(pin->packet, pin->packet_len, port, pinctrl->dns_aux);
+    } else {
+        pinctrl_output(pinctrl, pin->packet, pin->packet_len, port);
+    }
 }
 
 static void
@@ -110,6 +151,10 @@ packet_in(const struct ofp_header *oh, void *pinctrl_)
     }
     memcpy(&punt, pin.userdata, sizeof punt);
     pinctrl->stats.n_received++;
+    if (punt.code == PUNT_DNS) {
+        dns_answer(pinctrl, &pin);
+        return;
+    }
 
     struct dp_packet *reply = punt_reply(&pinctrl->local, &punt, pin.packet, pin.packet_len);
     if (reply) {

@@ -5,9 +5,11 @@
  *
  * The shell: a packet-in of ofctrl.h goes through punt_reply(), and its answer goes back as a packet-out: ICMP
  * errors into the pipeline (punt_reply_actions()), neighbour advertisements out of the port of the question.
+ * DNS answers (PUNT_DNS) go to who asked for them, or at once to their pods.
  * Meters in the switch limit how many come (flows/fields.h), so nothing is queued or counted against anyone
  * here. */
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "flow-input.h"
@@ -21,6 +23,10 @@ void pinctrl_destroy(struct pinctrl *);
 
 /* Who answers: the router's MAC and the gateway addresses (copied).  Nothing is answered before the first call. */
 void pinctrl_set_local(struct pinctrl *, const struct flow_local *);
+
+/* Who gets DNS answers: whole frames, and the pod's port.  It calls pinctrl_output() for each, sooner or later. */
+void pinctrl_set_dns(struct pinctrl *, void (*cb)(const void *frame, size_t, ofp_port_t, void *aux), void *aux);
+void pinctrl_output(struct pinctrl *, const void *frame, size_t, ofp_port_t);
 
 struct pinctrl_stats {
     uint64_t n_received;                /* Packet-ins of flows of ours. */

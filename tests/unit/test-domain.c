@@ -267,6 +267,31 @@ START_TEST(test_saved)
 }
 END_TEST
 
+START_TEST(test_records)
+{
+    static const char *const bad[] = { "", "1 1.2.3.4", "1 1.2.3.4 ", "x 1.2.3.4 example.com", "1 1.2.3 example.com",
+                                       "-2 1.2.3.4 example.com", "1 1.2.3.4 Example.com", "1 1.2.3.4 a.*.example.com",
+                                       "1 1.2.3.4 *.", "1 1.2.3.4 a b", "9999999999999999999999 1.2.3.4 example.com" };
+    struct domain_entry e = { "*.example.com", addr("fd00::1"), 1234567890123LL }, back;
+    char name[DOMAIN_NAME_SIZE];
+    char *s = domain_entry_encode(&e);
+
+    ck_assert_str_eq(s, "1234567890123 fd00::1 *.example.com");
+    ck_assert_int_eq(domain_entry_decode(s, strlen(s), &back, name, NULL), 0);
+    ck_assert(!strcmp(back.name, e.name) && !memcmp(&back.addr, &e.addr, sizeof e.addr) && back.expires == e.expires);
+    free(s);
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        ck_assert_msg(domain_entry_decode(bad[i], strlen(bad[i]), &back, name, NULL), "%s was taken", bad[i]);
+    }
+    ck_assert(domain_entry_decode("1 1.2.3.4 a\0b", 13, &back, name, NULL));
+
+    domains_restore(domains, &e, 0);
+    domains_forget(domains, &e);
+    domains_forget(domains, &e);
+    ck_assert_uint_eq(pop(), 0);
+}
+END_TEST
+
 /* Against a model: for each name and address how long it must be there. */
 START_TEST(test_random)
 {
@@ -332,5 +357,6 @@ UNIT_MAIN("domain", {
     tcase_add_test(tc, test_back_again);
     tcase_add_test(tc, test_limits);
     tcase_add_test(tc, test_saved);
+    tcase_add_test(tc, test_records);
     tcase_add_loop_test(tc, test_random, 0, 10);
 })
