@@ -37,6 +37,7 @@ struct entry {
 struct question {
     struct ovs_list node;
     struct in6_addr addr;
+    char name[];
 };
 
 struct domains {
@@ -44,7 +45,7 @@ struct domains {
     struct heap times;
     struct ovs_list changed, unsaved;
     struct ovs_list questions;
-    char popped[DOMAIN_NAME_SIZE];      /* The name that domains_pop() gave. */
+    char popped[DOMAIN_NAME_SIZE];      /* The name that was given last. */
     uint64_t n_answers, n_refused;
 };
 
@@ -274,9 +275,11 @@ domains_run(struct domains *domains, long long int now)
 {
     while (domains_next(domains) <= now) {
         struct entry *entry = CONTAINER_OF(heap_max(&domains->times), struct entry, when);
-        struct question *q = xmalloc(sizeof *q);
+        size_t size = strlen(entry->name->text) + 1;
+        struct question *q = xmalloc(sizeof *q + size);
 
         q->addr = entry->addr;
+        memcpy(q->name, entry->name->text, size);
         ovs_list_push_back(&domains->questions, &q->node);
         entry_schedule(domains, entry, now + ASK_AGAIN);
     }
@@ -290,24 +293,28 @@ domains_next(const struct domains *domains)
 }
 
 bool
-domains_pop_question(struct domains *domains, struct in6_addr *addr)
+domains_pop_question(struct domains *domains, const char **name, struct in6_addr *addr)
 {
     if (ovs_list_is_empty(&domains->questions)) {
         return false;
     }
     struct question *q = CONTAINER_OF(ovs_list_pop_front(&domains->questions), struct question, node);
     *addr = q->addr;
+    ovs_strlcpy(domains->popped, q->name, sizeof domains->popped);
+    *name = domains->popped;
     free(q);
     return true;
 }
 
 void
-domains_idle(struct domains *domains, const struct in6_addr *addr, long long int idle, long long int now)
+domains_idle(struct domains *domains, const char *name, const struct in6_addr *addr, long long int idle,
+             long long int now)
 {
     struct entry *entry;
 
     HMAP_FOR_EACH_WITH_HASH (entry, node, hash_addr(addr), &domains->entries) {
-        if (memcmp(&entry->addr, addr, sizeof *addr) || entry->gone || entry->expires > now) {
+        if (memcmp(&entry->addr, addr, sizeof *addr) || entry->gone || entry->expires > now
+            || (name && strcmp(name, entry->name->text))) {
             continue;
         }
         if (idle < DOMAIN_IDLE) {
@@ -338,6 +345,14 @@ void
 domains_restore(struct domains *domains, const struct domain_entry *e, long long int now)
 {
     put(domains, e->name, &e->addr, MIN(MAX(e->expires, now + DOMAIN_IDLE), now + DOMAIN_MAX_TTL));
+
+    struct name *name = name_get(domains, e->name);
+    struct entry *entry = entry_find(domains, name, &e->addr);
+    if (entry) {
+        entry->saved = entry->expires;
+        list_take(&entry->unsaved);
+    }
+    name_put(domains, name);
 }
 
 void

@@ -45,7 +45,7 @@ void domain_normalise(char *name);
 bool domains_answer(struct domains *, const struct dns_answer *, bool (*wanted)(const char *name, void *aux), void *aux,
                     long long int now);
 
-/* Addresses that came or went; until there is none.  'name' is good until the next call. */
+/* Addresses that came or went; until there is none.  'name' is good until the next call of any of these functions. */
 struct domain_change {
     const char *name;
     struct in6_addr addr;
@@ -56,9 +56,9 @@ bool domains_pop(struct domains *, struct domain_change *);
 /* Time goes on.  Then, until there is none: of which addresses it must be known when they were used last. */
 void domains_run(struct domains *, long long int now);
 long long int domains_next(const struct domains *);             /* When there is something to do; LLONG_MAX: never. */
-bool domains_pop_question(struct domains *, struct in6_addr *);
-/* The answer: nothing was sent to the address for 'idle' ms. */
-void domains_idle(struct domains *, const struct in6_addr *, long long int idle, long long int now);
+bool domains_pop_question(struct domains *, const char **name, struct in6_addr *);
+/* The answer: nothing was sent to the address, as one of 'name' (NULL: of any name), for 'idle' ms. */
+void domains_idle(struct domains *, const char *name, const struct in6_addr *, long long int idle, long long int now);
 
 /* Everything that is to be saved, and back.  What is restored stays for DOMAIN_IDLE at least. */
 struct domain_entry {

@@ -16,6 +16,7 @@
 static struct sset present;
 static struct sset wanted;
 static struct domains *domains;
+static const char *name;
 
 static void
 setup(void)
@@ -132,29 +133,31 @@ START_TEST(test_time)
     ck_assert_uint_eq(pop(), 0);                                /* Nothing new. */
 
     domains_run(domains, 60 * SECOND);
-    if (domains_pop_question(domains, &asked)) {                /* It may ask, but the address has time left. */
-        domains_idle(domains, &asked, DOMAIN_IDLE, 60 * SECOND);
+    if (domains_pop_question(domains, &name, &asked)) {                /* It may ask, but the address has time left. */
+        domains_idle(domains, NULL, &asked, DOMAIN_IDLE, 60 * SECOND);
     }
     ck_assert_uint_eq(pop(), 0);
 
     long long int now = 90 * SECOND;                            /* The smallest TTL after the second answer. */
     ck_assert_int_le(domains_next(domains), now);
     domains_run(domains, now);
-    ck_assert(domains_pop_question(domains, &asked) && !memcmp(&asked, &a, sizeof a));
-    ck_assert(!domains_pop_question(domains, &asked));
+    ck_assert(domains_pop_question(domains, &name, &asked) && !memcmp(&asked, &a, sizeof a));
+    ck_assert(!domains_pop_question(domains, &name, &asked));
     domains_run(domains, now);
-    ck_assert(!domains_pop_question(domains, &asked));          /* Not at once again, ... */
+    ck_assert(!domains_pop_question(domains, &name, &asked));          /* Not at once again, ... */
     domains_run(domains, now + 20 * SECOND);
-    ck_assert(domains_pop_question(domains, &asked));           /* ... but if nobody answers. */
+    ck_assert(domains_pop_question(domains, &name, &asked));           /* ... but if nobody answers. */
 
     now += 20 * SECOND;
-    domains_idle(domains, &a, 10 * SECOND, now);                /* A connection lives. */
+    domains_idle(domains, NULL, &a, 10 * SECOND, now);                /* A connection lives. */
     ck_assert_uint_eq(pop(), 0);
     ck_assert_int_eq(domains_next(domains), now + DOMAIN_IDLE - 10 * SECOND);
     now = domains_next(domains);
     domains_run(domains, now);
-    ck_assert(domains_pop_question(domains, &asked));
-    domains_idle(domains, &a, DOMAIN_IDLE, now);                /* It does not any more. */
+    ck_assert(domains_pop_question(domains, &name, &asked));
+    domains_idle(domains, "www.example.com", &a, DOMAIN_IDLE, now);
+    ck_assert_uint_eq(pop(), 0);
+    domains_idle(domains, name, &a, DOMAIN_IDLE, now);          /* It does not any more. */
     ck_assert(pop() == 1 && !has("example.com 1.2.3.4"));
     ck_assert_int_eq(domains_next(domains), LLONG_MAX);
 
@@ -176,7 +179,7 @@ START_TEST(test_long_ttl)
     answer("example.com", "1.2.3.4", INT32_MAX, 0);
     ck_assert_int_eq(domains_next(domains), DOMAIN_MAX_TTL);
     domains_run(domains, DOMAIN_MAX_TTL - 1);
-    ck_assert(!domains_pop_question(domains, &asked));
+    ck_assert(!domains_pop_question(domains, &name, &asked));
 }
 END_TEST
 
@@ -187,11 +190,11 @@ START_TEST(test_back_again)
 
     sset_add(&wanted, "example.com");
     answer("example.com", "1.2.3.4", 0, 0);
-    domains_idle(domains, &a, DOMAIN_IDLE, 61 * SECOND);        /* Never told. */
+    domains_idle(domains, NULL, &a, DOMAIN_IDLE, 61 * SECOND);        /* Never told. */
     ck_assert_uint_eq(pop(), 0);
     answer("example.com", "1.2.3.4", 0, 62 * SECOND);
     ck_assert_uint_eq(pop(), 1);
-    domains_idle(domains, &a, DOMAIN_IDLE, 200 * SECOND);
+    domains_idle(domains, NULL, &a, DOMAIN_IDLE, 200 * SECOND);
     answer("example.com", "1.2.3.4", 0, 200 * SECOND);
     ck_assert_uint_eq(pop(), 0);
     ck_assert(has("example.com 1.2.3.4"));
@@ -256,12 +259,13 @@ START_TEST(test_saved)
     domains = other;
     ck_assert_uint_eq(pop(), 2);
     ck_assert(has("example.com 1.2.3.4") && has("example.com fd00::1"));
+    ck_assert(!domains_pop_unsaved(domains, &e));
     ck_assert_int_eq(domains_next(domains), 1000 * SECOND + DOMAIN_IDLE);       /* That of fd00::1. */
 
     struct in6_addr asked;
     domains_run(domains, 1000 * SECOND + DOMAIN_IDLE);
-    ck_assert(domains_pop_question(domains, &asked));
-    domains_idle(domains, &asked, DOMAIN_IDLE, 1000 * SECOND + DOMAIN_IDLE);
+    ck_assert(domains_pop_question(domains, &name, &asked));
+    domains_idle(domains, NULL, &asked, DOMAIN_IDLE, 1000 * SECOND + DOMAIN_IDLE);
     ck_assert(pop() == 1 && has("example.com 1.2.3.4"));
     ck_assert_int_eq(domains_next(domains), 3600 * SECOND);
 }
@@ -323,8 +327,8 @@ START_TEST(test_random)
             }
         }
         used[random_range(N_ADDRS)] = random_range(20) ? 0 : now;
-        for (domains_run(domains, now); domains_pop_question(domains, &asked); ) {
-            domains_idle(domains, &asked, now - used[asked.s6_addr[15]], now);
+        for (domains_run(domains, now); domains_pop_question(domains, &name, &asked); ) {
+            domains_idle(domains, NULL, &asked, now - used[asked.s6_addr[15]], now);
         }
         pop();
         for (int r = 0; r < 3; r++) {
@@ -341,8 +345,8 @@ START_TEST(test_random)
         }
     }
     now += DOMAIN_MAX_TTL;                                      /* In the end all of them go. */
-    for (domains_run(domains, now); domains_pop_question(domains, &asked); ) {
-        domains_idle(domains, &asked, DOMAIN_IDLE, now);
+    for (domains_run(domains, now); domains_pop_question(domains, &name, &asked); ) {
+        domains_idle(domains, NULL, &asked, DOMAIN_IDLE, now);
     }
     pop();
     ck_assert(sset_is_empty(&present));
