@@ -85,7 +85,9 @@ const struct flow_field_info *flow_field_info(enum flow_field);
     PRIORITY(DIR##_POLICY, NEXT, 0, "no NetworkPolicy selects the pod")                                                \
     PRIORITY(DIR##_BASELINE, RULE, 10000, "rules of tier Baseline, by flow_level_cnp()")                               \
     PRIORITY(DIR##_BASELINE, NEXT, 0, "no rule decides: allowed")                                                      \
+    PRIORITY(DIR##_VERDICT, DENIED_LOGGED, 110, "denied by policy: to the log, and dropped")                           \
     PRIORITY(DIR##_VERDICT, DENIED, 100, "drop: denied by policy")                                                     \
+    PRIORITY(DIR##_VERDICT, ALLOWED_LOGGED, 50, "allowed, a new connection, and logged")                               \
     PRIORITY(DIR##_VERDICT, ALLOWED, 0, "allowed")
 
 #define PRIORITIES                                                                                                     \
@@ -194,6 +196,7 @@ enum flow_priority {
     METER(TIME_EXCEEDED, 1, 100, 50, "expired packets to the controller")                                              \
     METER(TOO_BIG, 2, 1000, 200, "packets too big to the controller")                                                  \
     METER(ND_SOLICIT, 3, 1000, 200, "neighbour solicitations to the controller, on a datapath that cannot answer them") \
+    METER(POLICY_LOG, 4, 100, 100, "packets whose verdict by policy is to be logged")                                  \
     METER(DNS, 5, 2000, 500, "DNS answers to the controller; a resolver asks again for what is above")
 
 enum flow_meter_id {
@@ -211,6 +214,7 @@ enum punt_code {
     PUNT_TIME_EXCEEDED = 1,             /* Answer: ICMP time exceeded, ICMPv6 time exceeded. */
     PUNT_TOO_BIG = 2,                   /* Answer: ICMP fragmentation needed, ICMPv6 packet too big, with 'mtu'. */
     PUNT_ND_SOLICIT = 3,                /* Answer: neighbour advertisement.  Only with nd_by_controller. */
+    PUNT_POLICY_LOG = 4,                /* No answer: the verdict of a policy, to be logged (controller/policy-log.h). */
     PUNT_DNS = 5,                       /* A whole DNS answer, which goes on to FIELD_OUT_PORT once what it says of domain
                                          * names is in the flows. */
 };
