@@ -299,7 +299,7 @@ TESTS += tests/golden/run tests/golden/pipeline-doc-fresh tests/system/ofproto-t
 check_PROGRAMS += tests/unit/test-trace
 TESTS += tests/unit/test-trace
 tests_unit_test_trace_SOURCES = tests/unit/test-trace.c utilities/trace-facts.c utilities/trace-packet.c \
-	utilities/trace-parse.c utilities/trace-verdict.c
+	utilities/trace-parse.c utilities/trace-policy.c utilities/trace-verdict.c
 tests_unit_test_trace_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/tests/unit
 tests_unit_test_trace_LDADD = controller/libcontroller.la flows/libflows.la $(UNIT_LDADD)
 EXTRA_DIST += tests/unit/trace/gateway.trace tests/unit/trace/multicast.trace tests/unit/trace/near.trace \

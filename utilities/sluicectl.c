@@ -19,11 +19,12 @@ static const char usage_text[] =
     "\n"
     "  status                        what is realised, what is not and why\n"
     "  pods | nodes                  what the daemon knows and what it has realised\n"
+    "  policies [NAME] [--stats]     policies: tier, pods, realised or not; packets and bytes of each rule\n"
     "  flows [TABLE] [--object OWNER]\n"
     "                                the installed flows, with table names and owners\n"
     "  ipam [check|repair]           pools; check compares journal, OVSDB, host and source\n"
     "  trace --from A --to B [--protocol tcp|udp|sctp|icmp] [--port N] [--sport N] [--family 4|6]\n"
-    "        [--source-address ADDRESS]\n"
+    "        [--source-address ADDRESS] [--explain]\n"
     "  trace --batch FILE            a packet's way and what decides it\n"
     "  wait --for ready|realized [--timeout SECONDS]\n"
     "  compile --source DIR [--node NAME] [--datapath D] [--encapsulation E] [--mtu N] [--pod-cidrs C,...]\n"
@@ -36,7 +37,7 @@ static const char usage_text[] =
 
 struct options {
     const char *rundir;
-    bool json;
+    bool json, stats;
     struct config config;               /* Keys that "compile" shares with sluiced. */
     struct compile_options compile;
     const char *wait_for, *timeout;
@@ -46,7 +47,7 @@ struct options {
 
 enum {
     OPT_JSON = UCHAR_MAX + 1, OPT_FOR, OPT_TIMEOUT, OPT_FROM, OPT_TO, OPT_PROTOCOL, OPT_PORT, OPT_SPORT, OPT_FAMILY,
-    OPT_SOURCE_ADDRESS, OPT_BATCH, OPT_OBJECT, OPT_STATS, OPT_UPLINK_MTU, OPT_UPLINK_PREFIX, OPT_KEY,
+    OPT_SOURCE_ADDRESS, OPT_BATCH, OPT_EXPLAIN, OPT_OBJECT, OPT_STATS, OPT_UPLINK_MTU, OPT_UPLINK_PREFIX, OPT_KEY,
 };
 
 static void OVS_NO_RETURN OVS_PRINTF_FORMAT(1, 2)
@@ -112,8 +113,9 @@ parse_option(int c, const char *name, struct options *o)
     case OPT_FAMILY: q->family = parse_number("--family", optarg, 4, 6); break;
     case OPT_SOURCE_ADDRESS: q->source = optarg; break;
     case OPT_BATCH: o->trace.batch = optarg; break;
+    case OPT_EXPLAIN: o->trace.explain = true; break;
     case OPT_OBJECT: o->object = optarg; break;
-    case OPT_STATS: o->compile.stats = true; break;
+    case OPT_STATS: o->stats = true; break;
     case OPT_UPLINK_MTU: o->compile.uplink_mtu = parse_number("--uplink-mtu", optarg, 576, 65535); break;
     case OPT_UPLINK_PREFIX: add_uplink_prefix(&o->compile, optarg); break;
     case OPT_KEY: set_key(&o->config, name, optarg); break;
@@ -133,7 +135,7 @@ parse_options(int argc, char *argv[], struct options *o)
         { "protocol", required_argument, NULL, OPT_PROTOCOL }, { "port", required_argument, NULL, OPT_PORT },
         { "sport", required_argument, NULL, OPT_SPORT }, { "family", required_argument, NULL, OPT_FAMILY },
         { "source-address", required_argument, NULL, OPT_SOURCE_ADDRESS },
-        { "batch", required_argument, NULL, OPT_BATCH },
+        { "batch", required_argument, NULL, OPT_BATCH }, { "explain", no_argument, NULL, OPT_EXPLAIN },
         { "object", required_argument, NULL, OPT_OBJECT }, { "stats", no_argument, NULL, OPT_STATS },
         { "node", required_argument, NULL, OPT_KEY }, { "source", required_argument, NULL, OPT_KEY },
         { "datapath", required_argument, NULL, OPT_KEY }, { "encapsulation", required_argument, NULL, OPT_KEY },
@@ -213,6 +215,7 @@ run_compile(struct options *o, int n_args)
     }
     o->compile.config = &o->config;
     o->compile.json = o->json;
+    o->compile.stats = o->stats;
     return compile_verb(&o->compile);
 }
 
@@ -234,6 +237,16 @@ run_trace(struct options *o, int n_args)
     o->trace.rundir = o->rundir;
     o->trace.json = o->json;
     return trace_verb(&o->trace);
+}
+
+static int
+run_policies(const struct options *o, int n_args, char *args[])
+{
+    if (n_args > 1) {
+        return usage_error("policies takes one name");
+    }
+    return policies_verb(&(struct policies_options) {
+        .rundir = o->rundir, .name = n_args ? args[0] : NULL, .stats = o->stats, .json = o->json });
 }
 
 static int
@@ -262,6 +275,9 @@ run_verb(const char *verb, struct options *o, int n_args, char *args[])
     }
     if (!strcmp(verb, "trace")) {
         return run_trace(o, n_args);
+    }
+    if (!strcmp(verb, "policies")) {
+        return run_policies(o, n_args, args);
     }
     for (size_t i = 0; verbs[i]; i++) {
         if (!strcmp(verb, verbs[i])) {

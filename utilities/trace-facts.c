@@ -69,6 +69,9 @@ parse_bridge(const json_t *status, struct trace_facts *facts, struct error *erro
     facts->node = xstrdup(text_of(status, "node"));
     facts->bridge = xstrdup(text_of(bridge, "name"));
     facts->ovs_rundir = xstrdup(text_of(bridge, "ovsRundir"));
+    if (!eth_addr_from_string(text_of(bridge, "forwardedMAC"), &facts->forwarded_mac)) {
+        eth_addr_from_string(text_of(bridge, "gatewayMAC"), &facts->forwarded_mac);
+    }
     facts->gateway_port = port_of(bridge, "gatewayPort");
     facts->tunnel_port = port_of(bridge, "tunnelPort");
     facts->n_cidrs = cidrs_of(bridge, "podCIDRs", facts->cidrs, KUBE_MAX_CIDRS);

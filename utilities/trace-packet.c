@@ -139,8 +139,10 @@ find_protocol(const struct trace_question *q, size_t *index, struct error *error
 static void
 put_entrance(const struct trace_facts *facts, const struct trace_packet *p, struct ds *s)
 {
-    struct eth_addr src = (p->from.kind == TRACE_POD ? p->from.pod->mac : p->by_tunnel ? facts->router_mac
-                           : facts->gateway_mac);
+    struct eth_addr src = (p->from.kind == TRACE_POD ? p->from.pod->mac
+                           : p->by_tunnel ? facts->router_mac
+                           : p->from.kind == TRACE_NODE ? facts->gateway_mac
+                           : facts->forwarded_mac);
 
     ds_put_format(s, "in_port=%"PRIu16",", p->in_port);
     if (p->by_tunnel) {
@@ -168,6 +170,7 @@ make_flow(const struct trace_facts *facts, const struct trace_question *q, size_
                   inet_addr_format(&p->dst, dst), p->by_tunnel ? TTL - 1 : TTL);
     if (ports) {
         ds_put_format(&s, ",%s_src=%d,%s_dst=%d", ports, q->sport ? q->sport : DEFAULT_SPORT, ports, q->port);
+        ds_put_cstr(&s, strcmp(ports, "tcp") ? "" : ",tcp_flags=syn");  /* Else it is none of a new connection. */
     } else {
         ds_put_format(&s, ",icmp%s_type=%d", v4 ? "" : "v6", v4 ? 8 : 128);
     }

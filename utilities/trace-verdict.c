@@ -190,6 +190,7 @@ trace_verdict_make(const struct trace_facts *facts, const struct trace_packet *p
                       p->from.kind == TRACE_POD ? "the pod's" : "the node's");
     } else {
         v->step = last_step(facts, trace);
+        trace_decisions_make(facts, p, trace, v);
         uint16_t port = v->step ? output_port(v->step) : 0;
         if (!v->step) {
             ds_put_cstr(&s, "Open vSwitch named no table of br-int");

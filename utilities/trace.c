@@ -10,13 +10,15 @@
 
 #include <jansson.h>
 
+#include "controller/policy-explain.h"
 #include "json-get.h"
-#include "openvswitch/shash.h"
+#include "openvswitch/dynamic-string.h"
 #include "pipeline.h"
 #include "timeval.h"
 #include "util.h"
 #include "utilities/ctl-client.h"
 #include "utilities/trace-packet.h"
+#include "utilities/trace-who.h"
 
 /* A batch looks at the node anew when its view is this old, or ten times as old as it took to get it. */
 #define FRESH_MS 20
@@ -29,7 +31,9 @@ struct tracer {
     bool has_facts;
     struct trace_facts facts;
     long long int fresh_until;          /* time_msec(). */
-    struct shash owners;                /* Cookie as text -> owner, "" if it is nobody's. */
+    struct who who;                     /* The names. */
+    bool explain;                       /* Always; else only if it is a single question and a policy denied. */
+    bool single;
 };
 
 /* One answer. */
@@ -37,6 +41,9 @@ struct result {
     struct trace_packet packet;
     struct trace trace;
     struct trace_verdict verdict;
+    json_t *decisions;                  /* Of policies, as who_decided() tells them. */
+    const json_t *decision;             /* The one behind the verdict; NULL: none. */
+    json_t *explanation;                /* NULL: not wanted. */
 };
 
 /* Asking. -------------------------------------------------------------------------------------------------------- */
@@ -60,7 +67,7 @@ ask_facts(struct tracer *t, struct error *error)
     }
     t->has_facts = !code;
     t->fresh_until = time_msec() + MAX(FRESH_MS, 10 * (time_msec() - start));
-    shash_clear_free_data(&t->owners);
+    who_forget(&t->who);
     free(text);
     return code;
 }
@@ -74,6 +81,7 @@ prepare(struct tracer *t, struct error *error)
     if (!t->sluiced) {
         char *path = xasprintf("%s/sluiced.ctl", t->rundir);
         code = ctl_client_open(path, &t->sluiced, error);
+        t->who.sluiced = t->sluiced;
         free(path);
     }
     if (!code && (!t->has_facts || time_msec() >= t->fresh_until)) {
@@ -91,7 +99,7 @@ disconnect(struct tracer *t)
 {
     ctl_client_close(t->sluiced);
     ctl_client_close(t->vswitchd);
-    t->sluiced = t->vswitchd = NULL;
+    t->sluiced = t->vswitchd = t->who.sluiced = NULL;
     t->fresh_until = 0;
 }
 
@@ -115,6 +123,29 @@ ask_once(struct tracer *t, const struct trace_question *q, struct result *r, cha
     return code;
 }
 
+/* Which policies decided, and why, if that is to be told. */
+static void
+name_decisions(struct tracer *t, const struct trace_question *q, struct result *r)
+{
+    struct trace_verdict *v = &r->verdict;
+    const struct trace_decision *behind = trace_verdict_decision(v);
+
+    r->decisions = json_array();
+    for (size_t i = 0; i < v->n_decisions; i++) {
+        json_t *json = who_decided(&t->who, &v->decisions[i]);
+        json_array_append_new(r->decisions, json);
+        if (&v->decisions[i] == behind) {
+            r->decision = json;
+        }
+    }
+    if (r->decision && !v->allowed) {
+        free(v->text);
+        v->text = who_decided_text(r->decision);
+    }
+    bool explain = t->explain || (t->single && r->decision && !v->allowed);
+    r->explanation = explain ? who_explains(&t->who, q, &r->packet) : NULL;
+}
+
 static int
 answer(struct tracer *t, const struct trace_question *q, struct result *r, struct error *error)
 {
@@ -134,6 +165,7 @@ answer(struct tracer *t, const struct trace_question *q, struct result *r, struc
     if (!code) {
         trace_parse(text ? text : "", text ? strlen(text) : 0, &r->trace);
         trace_verdict_make(&t->facts, &r->packet, &r->trace, &r->verdict);
+        name_decisions(t, q, r);
     }
     free(text);
     return code;
@@ -145,28 +177,15 @@ result_destroy(struct result *r)
     trace_packet_destroy(&r->packet);
     trace_destroy(&r->trace);
     trace_verdict_destroy(&r->verdict);
+    json_decref(r->decisions);
+    json_decref(r->explanation);
 }
 
 /* The owner of a step's flow; NULL: nobody that sluiced knows. */
 static const char *
 owner_of(struct tracer *t, const struct trace_step *step)
 {
-    char cookie[32], *owner = NULL;
-    const char *const args[] = { cookie };
-
-    if (!step->matched || !t->sluiced) {
-        return NULL;
-    }
-    snprintf(cookie, sizeof cookie, "0x%"PRIx64, step->cookie);
-    if (!shash_find(&t->owners, cookie)) {
-        ctl_client_ask(t->sluiced, "owner", args, 1, &owner, NULL);
-        if (owner) {
-            owner[strcspn(owner, "\n")] = '\0';
-        }
-        shash_add(&t->owners, cookie, owner ? owner : xstrdup(""));
-    }
-    owner = shash_find_data(&t->owners, cookie);
-    return owner && *owner ? owner : NULL;
+    return step->matched ? who_owns(&t->who, step->cookie) : NULL;
 }
 
 /* Output. -------------------------------------------------------------------------------------------------------- */
@@ -209,18 +228,32 @@ path_to_json(struct tracer *t, const struct trace *trace)
     return path;
 }
 
-/* The members that INTERFACES promises; those of policies and Services are null as long as there are none. */
+static void
+put_decisions(const struct result *r, json_t *json)
+{
+    static const char *const members[] = { "direction", "tier", "policy", "rule" };
+
+    for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
+        json_t *value = json_object_get(r->decision, members[i]);
+        json_object_set(json, members[i], value ? value : json_null());
+    }
+    json_object_set_new(json, "endpoint", json_null());
+    json_object_set(json, "decisions", r->decisions);
+    if (r->explanation) {
+        json_object_set(json, "explanation", r->explanation);
+    }
+}
+
+/* The members that INTERFACES promises; those of policies are null if none decided, those of Services as long as there are
+ * none. */
 static void
 put_result(struct tracer *t, const struct result *r, bool with_path, json_t *json)
 {
-    static const char *const later[] = { "direction", "tier", "policy", "rule", "endpoint" };
     const struct trace_verdict *v = &r->verdict;
     char src[INET_ADDR_STRLEN], dst[INET_ADDR_STRLEN];
 
     json_object_set_new(json, "verdict", json_string(v->allowed ? "allowed" : "denied"));
-    for (size_t i = 0; i < ARRAY_SIZE(later); i++) {
-        json_object_set_new(json, later[i], json_null());
-    }
+    put_decisions(r, json);
     json_object_set_new(json, "reason", json_string(v->text));
     json_object_set_new(json, "node", json_string(t->facts.node));
     json_object_set_new(json, "next", v->next ? json_string(v->next) : json_null());
@@ -261,6 +294,43 @@ print_step(struct tracer *t, const struct trace_step *step)
     }
 }
 
+/* What was told of a direction, and a word if the objects say something else than the switch. */
+static void
+print_explanation(const struct result *r, const char *direction, const char *verdict)
+{
+    const json_t *e = json_object_get(r->explanation, direction);
+    const char *told = json_string_value(json_object_get(e, "verdict"));
+    struct ds s = DS_EMPTY_INITIALIZER;
+
+    policy_explain_format(e, &s);
+    fputs(ds_cstr(&s), stdout);
+    ds_destroy(&s);
+    if (told && verdict && strcmp(told, verdict)) {
+        printf("  warning: by its objects it is %s: \"sluicectl policies\" says what is not realised\n", told);
+    }
+}
+
+static void
+print_decisions(const struct result *r)
+{
+    static const char *const directions[] = { "egress", "ingress" };
+    const json_t *judged[ARRAY_SIZE(directions)] = { NULL };
+    json_t *decision;
+    size_t i;
+
+    json_array_foreach (r->decisions, i, decision) {
+        char *text = who_decided_text(decision);
+        const char *direction = json_string_value(json_object_get(decision, "direction"));
+
+        judged[!strcmp(direction, "ingress")] = decision;
+        printf("%s\n", text);
+        free(text);
+    }
+    for (i = 0; r->explanation && i < ARRAY_SIZE(directions); i++) {
+        print_explanation(r, directions[i], json_string_value(json_object_get(judged[i], "verdict")));
+    }
+}
+
 static void
 print_result(struct tracer *t, const struct trace_question *q, const struct result *r)
 {
@@ -272,6 +342,7 @@ print_result(struct tracer *t, const struct trace_question *q, const struct resu
     for (size_t i = 0; i < r->trace.n_steps; i++) {
         print_step(t, &r->trace.steps[i]);
     }
+    print_decisions(r);
     printf("%s: %s\n", v->allowed ? "allowed" : "denied", v->text);
     if (v->next) {
         printf("It goes on there: ask node %s, trace --from %s --to %s\n", v->next, q->from, q->to);
@@ -398,13 +469,13 @@ trace_batch(struct tracer *t, const char *path)
 int
 trace_verb(const struct trace_options *o)
 {
-    struct tracer t = { .rundir = o->rundir, .owners = SHASH_INITIALIZER(&t.owners) };
+    struct tracer t = { .rundir = o->rundir, .explain = o->explain, .single = !o->batch, .who = WHO_INITIALIZER(&t.who) };
     int status = o->batch ? trace_batch(&t, o->batch) : trace_one(&t, o);
 
     disconnect(&t);
     if (t.has_facts) {
         trace_facts_destroy(&t.facts);
     }
-    shash_destroy_free_data(&t.owners);
+    who_destroy(&t.who);
     return status;
 }

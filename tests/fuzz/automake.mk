@@ -103,7 +103,7 @@ tests_fuzz_fuzz_cni_result_CPPFLAGS = $(FUZZ_CPPFLAGS)
 tests_fuzz_fuzz_cni_result_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_cni_result_LDADD = ovs-cni/libovscni.la $(FUZZ_LDADD)
 tests_fuzz_fuzz_trace_SOURCES = tests/fuzz/fuzz-trace.c utilities/trace-facts.c utilities/trace-packet.c \
-	utilities/trace-parse.c utilities/trace-verdict.c $(FUZZ_MAIN)
+	utilities/trace-parse.c utilities/trace-policy.c utilities/trace-verdict.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_trace_CPPFLAGS = $(FUZZ_CPPFLAGS)
 tests_fuzz_fuzz_trace_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_trace_LDADD = $(FUZZ_LDADD)

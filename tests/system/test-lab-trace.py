@@ -182,7 +182,7 @@ class Truth(LabCase):
             found = re.fullmatch(r"table=(\d+)\(\w+\), priority=(\d+), cookie=(0x[0-9a-f]+)(?:, (.*?))? actions=(.*?)(?:  # (.*))?",
                                  line)
             self.assertTrue(found, line)
-            actions = re.sub(r'goto_table:"?(\w+)"?', lambda match: f"goto_table:{numbers[match[1]]}", found[5])
+            actions = re.sub(r'(goto_table:|\btable=)"?([A-Z]\w+)"?', lambda match: f"{match[1]}{numbers[match[2]]}", found[5])
             key = (int(found[1]), int(found[2]), found[4] or "", found[3])
             self.assertNotIn(key, flows)
             flows[key] = actions
@@ -200,7 +200,8 @@ class Truth(LabCase):
         for node in ("node-1", "node-2"):
             told, switch = self.told_flows(node, "flows"), self.switch_flows(node)
             self.assertGreater(len(told), 80)
-            self.assertEqual(told, switch)
+            self.assertEqual([(flow, told.get(flow), switch.get(flow)) for flow in sorted({*told, *switch})
+                              if told.get(flow) != switch.get(flow)], [])
 
     def test_every_flow_has_an_owner(self):
         flows = json.loads(self.lab.exec("node-1", "sluicectl", "--json", "flows"))

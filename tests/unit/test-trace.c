@@ -241,7 +241,7 @@ static const struct {
     const char *error;
 } questions[] = {
     { { "demo/client", "demo/web-near", "tcp", 80, 0, 0, NULL },
-      CLIENT "tcp,nw_src=10.244.1.3,nw_dst=10.244.1.2,nw_ttl=64,tcp_src=40000,tcp_dst=80", NULL },
+      CLIENT "tcp,nw_src=10.244.1.3,nw_dst=10.244.1.2,nw_ttl=64,tcp_src=40000,tcp_dst=80,tcp_flags=syn", NULL },
     { { "demo/client", "demo/web-near", "UDP", 53, 777, 6, NULL },
       CLIENT "udp6,ipv6_src=fd00:10:244:1::3,ipv6_dst=fd00:10:244:1::2,nw_ttl=64,udp_src=777,udp_dst=53", NULL },
     { { "10.244.1.3", "demo/web-far", "icmp", 0, 0, 0, NULL },
@@ -251,7 +251,7 @@ static const struct {
     { { "demo/client", "demo/web-near", "sctp", 9, 0, 0, "10.9.9.9" },
       CLIENT "sctp,nw_src=10.9.9.9,nw_dst=10.244.1.2,nw_ttl=64,sctp_src=40000,sctp_dst=9", NULL },
     { { "node-1", "demo/web-near", "tcp", 80, 0, 0, NULL },
-      GATEWAY "tcp,nw_src=10.244.1.1,nw_dst=10.244.1.2,nw_ttl=64,tcp_src=40000,tcp_dst=80", NULL },
+      GATEWAY "tcp,nw_src=10.244.1.1,nw_dst=10.244.1.2,nw_ttl=64,tcp_src=40000,tcp_dst=80,tcp_flags=syn", NULL },
     { { "node-1", "demo/web-far", "icmp", 0, 0, 0, NULL },
       GATEWAY "icmp,nw_src=10.244.1.1,nw_dst=10.244.2.2,nw_ttl=64,icmp_type=8", NULL },
     { { "198.51.100.7", "demo/client", "icmp", 0, 0, 0, NULL },
