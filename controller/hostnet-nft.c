@@ -5,6 +5,7 @@
 #include "hostnet-private.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <malloc.h>
@@ -17,10 +18,13 @@
 #include "openvswitch/dynamic-string.h"
 #include "openvswitch/ofpbuf.h"
 #include "openvswitch/poll-loop.h"
+#include "packets.h"
 #include "pod-link.h"
 #include "util.h"
 
 #define TABLE "sluice"
+/* One bit that nobody else has to spare: it is cleared again before anybody looks. */
+#define OWN_MARK UINT32_C(0x02000000)
 /* Declared empty, deleted and, where it is still wanted, declared again: nft has no "replace", but a transaction is
  * atomic. */
 #define RESET_TABLE(FAMILY) "table " FAMILY " " TABLE " { }\ndelete table " FAMILY " " TABLE "\n"
@@ -127,8 +131,44 @@ put_guard(struct ds *ds, const char *hook, int priority, const char *uplink, boo
     ds_put_cstr(ds, "  }\n");
 }
 
+/* What pods send to the port of the tunnels, by way of the node: with it a pod could send other nodes, and with the
+ * kernel's datapath its own, packets from any source.  Of a datagram in fragments the first is enough. */
+static void
+put_tunnel_guard(struct ds *ds, const struct hostnet_config *config)
+{
+    if (config->tunnel_port) {
+        ds_put_format(ds, "  chain tunnel {\n    type filter hook prerouting priority raw; policy accept;\n"
+                      "    iifname \"%s\" udp dport %"PRIu16" drop\n  }\n", config->gateway, config->tunnel_port);
+    }
+}
+
+/* What the node itself sends by the gateway port gets a mark in the last moment, and for it another source MAC.  What is
+ * forwarded came in by some link ("iif"), neighbour discovery goes by the port's own MAC.  The mark lives only between
+ * these two chains. */
+static void
+put_own_mark(struct ds *ds, const struct hostnet_config *config)
+{
+    ds_put_format(ds, "  chain own {\n    type filter hook postrouting priority 300; policy accept;\n"
+                  "    oifname != \"%s\" return\n"
+                  "    meta mark set meta mark & 0x%08"PRIx32"\n"
+                  "    iif != 0 return\n"
+                  "    icmpv6 type 133-137 return\n"
+                  "    meta mark set meta mark | 0x%08"PRIx32"\n  }\n", config->gateway, ~OWN_MARK, OWN_MARK);
+}
+
+/* The chain goes with the link, hence the number: with another one the text is another. */
+static void
+put_own_mac(struct ds *ds, const struct hostnet_config *config, int gateway_ifindex)
+{
+    ds_put_format(ds, RESET_TABLE("netdev") "# link %d\ntable netdev " TABLE " {\n"
+                  "  chain own {\n    type filter hook egress device \"%s\" priority 0; policy accept;\n"
+                  "    meta mark & 0x%08"PRIx32" != 0 ether saddr set "ETH_ADDR_FMT
+                  " meta mark set meta mark & 0x%08"PRIx32"\n  }\n}\n",
+                  gateway_ifindex, config->gateway, OWN_MARK, ETH_ADDR_ARGS(config->own_mac), ~OWN_MARK);
+}
+
 char *
-hostnet_nft_rules(const struct hostnet_config *config, const char *uplink, bool uplink_taken)
+hostnet_nft_rules(const struct hostnet_config *config, const char *uplink, bool uplink_taken, int gateway_ifindex)
 {
     struct ds ds = DS_EMPTY_INITIALIZER;
 
@@ -142,11 +182,19 @@ hostnet_nft_rules(const struct hostnet_config *config, const char *uplink, bool 
         put_masquerade(&ds, config, AF_INET6);
         ds_put_cstr(&ds, "  }\n");
     }
+    put_tunnel_guard(&ds, config);
+    bool told_apart = !eth_addr_is_zero(config->own_mac);
+    if (told_apart) {
+        put_own_mark(&ds, config);
+    }
     ds_put_cstr(&ds, "}\n" RESET_TABLE("arp"));
     if (config->guard_af_packet) {
         ds_put_cstr(&ds, "table arp " TABLE " {\n");
         put_guard(&ds, "input", 0, uplink, uplink_taken);
         ds_put_cstr(&ds, "}\n");
+    }
+    if (told_apart && gateway_ifindex) {
+        put_own_mac(&ds, config, gateway_ifindex);
     }
     return ds_steal_cstr(&ds);
 }
@@ -178,7 +226,9 @@ run_nft(const char *rules, struct error *error)
 int
 hostnet_remove_rules(struct error *error)
 {
-    return run_nft(RESET_TABLE("inet") RESET_TABLE("arp"), error);
+    int retval = run_nft(RESET_TABLE("inet") RESET_TABLE("arp"), error);
+    run_nft(RESET_TABLE("netdev"), NULL);       /* Fails in a kernel without it. */
+    return retval;
 }
 
 /* Watching. ------------------------------------------------------------------------------------------------------ */

@@ -79,8 +79,9 @@ int hostnet_forwarding(const char *uplink, struct error *);
 
 /* nftables (hostnet-nft.c). -------------------------------------------------------------------------------------- */
 
-/* The rules as text for nft(8): replaces both tables in one transaction. */
-char *hostnet_nft_rules(const struct hostnet_config *, const char *uplink, bool uplink_taken);
+/* The rules as text for nft(8): replaces all tables in one transaction.  'gateway_ifindex' is 0 while there is no gateway port,
+ * or if the kernel cannot change the MAC of what leaves by it (before Linux 5.16). */
+char *hostnet_nft_rules(const struct hostnet_config *, const char *uplink, bool uplink_taken, int gateway_ifindex);
 
 /* Watches over the tables. */
 struct hostnet_nft;

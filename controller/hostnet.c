@@ -130,8 +130,9 @@ config_to_text(const struct hostnet_config *config)
 {
     struct ds ds = DS_EMPTY_INITIALIZER;
 
-    ds_put_format(&ds, "%s mtu %u masquerade %d bridge %s pending %d guard %d", config->gateway, config->mtu,
-                  config->masquerade, config->uplink_bridge ? config->uplink_bridge : "-",
+    ds_put_format(&ds, "%s mtu %u masquerade %d own "ETH_ADDR_FMT" tunnel %u bridge %s pending %d guard %d",
+                  config->gateway, config->mtu, config->masquerade, ETH_ADDR_ARGS(config->own_mac),
+                  config->tunnel_port, config->uplink_bridge ? config->uplink_bridge : "-",
                   config->uplink_bridge_pending, config->guard_af_packet);
     put_prefixes(&ds, "gateway", config->gateway_addrs, config->n_gateway_addrs);
     put_prefixes(&ds, "cluster", config->cluster_cidrs, config->n_cluster_cidrs);
@@ -379,6 +380,36 @@ reconcile_uplink(struct hostnet *h, const char *uplink, struct pass *pass)
     note(pass, retval, false, &error);
 }
 
+static int
+ifindex_of(struct hostnet *h, const char *name)
+{
+    struct rtnl_link link;
+    return name && name[0] && !rtnl_link_get(h->rtnl, name, &link, NULL) ? link.ifindex : 0;
+}
+
+/* Without the kernel's help all that comes from the gateway port counts as forwarded.  That is a problem, but only of pods
+ * that policies isolate, so the rest is installed and the node is ready. */
+static void
+reconcile_rules(struct hostnet *h, struct pass *pass)
+{
+    struct error error = ERROR_INIT, refused = ERROR_INIT;
+    bool taken = h->record.uplink[0] != '\0';
+    int gateway = ifindex_of(h, h->config->gateway);
+
+    int retval = hostnet_nft_set(h->nft, hostnet_nft_rules(h->config, h->record.uplink, taken, gateway), &refused);
+    if (retval && gateway) {
+        retval = hostnet_nft_set(h->nft, hostnet_nft_rules(h->config, h->record.uplink, taken, 0), &error);
+        if (!retval && !pass->problem.code) {
+            error_wrap(&refused, "the node's own traffic (probes) to pods that policies isolate is dropped");
+            error_move(&pass->problem, &refused);
+        }
+        note(pass, retval, false, &error);
+    } else {
+        note(pass, retval, false, &refused);
+    }
+    error_clear(&refused);
+}
+
 static void
 reconcile_config(struct hostnet *h, const char *uplink, struct pass *pass)
 {
@@ -394,8 +425,7 @@ reconcile_config(struct hostnet *h, const char *uplink, struct pass *pass)
     retval = hostnet_reconcile_routes(h->rtnl, h->config, routes, hmap_count(&h->routes), &error);
     free(routes);
     note(pass, retval, false, &error);
-    char *rules = hostnet_nft_rules(h->config, h->record.uplink, h->record.uplink[0] != '\0');
-    note(pass, hostnet_nft_set(h->nft, rules, &error), false, &error);
+    reconcile_rules(h, pass);
 }
 
 /* Answers. ------------------------------------------------------------------------------------------------------- */
@@ -472,13 +502,6 @@ update_problem(struct hostnet *h, struct pass *pass)
     free(h->problem);
     h->problem = problem;
     return true;
-}
-
-static int
-ifindex_of(struct hostnet *h, const char *name)
-{
-    struct rtnl_link link;
-    return name && name[0] && !rtnl_link_get(h->rtnl, name, &link, NULL) ? link.ifindex : 0;
 }
 
 static void

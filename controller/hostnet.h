@@ -7,7 +7,9 @@
  *   uplink         found, watched (MTU, addresses); for the userspace datapaths its addresses and routes, both families,
  *                  move to the port of the uplink bridge, and back on removal
  *   nftables       own table "inet sluice" (libnftables, one transaction): masquerade of what leaves the cluster, the drop
- *                  of what AF_PACKET leaves to the kernel (FACTS.md), and "arp sluice" for the same
+ *                  of what AF_PACKET leaves to the kernel (FACTS.md), and "arp sluice" for the same; the drop of what
+ *                  pods send to the port of the tunnels; and, with "netdev sluice", the source MAC that tells what the node
+ *                  itself sends to pods from what it forwards to them (SOURCE_FORWARDED in flows/fields.h)
  *   sysctls        forwarding of both families (accept_ra=2 on the uplink where it was 1)
  *
  * Declarative and reconciled: hostnet_set() says what must be; rtnetlink notifications bring the module back to it,
@@ -42,6 +44,9 @@ struct hostnet_config {
     const struct inet_prefix *cluster_cidrs;    /* Pod CIDRs that the stack forwards to: not masqueraded. */
     size_t n_cluster_cidrs;
     bool masquerade;
+    struct eth_addr own_mac;            /* Source MAC of the IP packets that the node itself sends by the gateway port;
+                                         * zeros: the port's, like that of all others. */
+    uint16_t tunnel_port;               /* UDP: pods must not send to it by the node; 0: no tunnels. */
     const char *uplink_bridge;          /* NULL: the uplink stays, or goes back when it had been taken over. */
     bool uplink_bridge_pending;         /* The bridge does not hold the uplink yet: do not begin to take over.  What
                                          * has been taken over before (a restart) does not care. */

@@ -10,7 +10,7 @@
 
 const struct eth_addr node_router_mac = ETH_ADDR_C(0a,53,4c,00,00,01);
 const struct eth_addr node_gateway_mac = ETH_ADDR_C(0a,53,4c,00,00,02);
-const struct eth_addr node_forwarded_mac = ETH_ADDR_C(0a,53,4c,00,00,03);
+const struct eth_addr node_own_mac = ETH_ADDR_C(0a,53,4c,00,00,03);
 
 void
 node_fill_local(struct flow_local *local, const char *node, enum encap encap, uint16_t mtu, bool nd_by_controller,
@@ -18,7 +18,7 @@ node_fill_local(struct flow_local *local, const char *node, enum encap encap, ui
 {
     *local = (struct flow_local) {
         .name = node, .router_mac = node_router_mac, .gateway_mac = node_gateway_mac,
-        .forwarded_mac = node_forwarded_mac,
+        .own_mac = node_own_mac,
         .gateway_port = u16_to_ofp(OFPORT_GATEWAY),
         .tunnel_port = encap == ENCAP_NONE ? OFPP_NONE : u16_to_ofp(OFPORT_TUNNEL),
         .mtu = mtu, .nd_by_controller = nd_by_controller, .pod_cidrs = cidrs, .n_pod_cidrs = n,

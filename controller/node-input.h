@@ -18,7 +18,7 @@
 #include "inet.h"
 
 /* Fixed MACs, the same on every node: neither is ever seen outside of a node's br-int. */
-extern const struct eth_addr node_router_mac, node_gateway_mac, node_forwarded_mac;
+extern const struct eth_addr node_router_mac, node_gateway_mac, node_own_mac;
 
 struct node_underlay {
     const char *node;                   /* Own name. */

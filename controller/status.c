@@ -328,19 +328,20 @@ get_known(const struct dataplane *dp)
 static json_t *
 get_bridge(const struct dataplane *dp)
 {
-    char router[ETH_ADDR_STRLEN + 1], gateway[ETH_ADDR_STRLEN + 1];
+    char router[ETH_ADDR_STRLEN + 1], gateway[ETH_ADDR_STRLEN + 1], own[ETH_ADDR_STRLEN + 1];
     json_t *cidrs = json_array();
     struct flow_local local;
 
     dataplane_fill_local_(dp, &local);
     snprintf(router, sizeof router, ETH_ADDR_FMT, ETH_ADDR_ARGS(local.router_mac));
     snprintf(gateway, sizeof gateway, ETH_ADDR_FMT, ETH_ADDR_ARGS(local.gateway_mac));
+    snprintf(own, sizeof own, ETH_ADDR_FMT, ETH_ADDR_ARGS(local.own_mac));
     for (size_t i = 0; i < local.n_pod_cidrs; i++) {
         json_array_append_new(cidrs, prefix_to_json(&local.pod_cidrs[i]));
     }
-    json_t *bridge = json_pack("{s:s, s:s, s:s, s:s, s:i, s:o, s:o}", "name", "br-int", "ovsRundir",
-                               dp->config->ovs_rundir, "routerMAC", router, "gatewayMAC", gateway, "gatewayPort",
-                               (int) ofp_to_u16(local.gateway_port), "podCIDRs", cidrs, "gateways",
+    json_t *bridge = json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:o, s:o}", "name", "br-int", "ovsRundir",
+                               dp->config->ovs_rundir, "routerMAC", router, "gatewayMAC", gateway, "ownMAC",
+                               own, "gatewayPort", (int) ofp_to_u16(local.gateway_port), "podCIDRs", cidrs, "gateways",
                                addresses_to_json(local.gateway_addrs, local.n_gateway_addrs));
     if (local.tunnel_port != OFPP_NONE) {
         json_object_set_new(bridge, "tunnelPort", json_integer(ofp_to_u16(local.tunnel_port)));

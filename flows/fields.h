@@ -47,8 +47,10 @@ enum flow_source {
     SOURCE_TUNNEL = 2,
     SOURCE_GATEWAY = 3,                 /* The node's own stack, through the gateway port. */
     SOURCE_ROUTER = 4,                  /* br-int's router itself: what the controller injects. */
-    SOURCE_FORWARDED = 5,               /* The gateway port too, but the node only forwards it for somebody else. */
+    SOURCE_FORWARDED = 7,               /* The gateway port too, but the node only forwards it for somebody else. */
 };
+/* With this mask SOURCE_GATEWAY is both: where they differ not at all, one flow does. */
+#define SOURCE_GATEWAY_MASK 0xb
 
 /* The conntrack zone of a packet: the lowest 16 bits of FIELD_NETWORK.  One for each network and both families. */
 #define CT_ZONE_FIELD FIELD_NETWORK
@@ -91,7 +93,7 @@ const struct flow_field_info *flow_field_info(enum flow_field);
     PRIORITY(DIR##_VERDICT, ALLOWED, 0, "allowed")
 
 #define PRIORITIES                                                                                                     \
-    PRIORITY(CLASSIFY, FORWARDED, 210, "the gateway port, from the MAC of what the node forwards")                     \
+    PRIORITY(CLASSIFY, OWN_NODE, 210, "the gateway port, from the MAC of what the node itself sends")                  \
     PRIORITY(CLASSIFY, GATEWAY, 200, "the gateway port")                                                               \
     PRIORITY(CLASSIFY, TUNNEL, 190, "the tunnel, with the key of a network")                                           \
     PRIORITY(CLASSIFY, TUNNEL_UNKNOWN, 180, "drop: from the tunnel, tagged or with the key of no network")             \

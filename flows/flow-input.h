@@ -24,8 +24,8 @@ struct flow_local {
     const char *name;
     struct eth_addr router_mac;         /* Answers ARP and ND; source of every frame that br-int routes. */
     struct eth_addr gateway_mac;        /* Of the gateway port, the node's own leg in br-int. */
-    struct eth_addr forwarded_mac;      /* Source of what the node only forwards to its pods (SOURCE_FORWARDED); zeros:
-                                         * nothing tells it from what the node sends itself. */
+    struct eth_addr own_mac;            /* Source of the IP packets that the node itself sends; what it only forwards
+                                         * comes from 'gateway_mac' (SOURCE_FORWARDED).  Zeros: not told apart. */
     ofp_port_t gateway_port;
     ofp_port_t tunnel_port;             /* OFPP_NONE: this node has no tunnel. */
     uint16_t mtu;                       /* Of the pods; what is larger is answered with ICMP. */

@@ -96,7 +96,7 @@ compile_example(struct flow_set *out)
         .local = {
             .name = "node-1", .mtu = 1450,
             .router_mac = ETH_ADDR_C(02,73,6c,00,00,01), .gateway_mac = ETH_ADDR_C(02,73,6c,00,00,02),
-            .forwarded_mac = ETH_ADDR_C(02,73,6c,00,00,03),
+            .own_mac = ETH_ADDR_C(02,73,6c,00,00,03),
             .gateway_port = u16_to_ofp(2), .tunnel_port = u16_to_ofp(1),
             .pod_cidrs = own, .n_pod_cidrs = ARRAY_SIZE(own),
             .gateway_addrs = gateways, .n_gateway_addrs = ARRAY_SIZE(gateways),

@@ -51,12 +51,17 @@ answer_nd(const struct flow_local *local, struct build *b)
     build_goto(b, TABLE_ND_ANSWER);
 }
 
+/* The node asks from the gateway port's MAC, as what it forwards comes. */
 static struct match *
 solicit(enum flow_source source, const struct inet_prefix *target, struct build *b)
 {
     struct match *match = build_match(b);
     match_field(match, FIELD_NETWORK, FLOW_NETWORK_DEFAULT);
-    match_field(match, FIELD_SOURCE, source);
+    if (source == SOURCE_GATEWAY) {
+        match_field_masked(match, FIELD_SOURCE, source, SOURCE_GATEWAY_MASK);
+    } else {
+        match_field(match, FIELD_SOURCE, source);
+    }
     match_solicit(match, target);
     return match;
 }

@@ -6,8 +6,9 @@
  * Writes:   NETWORK, SOURCE; for a pod that policies select TRACK, SRC_SUBJECT, LOG.
  * To:       SPOOF_GUARD for a pod; ARP_ND for the gateway port; TRACK for the tunnel, in which no ARP travels.
  *
- * What the node only forwards comes from a MAC of its own (controller/hostnet-nft.c), so that it does not pass for the
- * node's own. */
+ * What the node itself sends comes from a MAC of its own (controller/hostnet-nft.c), so that what it only forwards does
+ * not pass for it.  While nothing writes that MAC everything counts as forwarded: closed.  ARP and ND always come from
+ * the port's MAC. */
 
 #include <config.h>
 
@@ -28,11 +29,13 @@ gateway(const struct flow_local *local, enum flow_source source, struct build *b
 static void
 base_gateway(const struct flow_local *local, struct build *b)
 {
-    if (!eth_addr_is_zero(local->forwarded_mac)) {
-        match_set_dl_src(gateway(local, SOURCE_FORWARDED, b), local->forwarded_mac);
-        build_flow(b, TABLE_CLASSIFY, PRIORITY_CLASSIFY_FORWARDED);
+    bool told_apart = !eth_addr_is_zero(local->own_mac);
+
+    if (told_apart) {
+        match_set_dl_src(gateway(local, SOURCE_GATEWAY, b), local->own_mac);
+        build_flow(b, TABLE_CLASSIFY, PRIORITY_CLASSIFY_OWN_NODE);
     }
-    gateway(local, SOURCE_GATEWAY, b);
+    gateway(local, told_apart ? SOURCE_FORWARDED : SOURCE_GATEWAY, b);
     build_flow(b, TABLE_CLASSIFY, PRIORITY_CLASSIFY_GATEWAY);
 }
 

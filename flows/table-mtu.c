@@ -13,26 +13,19 @@
 
 #include "tables.h"
 
-static void
-drop_too_big(struct build *b, enum flow_source source)
-{
-    struct match *match = build_match(b);
-    match_field(match, FIELD_TOO_BIG, 1);
-    match_field(match, FIELD_SOURCE, source);
-    build_flow(b, TABLE_MTU, PRIORITY_MTU_GATEWAY);
-}
-
 void
 table_mtu_base(const struct flow_local *local, struct build *b)
 {
-    drop_too_big(b, SOURCE_GATEWAY);
-    drop_too_big(b, SOURCE_FORWARDED);
+    struct match *match = build_match(b);
+    match_field(match, FIELD_TOO_BIG, 1);
+    match_field_masked(match, FIELD_SOURCE, SOURCE_GATEWAY, SOURCE_GATEWAY_MASK);
+    build_flow(b, TABLE_MTU, PRIORITY_MTU_GATEWAY);
 
     match_field(build_match(b), FIELD_TOO_BIG, 1);
     build_punt(b, PUNT_TOO_BIG, METER_TOO_BIG, local->mtu);
     build_flow(b, TABLE_MTU, PRIORITY_MTU_TOO_BIG);
 
-    struct match *match = build_match(b);
+    match = build_match(b);
     match_field(match, FIELD_DST_SUBJECT, 0);
     match_field(match, FIELD_COMMIT, 0);
     build_goto(b, TABLE_OUTPUT);

@@ -9,7 +9,7 @@
  *     from \ to     POD        TUNNEL     NODE       OUTSIDE
  *     POD           hop        hop        pass       pass
  *     TUNNEL        hop        drop       pass       drop
- *     GATEWAY       pass       pass       drop       drop      (FORWARDED: the same)
+ *     GATEWAY       pass       pass       drop       drop      FORWARDED the same
  *     ROUTER        pass       pass       pass       pass
  *
  * Each node is one hop.  br-int and the node's stack are one router together: br-int counts the hop unless the stack
@@ -26,7 +26,9 @@ static struct match *
 between(struct build *b, enum flow_source source, enum flow_dest dest)
 {
     struct match *match = build_match(b);
-    if (source) {
+    if (source == SOURCE_GATEWAY) {
+        match_field_masked(match, FIELD_SOURCE, source, SOURCE_GATEWAY_MASK);
+    } else if (source) {
         match_field(match, FIELD_SOURCE, source);
     }
     if (dest) {
@@ -82,14 +84,11 @@ table_transit_base(const struct flow_local *local, struct build *b)
     drop(b, SOURCE_TUNNEL, DEST_OUTSIDE, PRIORITY_TRANSIT_TUNNEL_TO_OUTSIDE);
     drop(b, SOURCE_GATEWAY, DEST_NODE, PRIORITY_TRANSIT_GATEWAY_RETURN);
     drop(b, SOURCE_GATEWAY, DEST_OUTSIDE, PRIORITY_TRANSIT_GATEWAY_RETURN);
-    drop(b, SOURCE_FORWARDED, DEST_NODE, PRIORITY_TRANSIT_GATEWAY_RETURN);
-    drop(b, SOURCE_FORWARDED, DEST_OUTSIDE, PRIORITY_TRANSIT_GATEWAY_RETURN);
 
     pass(local, b, SOURCE_POD, DEST_NODE);
     pass(local, b, SOURCE_POD, DEST_OUTSIDE);
     pass(local, b, SOURCE_TUNNEL, DEST_NODE);
     pass(local, b, SOURCE_GATEWAY, 0);
-    pass(local, b, SOURCE_FORWARDED, 0);
     pass(local, b, SOURCE_ROUTER, 0);
 
     for (size_t i = 0; i < ARRAY_SIZE(families); i++) {

@@ -69,15 +69,13 @@ parse_bridge(const json_t *status, struct trace_facts *facts, struct error *erro
     facts->node = xstrdup(text_of(status, "node"));
     facts->bridge = xstrdup(text_of(bridge, "name"));
     facts->ovs_rundir = xstrdup(text_of(bridge, "ovsRundir"));
-    if (!eth_addr_from_string(text_of(bridge, "forwardedMAC"), &facts->forwarded_mac)) {
-        eth_addr_from_string(text_of(bridge, "gatewayMAC"), &facts->forwarded_mac);
-    }
     facts->gateway_port = port_of(bridge, "gatewayPort");
     facts->tunnel_port = port_of(bridge, "tunnelPort");
     facts->n_cidrs = cidrs_of(bridge, "podCIDRs", facts->cidrs, KUBE_MAX_CIDRS);
     n_gateways = addrs_of(bridge, "gateways", facts->gateways, KUBE_MAX_CIDRS);
     if (!eth_addr_from_string(text_of(bridge, "routerMAC"), &facts->router_mac)
-        || !eth_addr_from_string(text_of(bridge, "gatewayMAC"), &facts->gateway_mac) || !facts->gateway_port
+        || !eth_addr_from_string(text_of(bridge, "gatewayMAC"), &facts->gateway_mac)
+        || !eth_addr_from_string(text_of(bridge, "ownMAC"), &facts->own_mac) || !facts->gateway_port
         || !facts->n_cidrs || n_gateways != facts->n_cidrs || !*facts->bridge || !*facts->ovs_rundir) {
         return error_set(error, EINVAL, "the status of sluiced lacks what trace needs: is it another version?");
     }

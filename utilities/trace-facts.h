@@ -41,7 +41,7 @@ struct trace_pod {
 struct trace_facts {
     char *node, *bridge, *ovs_rundir;
     struct eth_addr router_mac, gateway_mac;
-    struct eth_addr forwarded_mac;      /* Of what the node only routes to its pods; else 'gateway_mac'. */
+    struct eth_addr own_mac;            /* Of what the node itself sends; 'gateway_mac' of what it only routes. */
     uint16_t gateway_port, tunnel_port; /* 'tunnel_port' 0: none. */
     struct inet_prefix cidrs[KUBE_MAX_CIDRS];
     struct in6_addr gateways[KUBE_MAX_CIDRS];

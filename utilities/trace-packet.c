@@ -139,10 +139,8 @@ find_protocol(const struct trace_question *q, size_t *index, struct error *error
 static void
 put_entrance(const struct trace_facts *facts, const struct trace_packet *p, struct ds *s)
 {
-    struct eth_addr src = (p->from.kind == TRACE_POD ? p->from.pod->mac
-                           : p->by_tunnel ? facts->router_mac
-                           : p->from.kind == TRACE_NODE ? facts->gateway_mac
-                           : facts->forwarded_mac);
+    struct eth_addr src = (p->from.kind == TRACE_POD ? p->from.pod->mac : p->by_tunnel ? facts->router_mac
+                           : p->from.kind == TRACE_NODE ? facts->own_mac : facts->gateway_mac);
 
     ds_put_format(s, "in_port=%"PRIu16",", p->in_port);
     if (p->by_tunnel) {

@@ -12,7 +12,7 @@
 static const char status_text[] =
     "{\"node\": \"n1\", \"bridge\": {\"name\": \"br-int\", \"ovsRundir\": \"/run\","
     "\"routerMAC\": \"0a:53:4c:00:00:01\", \"gatewayMAC\": \"0a:53:4c:00:00:02\", \"gatewayPort\": 2,"
-    "\"tunnelPort\": 1, \"podCIDRs\": [\"10.244.1.0/24\"], \"gateways\": [\"10.244.1.1\"]},"
+    "\"ownMAC\": \"0a:53:4c:00:00:03\", \"tunnelPort\": 1, \"podCIDRs\": [\"10.244.1.0/24\"], \"gateways\": [\"10.244.1.1\"]},"
     "\"nodes\": [{\"name\": \"n2\", \"ips\": [\"172.30.0.102\"], \"podCIDRs\": [\"10.244.2.0/24\"],"
     "\"tunnel\": \"172.30.0.102\"}], \"pods\": [{\"namespace\": \"d\", \"name\": \"a\", \"node\": \"n1\","
     "\"ips\": [\"10.244.1.3\"], \"ofport\": 17, \"mac\": \"e2:eb:3b:f6:cf:bd\"}]}";

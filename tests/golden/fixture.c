@@ -98,8 +98,8 @@ set_node(struct fixture *f, const char *key, char *value, struct error *error)
         return parse_mac(value, &local->router_mac, error);
     } else if (!strcmp(key, "gateway-mac")) {
         return parse_mac(value, &local->gateway_mac, error);
-    } else if (!strcmp(key, "forwarded-mac")) {
-        return parse_mac(value, &local->forwarded_mac, error);
+    } else if (!strcmp(key, "own-mac")) {
+        return parse_mac(value, &local->own_mac, error);
     } else if (!strcmp(key, "gateway-port")) {
         return parse_port(value, &local->gateway_port, error);
     } else if (!strcmp(key, "tunnel-port")) {

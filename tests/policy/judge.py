@@ -7,11 +7,12 @@ from oracle import ALLOWED, DENIED, ICMP
 from ovs import GATEWAY_PORT, TUNNEL_PORT
 
 SOURCE_PORT = 40000
+OTHER_MAC = "02:00:00:00:00:99"         # What the node only forwards does not come from the MAC of its own packets.
 EGRESS_TABLES, INGRESS_TABLES = range(40, 47), range(60, 67)
 OUTPUT = 72
 SPOOF_GUARD = re.compile(r"^table=2\(SPOOF_GUARD\), priority=150, .*\bin_port=(\d+),.*\bdl_src=([0-9a-f:]+),"
                          r"dl_dst=([0-9a-f:]+),(?:nw_src|ipv6_src)=([0-9a-f.:]+) actions=", re.M)
-FORWARDED = re.compile(r"^table=0\(CLASSIFY\), .*\bin_port=2,.*\bdl_src=([0-9a-f:]+) actions=", re.M)
+OWN = re.compile(r"^table=0\(CLASSIFY\), .*\bin_port=2,.*\bdl_src=([0-9a-f:]+) actions=", re.M)
 # Its rules in the order in which they were met: table, match, cookie (the underlay's bridge has none).
 RULE = re.compile(r"^ *(\d+)\. (.*?),? ?priority \d+, cookie (0x[0-9a-f]+)", re.M)
 ACTIONS = re.compile(r"^Datapath actions: (.*)$", re.M)
@@ -30,8 +31,8 @@ class Node:
         for port, mac, router, address in SPOOF_GUARD.findall(flows):
             self.ports[address] = int(port), mac
             self.router = router
-        forwarded = FORWARDED.search(flows)
-        self.forwarded = forwarded.group(1) if forwarded else None
+        own = OWN.search(flows)
+        self.own = own.group(1) if own else None
 
     def directions(self, packet):
         """Which policy this node applies: that of its own pods' end."""
@@ -41,16 +42,16 @@ class Node:
     def enters(self, packet, tunnel_sources):
         """How the packet comes into br-int: a pod's port, the node's own stack, the tunnel, forwarded by the node."""
         if packet.own_stack == self.name:
-            return f"in_port={GATEWAY_PORT},dl_src=02:00:00:00:00:99,dl_dst={self.router}"
+            return f"in_port={GATEWAY_PORT},dl_src={self.own or OTHER_MAC},dl_dst={self.router}"
         if packet.source in self.ports:
             port, mac = self.ports[packet.source]
             return f"in_port={port},dl_src={mac},dl_dst={self.router}"
         if packet.source in tunnel_sources:
             return f"in_port={TUNNEL_PORT},tun_id=1,tun_src=192.168.0.2,tun_dst=192.168.0.1," \
                    f"dl_src=0a:53:4c:00:00:01,dl_dst=0a:53:4c:00:00:01"
-        if not self.forwarded:
+        if not self.own:
             return None
-        return f"in_port={GATEWAY_PORT},dl_src={self.forwarded},dl_dst={self.router}"
+        return f"in_port={GATEWAY_PORT},dl_src={OTHER_MAC},dl_dst={self.router}"
 
     def question(self, packet, tunnel_sources):
         """The flow for ofproto/trace; None: cannot come to this node."""

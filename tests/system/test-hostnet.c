@@ -287,6 +287,113 @@ START_TEST(test_guard)
 }
 END_TEST
 
+/* What a pod gets, counted by its source MAC (0a:53:4c:00:00:03: the node's own) and protocol. */
+#define COUNT "nft -f - <<'EOF'\ntable netdev t {\n chain c {\n type filter hook ingress device eth0 priority 0;\n" \
+    "ether saddr 0a:53:4c:00:00:03 ether type { ip, ip6 } counter comment \"own\"\n" \
+    "ether saddr 0a:53:4c:00:00:03 ether type arp counter comment \"bad\"\n" \
+    "ether saddr 0a:53:4c:00:00:03 icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } counter comment \"bad\"\n" \
+    "ether saddr != 0a:53:4c:00:00:03 ip saddr != 10.244.1.1 counter comment \"forwarded\"\n" \
+    "ether saddr != 0a:53:4c:00:00:03 ip saddr 10.244.1.1 counter comment \"snat\"\n" \
+    "ether saddr != 0a:53:4c:00:00:03 ip6 saddr 2001:db8::1 counter comment \"forwarded\"\n}\n}\nEOF"
+#define COUNTED(WHAT) "nft list table netdev t | grep " WHAT " | grep -qv 'packets 0 '"
+
+/* networkpolicy 26, 30: what the node itself sends has a MAC of its own, whatever address it uses; what it only forwards has
+ * not, also if somebody puts the node's address there. */
+static void
+check_told_apart(struct fixture *f, int pod)
+{
+    ck_assert(!test_sh(pod, "nft flush ruleset; " COUNT));
+    ck_assert(!test_sh(-1, "ping -q -c1 -W2 10.244.1.5 >/dev/null && ping -q -c1 -W2 fd00:10:244:1::5 >/dev/null"));
+    ck_assert(!test_sh(-1, "ping -q -c1 -W2 -I 192.0.2.5 10.244.1.5 >/dev/null"));
+    ck_assert_msg(!test_sh(pod, COUNTED("own")), "%s", capture("nft list ruleset"));
+    ck_assert(test_sh(pod, COUNTED("bad")));
+    ck_assert(test_sh(pod, COUNTED("snat")));
+    ck_assert(!test_sh(pod, "nft flush ruleset; " COUNT));
+
+    ck_assert(!test_sh(f->outside, "ping -q -c1 -W2 10.244.1.5 >/dev/null && ping -q -c1 -W2 fd00:10:244:1::5 >/dev/null"));
+    ck_assert(!test_sh(pod, COUNTED("forwarded")));
+    ck_assert(test_sh(pod, COUNTED("own")));
+    /* As kube-proxy does for a NodePort with externalTrafficPolicy Cluster. */
+    ck_assert(!test_sh(-1, "nft -f - <<'EOF'\ntable ip kp {\n chain p { type nat hook prerouting priority -100; "
+                       "ip daddr 192.0.2.5 icmp type echo-request dnat to 10.244.1.5; }\n"
+                       "chain q { type nat hook postrouting priority 100; oifname sluice0 masquerade; }\n}\nEOF"));
+    ck_assert(!test_sh(f->outside, "ping -q -c1 -W2 192.0.2.5 >/dev/null"));
+    ck_assert(!test_sh(pod, COUNTED("snat")));
+    ck_assert(test_sh(pod, COUNTED("own")));
+    ck_assert(!test_sh(-1, "nft delete table ip kp"));
+}
+
+START_TEST(test_own_mac)
+{
+    struct fixture f;
+
+    fixture_init(&f);
+    int pod = make_pod();
+    ck_assert(!test_sh(f.outside, "ip route add 10.244.1.0/24 via 192.0.2.5; ip route add fd00:10:244:1::/64 via 2001:db8::5"));
+    f.config.mtu = 1500;
+    f.config.own_mac = (struct eth_addr) ETH_ADDR_C(0a,53,4c,00,00,03);
+    struct hostnet *h = start(&f);
+    ASSERT_READY(h);
+    check_told_apart(&f, pod);
+    ck_assert_ptr_null(hostnet_problem(h));
+
+    /* The port comes back bare, as after a restart of ovs-vswitchd. */
+    ck_assert(!test_sh(-1, "ip link del sluice0"));
+    close(pod);
+    pod = make_pod();
+    run(h, false, 200);
+    ASSERT_READY(h);
+    check_told_apart(&f, pod);
+
+    static const char *const harms[] = { "nft delete table netdev sluice", "nft flush chain inet sluice own" };
+    for (size_t i = 0; i < ARRAY_SIZE(harms); i++) {
+        ck_assert(!test_sh(-1, "%s", harms[i]));
+        run(h, false, 150);
+        ASSERT_READY(h);
+        check_told_apart(&f, pod);
+    }
+    hostnet_destroy(h);
+    ck_assert_int_eq(hostnet_remove_rules(NULL), 0);
+    ck_assert(test_sh(-1, "nft list tables | grep -q sluice"));
+    fixture_destroy(&f);
+}
+END_TEST
+
+/* A pod cannot speak to the port of the tunnels, neither of its node nor of another, not in fragments either. */
+START_TEST(test_tunnel_port)
+{
+    struct fixture f;
+
+    fixture_init(&f);
+    int pod = make_pod();
+    f.config.mtu = 1500;
+    f.config.tunnel_port = 6081;
+    struct hostnet *h = start(&f);
+    ASSERT_READY(h);
+    static const char count[] = "nft -f - <<'EOF'\ntable inet t {\n chain c {\n type filter hook prerouting priority -500;\n"
+        "iifname { sluice0, far0 } udp dport 6081 counter comment \"guarded\"\n"
+        "udp dport 6082 counter comment \"open\"\n}\n"
+        "chain d {\n type filter hook input priority 0;\n udp dport 6081 counter comment \"got\"\n}\n}\nEOF";
+    ck_assert(!test_sh(-1, "%s", count) && !test_sh(f.outside, "%s", count));
+    static const char *const sends[] = { "10.244.1.1", "192.0.2.5", "192.0.2.1", "fd00:10:244:1::1", "2001:db8::1" };
+    for (size_t i = 0; i < ARRAY_SIZE(sends); i++) {
+        for (int size = 10; size <= 4000; size += 3990) {
+            ck_assert(!test_sh(pod, "python3 -c 'import socket; a = \"%s\"; s = socket.socket(socket.AF_INET6 if \":\" in a "
+                               "else socket.AF_INET, socket.SOCK_DGRAM); s.sendto(bytes(%d), (a, 6081)); s.sendto(bytes(9), (a, 6082))'",
+                               sends[i], size));
+        }
+    }
+    ck_assert(!test_sh(-1, "for i in $(seq 50); do nft list table inet t | grep -q 'open.*' && break; sleep 0.02; done; "
+                       "nft list table inet t | grep open | grep -qv 'packets 0 '"));
+    ck_assert(!test_sh(f.outside, "nft list table inet t | grep open | grep -qv 'packets 0 '"));
+    ck_assert_msg(!test_sh(-1, "nft list table inet t | grep guarded | grep -qv 'packets 0 '"), "nothing was sent");
+    ck_assert(!test_sh(-1, "nft list table inet t | grep got | grep -q 'packets 0 '"));
+    ck_assert(!test_sh(f.outside, "nft list table inet t | grep guarded | grep -q 'packets 0 '"));
+    hostnet_destroy(h);
+    fixture_destroy(&f);
+}
+END_TEST
+
 /* The take-over. ------------------------------------------------------------------------------------------------- */
 
 static void
@@ -574,6 +681,8 @@ UNIT_MAIN("hostnet", {
     tcase_add_test(tc, test_nft);
     tcase_add_test(tc, test_masquerade);
     tcase_add_test(tc, test_guard);
+    tcase_add_test(tc, test_own_mac);
+    tcase_add_test(tc, test_tunnel_port);
     tcase_add_test(tc, test_takeover);
     tcase_add_test(tc, test_takeover_back);
     tcase_add_test(tc, test_takeover_waits);

@@ -153,7 +153,7 @@ START_TEST(test_rules)
     struct hostnet_config config = { .gateway = "sluice0", .gateway_addrs = own, .n_gateway_addrs = 2,
                                      .cluster_cidrs = cluster, .n_cluster_cidrs = ARRAY_SIZE(cluster), .masquerade = true, .guard_af_packet = true };
 
-    char *text = hostnet_nft_rules(&config, "eth0", true);
+    char *text = hostnet_nft_rules(&config, "eth0", true, 7);
     ck_assert_str_eq(text,
                      "table inet sluice { }\n"
                      "delete table inet sluice\n"
@@ -183,16 +183,52 @@ START_TEST(test_rules)
 
     /* Nothing wanted, one family, no uplink. */
     config.masquerade = config.guard_af_packet = false;
-    text = hostnet_nft_rules(&config, "", false);
+    text = hostnet_nft_rules(&config, "", false, 7);
     ck_assert_ptr_null(strstr(text, "chain"));
     free(text);
     config.masquerade = config.guard_af_packet = true;
     config.gateway_addrs = &own[1];
     config.n_gateway_addrs = 1;
     config.n_cluster_cidrs = 0;
-    text = hostnet_nft_rules(&config, "", false);
+    text = hostnet_nft_rules(&config, "", false, 7);
     ck_assert_ptr_nonnull(strstr(text, "ip6 saddr { fd00:1::/64 } masquerade"));
     ck_assert(!strstr(text, "ip saddr") && !strstr(text, "iifname \"\""));
+    free(text);
+
+    /* The tunnels' port, and the MAC of what the node itself sends, which needs the gateway port. */
+    config.masquerade = config.guard_af_packet = false;
+    config.tunnel_port = 6081;
+    config.own_mac = (struct eth_addr) ETH_ADDR_C(0a,53,4c,00,00,03);
+    text = hostnet_nft_rules(&config, "", false, 7);
+    ck_assert_str_eq(strstr(text, "table inet sluice {\n"),
+                     "table inet sluice {\n"
+                     "  chain tunnel {\n"
+                     "    type filter hook prerouting priority raw; policy accept;\n"
+                     "    iifname \"sluice0\" udp dport 6081 drop\n"
+                     "  }\n"
+                     "  chain own {\n"
+                     "    type filter hook postrouting priority 300; policy accept;\n"
+                     "    oifname != \"sluice0\" return\n"
+                     "    meta mark set meta mark & 0xfdffffff\n"
+                     "    iif != 0 return\n"
+                     "    icmpv6 type 133-137 return\n"
+                     "    meta mark set meta mark | 0x02000000\n"
+                     "  }\n"
+                     "}\n"
+                     "table arp sluice { }\n"
+                     "delete table arp sluice\n"
+                     "table netdev sluice { }\n"
+                     "delete table netdev sluice\n"
+                     "# link 7\n"
+                     "table netdev sluice {\n"
+                     "  chain own {\n"
+                     "    type filter hook egress device \"sluice0\" priority 0; policy accept;\n"
+                     "    meta mark & 0x02000000 != 0 ether saddr set 0a:53:4c:00:00:03 meta mark set meta mark & 0xfdffffff\n"
+                     "  }\n"
+                     "}\n");
+    free(text);
+    text = hostnet_nft_rules(&config, "", false, 0);
+    ck_assert(strstr(text, "chain own") && !strstr(text, "netdev"));
     free(text);
 }
 END_TEST

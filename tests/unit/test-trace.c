@@ -233,6 +233,7 @@ END_TEST
 
 #define CLIENT "in_port=17,dl_src=8a:20:58:1b:f5:b0,dl_dst=0a:53:4c:00:00:01,"
 #define GATEWAY "in_port=2,dl_src=0a:53:4c:00:00:02,dl_dst=0a:53:4c:00:00:01,"
+#define OWN "in_port=2,dl_src=0a:53:4c:00:00:03,dl_dst=0a:53:4c:00:00:01,"
 #define ROUTERS "dl_src=0a:53:4c:00:00:01,dl_dst=0a:53:4c:00:00:01,"
 
 static const struct {
@@ -251,9 +252,9 @@ static const struct {
     { { "demo/client", "demo/web-near", "sctp", 9, 0, 0, "10.9.9.9" },
       CLIENT "sctp,nw_src=10.9.9.9,nw_dst=10.244.1.2,nw_ttl=64,sctp_src=40000,sctp_dst=9", NULL },
     { { "node-1", "demo/web-near", "tcp", 80, 0, 0, NULL },
-      GATEWAY "tcp,nw_src=10.244.1.1,nw_dst=10.244.1.2,nw_ttl=64,tcp_src=40000,tcp_dst=80,tcp_flags=syn", NULL },
+      OWN "tcp,nw_src=10.244.1.1,nw_dst=10.244.1.2,nw_ttl=64,tcp_src=40000,tcp_dst=80,tcp_flags=syn", NULL },
     { { "node-1", "demo/web-far", "icmp", 0, 0, 0, NULL },
-      GATEWAY "icmp,nw_src=10.244.1.1,nw_dst=10.244.2.2,nw_ttl=64,icmp_type=8", NULL },
+      OWN "icmp,nw_src=10.244.1.1,nw_dst=10.244.2.2,nw_ttl=64,icmp_type=8", NULL },
     { { "198.51.100.7", "demo/client", "icmp", 0, 0, 0, NULL },
       GATEWAY "icmp,nw_src=198.51.100.7,nw_dst=10.244.1.3,nw_ttl=64,icmp_type=8", NULL },
     { { "demo/web-far", "demo/client", "icmp", 0, 0, 0, NULL },
