@@ -100,6 +100,18 @@ controller_libcontroller_la_SOURCES += \
 	controller/node-report-core.c controller/node-report-core.h \
 	controller/node-report-events.c
 
+# Policy: the core.
+controller_libcontroller_la_SOURCES += \
+	controller/policy.c controller/policy.h controller/policy-private.h \
+	controller/policy-addresses.c \
+	controller/policy-classes.c \
+	controller/policy-emit.c \
+	controller/policy-groups.c \
+	controller/policy-info.c \
+	controller/policy-items.c \
+	controller/policy-objects.c \
+	controller/policy-rules.c
+
 # The daemon.
 sbin_PROGRAMS += controller/sluiced
 controller_sluiced_SOURCES = controller/sluiced.c controller/late-curl.c

@@ -472,6 +472,18 @@ index_remove_term(struct policy_match *m, struct term *t)
     t->n_places = 0;
 }
 
+static void
+touch_cb(struct policy_match *m, struct class *c, struct term *t OVS_UNUSED)
+{
+    class_touch(m, c);
+}
+
+void
+index_touch_term(struct policy_match *m, struct term *t)
+{
+    visit(m, t, touch_cb);
+}
+
 /* From a class to terms. */
 
 /* The node's term if it stands there for this scope and label (value NULL: key; both NULL: in the rest). */

@@ -138,6 +138,8 @@ struct policy_match {
 void class_add_term(struct policy_match *, struct class *, struct term *);
 /* Some of its terms do not select it any more. */
 void class_lose_terms(struct policy_match *, struct class *);
+/* It is to be popped, changed or not. */
+void class_touch(struct policy_match *, struct class *);
 
 /* policy-match-term.c. */
 uint64_t term_hash(const char *namespace_, const struct kube_selector *namespaces, const struct kube_selector *pods);
@@ -160,6 +162,8 @@ void index_remove_class(struct policy_match *, struct class *);
 /* Puts it there, and adds it to the classes that it selects; takes it away, and lets those know. */
 void index_add_term(struct policy_match *, struct term *);
 void index_remove_term(struct policy_match *, struct term *);
+/* Calls class_touch() for each class that it selects. */
+void index_touch_term(struct policy_match *, struct term *);
 /* The namespace has other labels from now on; takes the reference. */
 void index_set_labels(struct policy_match *, struct match_ns *, const struct labels *);
 

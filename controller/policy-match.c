@@ -350,6 +350,13 @@ class_lose_terms(struct policy_match *m, struct class *c)
     queue(m, c);
 }
 
+void
+class_touch(struct policy_match *m, struct class *c)
+{
+    c->report = true;
+    queue(m, c);
+}
+
 /* Of two of the same content, at most one is referenced: that is the last. */
 static int
 compare_terms(const void *a_, const void *b_)
@@ -464,6 +471,14 @@ policy_match_term_unref(struct policy_match *m, struct match_term *term)
         t->up.n_classes = 0;
         t->next = m->dead;
         m->dead = t;
+    }
+}
+
+void
+policy_match_touch(struct policy_match *m, struct match_term *term)
+{
+    if (term->n_classes) {
+        index_touch_term(m, CONTAINER_OF(term, struct term, up));
     }
 }
 

@@ -70,6 +70,8 @@ struct match_term *policy_match_term_ref(struct policy_match *, const char *name
                                          const struct kube_selector *namespaces, const struct kube_selector *pods);
 /* The last one removes it: no class has it any more.  'term' is good until policy_match_pop_changed() says NULL. */
 void policy_match_term_unref(struct policy_match *, struct match_term *);
+/* Has policy_match_pop_changed() give all classes that the term selects: what it stands for has changed. */
+void policy_match_touch(struct policy_match *, struct match_term *);
 /* "namespace default, pods app=web,tier in (a,b)", for people. */
 struct ds;
 void match_term_format(const struct match_term *, struct ds *);

@@ -29,6 +29,16 @@ tests_sim_sim_of_SOURCES = tests/sim/sim-of.c controller/of-bundle.c controller/
 tests_sim_sim_of_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/controller -DOF_STATE_BUGS
 tests_sim_sim_of_LDADD = tests/sim/libsim.la flows/libflows.la $(UNIT_LDADD)
 
+# The policy core a second time, with the bugs that the simulator plants.
+check_PROGRAMS += tests/sim/sim-policy
+TESTS += tests/sim/sim-policy
+tests_sim_sim_policy_SOURCES = tests/sim/sim-policy.c tests/unit/policy-world.c tests/unit/policy-world.h \
+	controller/policy.c controller/policy-addresses.c controller/policy-classes.c controller/policy-emit.c \
+	controller/policy-groups.c controller/policy-info.c controller/policy-items.c controller/policy-objects.c \
+	controller/policy-rules.c
+tests_sim_sim_policy_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/tests/unit -I$(top_srcdir)/controller -DPOLICY_BUGS
+tests_sim_sim_policy_LDADD = tests/sim/libsim.la controller/libcontroller.la flows/libflows.la $(UNIT_LDADD)
+
 check_PROGRAMS += tests/sim/sim-reflector
 TESTS += tests/sim/sim-reflector
 tests_sim_sim_reflector_SOURCES = tests/sim/sim-reflector.c lib/kube-reflector.c lib/kube-reflector-body.c
@@ -216,6 +226,12 @@ UNIT_TESTS += tests/unit/test-hostnet-record
 tests_unit_test_hostnet_record_SOURCES = tests/unit/test-hostnet-record.c
 tests_unit_test_hostnet_record_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_hostnet_record_LDADD = controller/libcontroller.la $(UNIT_LDADD) $(NFTABLES_LIBS)
+
+# The policy core, with a world of objects around it.
+UNIT_TESTS += tests/unit/test-policy
+tests_unit_test_policy_SOURCES = tests/unit/test-policy.c tests/unit/policy-world.c tests/unit/policy-world.h
+tests_unit_test_policy_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/tests/unit
+tests_unit_test_policy_LDADD = controller/libcontroller.la flows/libflows.la $(UNIT_LDADD)
 
 UNIT_TESTS += tests/unit/test-mtu
 tests_unit_test_mtu_SOURCES = tests/unit/test-mtu.c
