@@ -496,6 +496,53 @@ START_TEST(test_large_bundle)
 }
 END_TEST
 
+struct use {
+    int n, idle;
+    ovs_be32 dst;
+};
+
+static void
+note_use(uint8_t table_id, const struct match *match, int idle, void *use_)
+{
+    struct use *use = use_;
+
+    ck_assert_uint_eq(table_id, 50);
+    use->n++;
+    use->idle = idle;
+    use->dst = match->flow.nw_dst;
+}
+
+/* When a flow was used last; nobody answers for one that is not there. */
+START_TEST(test_use)
+{
+    struct use use = { .n = 0 };
+    struct match match;
+    struct rig rig;
+
+    if (!rig_start(&rig)) {
+        return;
+    }
+    ofctrl_set_use(rig.ctrl, note_use, &use);
+    rig_settle(&rig, set_many(&rig, "Pod/one", 3));
+    match_init_catchall(&match);
+    match_set_dl_type(&match, htons(ETH_TYPE_IP));
+    match_set_nw_dst(&match, htonl(0x0a090909));
+    ofctrl_ask_use(rig.ctrl, 50, &match);
+    match_set_nw_dst(&match, htonl(0x0a010001));
+    ofctrl_ask_use(rig.ctrl, 50, &match);
+    for (long long int deadline = time_msec() + TIMEOUT_MS; !use.n; ) {
+        ck_assert_msg(time_msec() < deadline, "no answer");
+        ofctrl_run(rig.ctrl);
+        ofctrl_wait(rig.ctrl);
+        poll_timer_wait_until(deadline);
+        poll_block();
+    }
+    ck_assert(use.n == 1 && use.dst == htonl(0x0a010001));
+    ck_assert_msg(use.idle >= 0 && use.idle < 60, "%d s", use.idle);
+    rig_stop(&rig);
+}
+END_TEST
+
 /* Gives 'packet' to the switch as if it came from the pod's port, and waits until a frame with 'expected' (in
  * hexadecimal) was sent there. */
 static void
@@ -523,6 +570,45 @@ exchange(struct rig *rig, const struct dp_packet *packet, const char *expected)
     free(command);
 }
 
+/* A DNS answer that has come as far as table OUTPUT goes through the controller, whole. */
+static void
+check_dns(const struct rig *rig, const struct flow_pod *pod, struct pinctrl *pinctrl)
+{
+    struct flow flow = {
+        .dl_src = pod->mac, .dl_dst = pod->mac, .dl_type = htons(ETH_TYPE_IP), .nw_proto = IPPROTO_UDP, .nw_ttl = 64,
+        .nw_src = htonl(0xc0000201), .nw_dst = htonl(0x0af40105), .tp_src = htons(53), .tp_dst = htons(40000),
+    };
+    struct dp_packet packet;
+    uint8_t data[1400] = { 0 };
+    struct ds s = DS_EMPTY_INITIALIZER;
+    struct pinctrl_stats before, after;
+
+    memset(data + 1396, 0xee, 4);
+    dp_packet_init(&packet, 0);
+    flow_compose(&packet, &flow, data, sizeof data);
+    for (size_t i = 0; i < dp_packet_size(&packet); i++) {
+        ds_put_format(&s, "%02x", ((const uint8_t *) dp_packet_data(&packet))[i]);
+    }
+    pinctrl_get_stats(pinctrl, &before);
+    char *rest = xasprintf("'in_port=local packet=%s actions=set_field:0x400->reg0,set_field:%#"PRIx32"->reg1,"
+                           "resubmit(,72)'", ds_cstr(&s), ofp_to_u16(pod->ofport));
+    free(ofctl(rig, "packet-out", rest));
+    free(rest);
+    char *command = xasprintf("ovs-pcap %s/pod.pcap | grep -qx '%s'", rig->ovs.dir, ds_cstr(&s));
+    for (long long int deadline = time_msec() + 5000; system(command); ) {
+        ck_assert_msg(time_msec() < deadline, "it did not arrive");
+        ofctrl_run(rig->ctrl);
+        ofctrl_wait(rig->ctrl);
+        poll_timer_wait(50);                            /* The file tells nobody when it grows. */
+        poll_block();
+    }
+    pinctrl_get_stats(pinctrl, &after);
+    ck_assert_uint_eq(after.n_received, before.n_received + 1);
+    free(command);
+    ds_destroy(&s);
+    dp_packet_uninit(&packet);
+}
+
 static struct dp_packet *
 udp(const struct flow_pod *pod, const struct flow_local *local, bool v4, uint8_t ttl, size_t payload)
 {
@@ -546,7 +632,7 @@ udp(const struct flow_pod *pod, const struct flow_local *local, bool v4, uint8_t
 }
 
 /* A pod's packet whose hops are used up, and one that is too big, are answered with ICMP; a solicitation with an
- * advertisement. */
+ * advertisement; a DNS answer for a pod with rules about domain names goes on to it. */
 START_TEST(test_pinctrl)
 {
     struct fixture fixture;
@@ -563,6 +649,7 @@ START_TEST(test_pinctrl)
     struct pinctrl *pinctrl = pinctrl_create(rig.ctrl);
     pinctrl_set_local(pinctrl, local);
     fixture.input.local.nd_by_controller = true;
+    fixture.pods[0].policy.domains = true;
     set_compiled(&rig, &fixture.input);
     rig_settle(&rig, 0);
 
@@ -592,6 +679,7 @@ START_TEST(test_pinctrl)
     pinctrl_get_stats(pinctrl, &stats);
     ck_assert_uint_eq(stats.n_answered, 5);
     ck_assert_uint_eq(stats.n_malformed, 0);
+    check_dns(&rig, pod, pinctrl);
     pinctrl_destroy(pinctrl);
     fixture_destroy(&fixture);
     rig_stop(&rig);
@@ -606,5 +694,6 @@ UNIT_MAIN("ofctrl", {
     tcase_add_test(tc, test_meddler);
     tcase_add_test(tc, test_before_the_switch);
     tcase_add_test(tc, test_large_bundle);
+    tcase_add_test(tc, test_use);
     tcase_add_test(tc, test_pinctrl);
 })
