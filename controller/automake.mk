@@ -107,6 +107,7 @@ controller_libcontroller_la_SOURCES += \
 	controller/policy-classes.c \
 	controller/policy-emit.c \
 	controller/policy-groups.c \
+	controller/policy-domains.c \
 	controller/policy-info.c \
 	controller/policy-items.c \
 	controller/policy-objects.c \

@@ -151,6 +151,7 @@ policy_local_compute(const struct policy *p, const struct local *l, struct flow_
         out->subject[d] = info->groups[d] ? info->groups[d]->number : 0;
         out->isolated[d] = info->isolated[d];
     }
+    out->domains = info && info->domains;
 }
 
 void

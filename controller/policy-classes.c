@@ -95,6 +95,18 @@ class_isolated(const struct match_class *class, enum flow_direction direction)
     return false;
 }
 
+static bool
+class_domains(const struct match_class *class)
+{
+    for (size_t i = 0; class->n_pods && i < class->n_terms; i++) {
+        const struct term *t = class->terms[i]->aux;
+        if (t->n_domains) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Pods of a class whose group is another one. ---------------------------------------------------------------------- */
 
 static void
@@ -130,8 +142,10 @@ set_group(struct policy *p, enum side side, struct group **slot, struct group *n
 static bool
 update_info(struct policy *p, const struct match_class *class, enum side side, struct class_info *info)
 {
-    bool changed = false;
+    bool domains = side == SIDE_SUBJECT && class_domains(class);
+    bool changed = domains != info->domains;
 
+    info->domains = domains;
     for (int d = 0; d < FLOW_N_DIRECTIONS; d++) {
         struct group *new = class_group(p, class, side, d);
         bool isolated = side == SIDE_SUBJECT && class_isolated(class, d);

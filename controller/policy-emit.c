@@ -317,7 +317,8 @@ emit_local(struct policy *p, struct local *l)
 
     policy_local_compute(p, l, &now);
     if (now.subject[0] != l->told.subject[0] || now.subject[1] != l->told.subject[1]
-        || now.isolated[0] != l->told.isolated[0] || now.isolated[1] != l->told.isolated[1]) {
+        || now.isolated[0] != l->told.isolated[0] || now.isolated[1] != l->told.isolated[1]
+        || now.domains != l->told.domains) {
         l->told = now;
         push(&p->others, POLICY_LOCAL, NULL, l->id);
     }

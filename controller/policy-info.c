@@ -226,8 +226,7 @@ cnp_problem(const struct kube_cnp_rule *rules, size_t n)
         const char *problem = ports_problem(rules[i].ports, rules[i].n_ports);
 
         for (size_t j = 0; !problem && j < rules[i].n_peers; j++) {
-            problem = (rules[i].peers[j].n_domain_names ? "domainNames are not supported yet: they accept nothing"
-                       : !rules[i].peers[j].unknown ? NULL
+            problem = (!rules[i].peers[j].unknown ? NULL
                        : rules[i].action == KUBE_ACTION_ACCEPT
                        ? "a peer is of a kind that this version does not know: it accepts nothing"
                        : "a peer is of a kind that this version does not know: its rule denies everything");

@@ -153,7 +153,7 @@ static bool
 place_equal(const struct place *a, const struct place *b)
 {
     if (a->item.kind != b->item.kind || a->item.direction != b->item.direction || a->n_except != b->n_except
-        || (a->nodes && !kube_selector_equal(a->nodes, b->nodes))
+        || a->domain != b->domain || (a->nodes && !kube_selector_equal(a->nodes, b->nodes))
         || (a->block && !inet_prefix_equals(a->block, b->block))) {
         return false;
     }
@@ -192,6 +192,9 @@ place_spread(struct policy *p, struct place *place, bool add)
             place_node(p, place, n->object, add);
         }
         return;
+    } else if (place->item.kind == ITEM_DOMAIN) {
+        policy_domain_spread(p, place->domain, add);
+        return;
     }
     change(tree, place->block, &place->item, false);
     for (size_t i = 0; i < place->n_except; i++) {
@@ -218,6 +221,9 @@ place_get(struct policy *p, const struct place *want)
     ovs_list_init(&place->item.rules);
     ovs_list_init(&place->item.groups);
     kube_object_ref(place->object);
+    if (place->domain) {
+        place->domain->place = place;
+    }
     hmap_insert(&p->places, &place->node, place->item.hash);
     place_spread(p, place, true);
     return &place->item;
@@ -242,6 +248,16 @@ policy_place_nodes(struct policy *p, const struct kube_object *object, const str
     return place_get(p, &want);
 }
 
+struct item *
+policy_place_domain(struct policy *p, const struct kube_object *object, const char *name)
+{
+    struct place want = { .object = object, .domain = policy_domain_get(p, name) };
+    uint64_t hash = policy_hash(want.domain->name, strlen(want.domain->name), 0);
+
+    item_init(&want.item, ITEM_DOMAIN, SIDE_PEER, FLOW_EGRESS, hash);
+    return place_get(p, &want);
+}
+
 void
 policy_places_release(struct policy *p)
 {
@@ -260,6 +276,10 @@ policy_places_free(struct policy *p)
     LIST_FOR_EACH_POP (place, dead, &p->dead_places) {
         hmap_remove(&p->places, &place->node);
         kube_object_destroy(place->object);
+        if (place->domain) {
+            place->domain->place = NULL;
+            policy_domain_put(p, place->domain);
+        }
         free(place);
     }
 }

@@ -30,6 +30,19 @@ get_subject(struct policy *p, const struct kube_object *object)
             : NULL);
 }
 
+static bool
+names_domains(const struct kube_clusternetworkpolicy *cnp)
+{
+    for (uint32_t i = 0; i < cnp->n_egress; i++) {
+        for (uint32_t j = 0; j < cnp->egress[i].n_peers; j++) {
+            if (cnp->egress[i].peers[j].n_domain_names) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 static void
 get_counts(const struct kube_object *object, bool counts[])
 {
@@ -57,7 +70,9 @@ count_object(struct policy *p, struct object *o, bool add)
         t->n_counts[d] += o->counts[d] * (add ? 1 : -1);
         touch |= counted != (t->n_counts[d] > 0);
     }
-    if (touch) {
+    bool named = t->n_domains;
+    t->n_domains += o->domains * (add ? 1 : -1);
+    if (touch || named != (t->n_domains > 0)) {
         policy_term_touch(p, t, SIDE_SUBJECT);
     }
 }
@@ -70,6 +85,8 @@ policy_object_add(struct policy *p, const struct kube_object *object)
     o->object = object;
     o->subject = get_subject(p, object);
     get_counts(object, o->counts);
+    o->domains = object->kind == KUBE_CLUSTERNETWORKPOLICY
+                 && names_domains(kube_clusternetworkpolicy_cast(object));
     hmap_insert(&p->objects, &o->node, hash_pointer(object, 0));
     if (o->subject) {
         ovs_list_push_back(&o->subject->objects, &o->in_term);
@@ -297,6 +314,10 @@ spec_add_cnp_peer(struct policy *p, struct rule_spec *s, const struct kube_objec
     } else if (peer->n_networks) {
         for (uint32_t i = 0; i < peer->n_networks; i++) {
             spec_add_peer(s, policy_place_block(p, s->direction, object, &peer->networks[i], NULL, 0));
+        }
+    } else if (peer->n_domain_names) {
+        for (uint32_t i = 0; i < peer->n_domain_names; i++) {
+            spec_add_peer(s, policy_place_domain(p, object, peer->domain_names[i]));
         }
     } else {
         return false;

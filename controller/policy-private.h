@@ -7,6 +7,7 @@
  *   policy-objects.c    objects and their rules as they are written; relevant or not; fail closed
  *   policy-rules.c      rules of equal content are one; their conjunctions and clauses of ports
  *   policy-items.c      what a rule says of subject and peers: terms, ipBlocks, nodes
+ *   policy-domains.c    addresses of domain names
  *   policy-groups.c     sets of items: subjects and identities, their numbers
  *   policy-classes.c    which set a class of pods has
  *   policy-addresses.c  which set an address or prefix has
@@ -42,6 +43,7 @@ enum item_kind {
     ITEM_PODS,                          /* Part of a 'struct term'. */
     ITEM_BLOCK,                         /* Part of a 'struct place': a prefix, less others. */
     ITEM_NODES,                         /* Part of a 'struct place': the addresses of the nodes of a selector. */
+    ITEM_DOMAIN,                        /* Part of a 'struct place': the addresses of a domain name. */
     ITEM_GROUP,                         /* Not an item: the head of a 'struct group' in a prefix tree. */
 };
 
@@ -70,6 +72,7 @@ struct term {
     struct ovs_list check;              /* Subjects: in 'checks'. */
     struct ovs_list objects;            /* Subjects: the policies. */
     unsigned int n_counts[FLOW_N_DIRECTIONS];           /* Subjects: policies that say something of the direction. */
+    unsigned int n_domains;             /* Subjects: policies with domain names. */
     size_t n_pods;                      /* Scratch, for policy_for_each(). */
 };
 
@@ -83,6 +86,15 @@ struct place {
     const struct inet_prefix *block, *except;           /* ITEM_BLOCK. */
     size_t n_except;
     const struct kube_selector *nodes;  /* ITEM_NODES. */
+    struct policy_domain *domain;       /* ITEM_DOMAIN. */
+};
+
+/* A domain name that rules name, or that has addresses. */
+struct policy_domain {
+    struct hmap_node node;              /* In 'domains', by name. */
+    struct place *place;                /* NULL: no rule names it. */
+    struct hmap addrs;                  /* "struct domain_addr"s of policy-domains.c. */
+    char name[];                        /* As domain_normalise() writes it. */
 };
 
 /* Objects. ------------------------------------------------------------------------------------------------------- */
@@ -94,6 +106,7 @@ struct object {
     struct ovs_list in_term;
     bool active;                        /* 'refs' are there. */
     bool counts[FLOW_N_DIRECTIONS];     /* It says something of the direction. */
+    bool domains;                       /* It names domains. */
     struct rule_ref *refs;
     size_t n_refs, allocated_refs;
 };
@@ -203,7 +216,7 @@ struct group_spec {
 /* A class of pods (match_class.aux). */
 struct class_info {
     struct group *groups[FLOW_N_DIRECTIONS];            /* NULL: none.  Subjects use them, of peers see 'address'. */
-    bool isolated[FLOW_N_DIRECTIONS];                   /* Subjects. */
+    bool isolated[FLOW_N_DIRECTIONS], domains;          /* Subjects. */
 };
 
 /* An address or prefix with an identity. */
@@ -251,6 +264,7 @@ struct policy {
 
     struct hmap objects, rules, clauses, places, groups, locals, locals_by_pod, local_addrs;
     struct hmap addresses[FLOW_N_DIRECTIONS];
+    struct hmap domains;                /* "struct policy_domain"s. */
     struct hmap nodes;                  /* "struct node"s of policy-items.c. */
 
     struct ovs_list dead_rules, dead_places, dead_terms[N_SIDES];
@@ -282,6 +296,7 @@ struct term *policy_term_of_item(const struct item *);
 struct item *policy_place_block(struct policy *, enum flow_direction, const struct kube_object *,
                                 const struct inet_prefix *block, const struct inet_prefix *except, size_t n_except);
 struct item *policy_place_nodes(struct policy *, const struct kube_object *, const struct kube_selector *);
+struct item *policy_place_domain(struct policy *, const struct kube_object *, const char *name);
 void policy_item_unref(struct policy *, struct item *);
 /* Gives up what has no references: lets the index and the trees know; and frees it when no group has it any more. */
 bool policy_terms_release(struct policy *, enum side);
@@ -292,6 +307,13 @@ void policy_places_free(struct policy *);
 void policy_term_touch(struct policy *, struct term *, enum side);
 void policy_items_node(struct policy *, const struct kube_node *old, const struct kube_node *new);
 void policy_items_forget_nodes(struct policy *);
+
+/* policy-domains.c. */
+struct policy_domain *policy_domain_get(struct policy *, const char *name);
+void policy_domain_put(struct policy *, struct policy_domain *);        /* If nobody needs it. */
+/* Puts its addresses into the tree, or takes them out. */
+void policy_domain_spread(struct policy *, const struct policy_domain *, bool add);
+void policy_domains_forget(struct policy *);
 
 /* policy-objects.c. */
 void policy_object_add(struct policy *, const struct kube_object *);

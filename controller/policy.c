@@ -31,7 +31,7 @@ policy_create(const struct endpoints *endpoints)
     p->conj_numbers = numbers_create();
 
     struct hmap *hmaps[] = { &p->objects, &p->rules, &p->clauses, &p->places, &p->groups, &p->locals, &p->locals_by_pod,
-                             &p->local_addrs, &p->nodes };
+                             &p->local_addrs, &p->nodes, &p->domains };
     for (size_t i = 0; i < ARRAY_SIZE(hmaps); i++) {
         hmap_init(hmaps[i]);
     }
@@ -59,6 +59,7 @@ policy_destroy(struct policy *p)
     while (policy_pop(p, &effect)) {
         flow_entry_unref(effect.flow);
     }
+    policy_domains_forget(p);
     for (int i = 0; i < N_SIDES; i++) {
         policy_match_destroy(p->match[i]);
     }
@@ -70,7 +71,7 @@ policy_destroy(struct policy *p)
     numbers_destroy(p->conj_numbers);
 
     struct hmap *hmaps[] = { &p->objects, &p->rules, &p->clauses, &p->places, &p->groups, &p->locals, &p->locals_by_pod,
-                             &p->local_addrs, &p->nodes };
+                             &p->local_addrs, &p->nodes, &p->domains };
     for (size_t i = 0; i < ARRAY_SIZE(hmaps); i++) {
         ovs_assert(hmap_is_empty(hmaps[i]));
         hmap_destroy(hmaps[i]);

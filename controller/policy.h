@@ -58,6 +58,12 @@ void policy_clusternetworkpolicy(struct policy *, const struct kube_clusternetwo
  * the object goes. */
 void policy_local(struct policy *, uint64_t id, const struct kube_pod *pod, const struct in6_addr *addrs, size_t n_addrs);
 
+/* An address came to a domain name, or went (controller/domain.h says when).  Kept for as long as it is there, whether a
+ * rule names the domain or not.  'name' is "example.com" or "*.example.com" as domain_normalise() writes it. */
+void policy_domain_address(struct policy *, const char *name, const struct in6_addr *, bool present);
+/* Whether a rule that is relevant here names it. */
+bool policy_wants_domain(const struct policy *, const char *name);
+
 /* Works out what the events since the last run mean.  True if there are effects. */
 bool policy_run(struct policy *);
 

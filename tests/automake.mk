@@ -34,7 +34,8 @@ check_PROGRAMS += tests/sim/sim-policy
 TESTS += tests/sim/sim-policy
 tests_sim_sim_policy_SOURCES = tests/sim/sim-policy.c tests/unit/policy-world.c tests/unit/policy-world.h \
 	controller/policy.c controller/policy-addresses.c controller/policy-classes.c controller/policy-emit.c \
-	controller/policy-groups.c controller/policy-info.c controller/policy-items.c controller/policy-objects.c \
+	controller/policy-domains.c controller/policy-groups.c controller/policy-info.c controller/policy-items.c \
+	controller/policy-objects.c \
 	controller/policy-rules.c
 tests_sim_sim_policy_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/tests/unit -I$(top_srcdir)/controller -DPOLICY_BUGS
 tests_sim_sim_policy_LDADD = tests/sim/libsim.la controller/libcontroller.la flows/libflows.la $(UNIT_LDADD)
@@ -57,6 +58,10 @@ UNIT_TESTS += tests/unit/test-dns-answer
 tests_unit_test_dns_answer_SOURCES = tests/unit/test-dns-answer.c
 tests_unit_test_dns_answer_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_dns_answer_LDADD = $(UNIT_LDADD)
+UNIT_TESTS += tests/unit/test-policy-domains
+tests_unit_test_policy_domains_SOURCES = tests/unit/test-policy-domains.c tests/unit/policy-world.c tests/unit/policy-world.h
+tests_unit_test_policy_domains_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/tests/unit
+tests_unit_test_policy_domains_LDADD = controller/libcontroller.la flows/libflows.la $(UNIT_LDADD)
 UNIT_TESTS += tests/unit/test-domain
 tests_unit_test_domain_SOURCES = tests/unit/test-domain.c
 tests_unit_test_domain_CPPFLAGS = $(UNIT_CPPFLAGS)
