@@ -142,7 +142,7 @@ set_group(struct policy *p, enum side side, struct group **slot, struct group *n
 static bool
 update_info(struct policy *p, const struct match_class *class, enum side side, struct class_info *info)
 {
-    bool domains = side == SIDE_SUBJECT && class_domains(class);
+    bool domains = side == SIDE_SUBJECT && class_domains(class) && !POLICY_BUG("domains-missed");
     bool changed = domains != info->domains;
 
     info->domains = domains;

@@ -31,6 +31,8 @@ static const char *const blocks[] = { "10.0.0.0/24", "10.0.0.0/30", "0.0.0.0/0",
                                       "::/0", "fd00::2/128" };
 static const char *const addrs[] = { "10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.5", "10.0.0.9", "fd00::1", "fd00::2" };
 
+static const char *const domains[] = { "example.com", "*.example.com", "example.org" };
+
 /* Pieces of objects. ---------------------------------------------------------------------------------------------- */
 
 static void
@@ -135,9 +137,9 @@ put_np_port(struct sim_history *h, struct ds *ds)
 }
 
 static void
-put_cnp_peer(struct sim_history *h, struct ds *ds, bool egress)
+put_cnp_peer(struct sim_history *h, struct ds *ds, uint32_t n_kinds)
 {
-    switch (sim_below(h, egress ? 6 : 4)) {
+    switch (sim_below(h, n_kinds)) {
     case 0:
         ds_put_cstr(ds, "{'namespaces':");
         put_selector(h, ds);
@@ -161,8 +163,11 @@ put_cnp_peer(struct sim_history *h, struct ds *ds, bool egress)
         put_selector(h, ds);
         ds_put_cstr(ds, "}");
         break;
-    default:
+    case 5:
         ds_put_format(ds, "{'networks':['%s','%s']}", PICK(h, blocks), PICK(h, blocks));
+        break;
+    default:
+        ds_put_format(ds, "{'domainNames':['%s','%s']}", PICK(h, domains), PICK(h, domains));
         break;
     }
 }
@@ -203,8 +208,9 @@ put_list(struct sim_history *h, struct ds *ds, const char *member, uint32_t min,
     ds_put_cstr(ds, "]");
 }
 
-static void put_source(struct sim_history *h, struct ds *ds) { put_cnp_peer(h, ds, false); }
-static void put_destination(struct sim_history *h, struct ds *ds) { put_cnp_peer(h, ds, true); }
+static void put_source(struct sim_history *h, struct ds *ds) { put_cnp_peer(h, ds, 4); }
+static void put_destination(struct sim_history *h, struct ds *ds) { put_cnp_peer(h, ds, 6); }
+static void put_accepted(struct sim_history *h, struct ds *ds) { put_cnp_peer(h, ds, 8); }
 
 static void
 put_np_rule(struct sim_history *h, struct ds *ds, const char *peers)
@@ -223,9 +229,11 @@ static void
 put_cnp_rule(struct sim_history *h, struct ds *ds, bool egress)
 {
     static const char *const actions[] = { "Accept", "Deny", "Pass" };
+    const char *action = PICK(h, actions);
 
-    ds_put_format(ds, "{'action':'%s',", PICK(h, actions));
-    put_list(h, ds, egress ? "to" : "from", 1, 2, egress ? put_destination : put_source);
+    ds_put_format(ds, "{'action':'%s',", action);
+    put_list(h, ds, egress ? "to" : "from", 1, 2,
+             !egress ? put_source : !strcmp(action, "Accept") ? put_accepted : put_destination);
     if (sim_chance(h, 60)) {
         ds_put_cstr(ds, ",");
         put_list(h, ds, "protocols", 1, 2, put_cnp_port);
@@ -381,12 +389,22 @@ change_local(struct world *w, struct sim_history *h)
 }
 
 static void
+change_domain(struct world *w, struct sim_history *h)
+{
+    const char *name = PICK(h, domains), *addr = PICK(h, addrs);
+    bool present = sim_chance(h, 60);
+
+    sim_log(h, "%s %s %s", name, present ? "has" : "has not", addr);
+    world_domain(w, name, addr, present);
+}
+
+static void
 change(struct world *w, struct sim_history *h)
 {
-    uint32_t what = sim_below(h, 20);
+    uint32_t what = sim_below(h, 22);
 
     (what < 1 ? change_namespace : what < 2 ? change_node : what < 8 ? change_pod : what < 13 ? change_np
-     : what < 16 ? change_cnp : change_local)(w, h);
+     : what < 16 ? change_cnp : what < 18 ? change_domain : change_local)(w, h);
 }
 
 /* Checks. --------------------------------------------------------------------------------------------------------- */
@@ -409,6 +427,7 @@ compare_fresh(struct world *w, struct sim_history *h)
     SHASH_FOR_EACH (node, &w->locals) {
         world_copy_local(&fresh, node->data);
     }
+    world_copy_domains(&fresh, w);
     world_run(&fresh);
     world_compare(w, &fresh);
     SIM_CHECK(h, !fresh.failure, "fresh: %s", fresh.failure);
@@ -445,6 +464,7 @@ int
 main(int argc, char *argv[])
 {
     static const char *const bugs[] = { "check-missed", "touch-missed", "peers-missed", "subject-missed",
-                                        "move-missed", "named-missed", "content-missed", "puts-first", "local-missed", NULL };
+                                        "move-missed", "named-missed", "content-missed", "puts-first", "local-missed", "domains-missed",
+                                        NULL };
     return sim_main(argc, argv, &(struct sim) { "policy", history, bugs });
 }

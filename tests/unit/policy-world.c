@@ -28,6 +28,7 @@ world_init(struct world *w)
     w->policy = policy_create(w->endpoints);
     shash_init(&w->objects);
     shash_init(&w->locals);
+    sset_init(&w->domains);
     hmap_init(&w->flows);
 }
 
@@ -47,6 +48,7 @@ world_destroy(struct world *w)
         free(((struct world_local *) node->data)->pod);
     }
     shash_destroy_free_data(&w->locals);
+    sset_destroy(&w->domains);
     HMAP_FOR_EACH_POP (wf, node, &w->flows) {
         flow_entry_unref(wf->flow);
         free(wf);
@@ -305,6 +307,34 @@ tell_local(struct world *w, uint64_t id)
         l->told = now;
     }
     free(key);
+}
+
+void
+world_domain(struct world *w, const char *name, const char *addr, bool present)
+{
+    char *key = xasprintf("%s %s", name, addr);
+    struct in6_addr a;
+
+    ovs_assert(!inet_addr_parse(addr, &a, NULL));
+    policy_domain_address(w->policy, name, &a, present);
+    if (present) {
+        sset_add(&w->domains, key);
+    } else {
+        sset_find_and_delete(&w->domains, key);
+    }
+    free(key);
+}
+
+void
+world_copy_domains(struct world *w, const struct world *from)
+{
+    const char *key;
+
+    SSET_FOR_EACH (key, &from->domains) {
+        char *name = xmemdup0(key, strcspn(key, " "));
+        world_domain(w, name, strchr(key, ' ') + 1, true);
+        free(name);
+    }
 }
 
 void

@@ -10,6 +10,7 @@
 #include "controller/policy.h"
 #include "openvswitch/hmap.h"
 #include "openvswitch/shash.h"
+#include "sset.h"
 
 #define WORLD_MAX_ADDRS 4
 
@@ -27,6 +28,7 @@ struct world {
     struct policy *policy;
     struct shash objects;               /* "KIND NAMESPACE/NAME" to struct kube_object. */
     struct shash locals;                /* "ID" to struct world_local. */
+    struct sset domains;                /* "NAME ADDRESS". */
     struct hmap flows;                  /* "struct world_flow"s: what effects have built. */
     size_t n_puts, n_drops, n_locals;   /* Effects of the last world_run(). */
     char *failure;                      /* The first thing that was wrong, or NULL. */
@@ -46,6 +48,9 @@ void world_remove(struct world *, const char *key);
 void world_attach(struct world *, uint64_t id, const char *pod, const char *addrs);
 /* Attaches here what is attached in another world. */
 void world_copy_local(struct world *, const struct world_local *);
+/* An address of a domain name comes or goes; all that another world has come. */
+void world_domain(struct world *, const char *name, const char *addr, bool present);
+void world_copy_domains(struct world *, const struct world *from);
 void world_run(struct world *);
 
 /* What effects have built is what policy_get_flows() of 'other' says; else 'failure' is set. */

@@ -58,9 +58,7 @@ put(const char *name, const char *to, bool ports)
 static void
 tell(const char *name, const char *addr, bool present)
 {
-    struct in6_addr a;
-    ck_assert_int_eq(inet_addr_parse(addr, &a, NULL), 0);
-    policy_domain_address(w.policy, name, &a, present);
+    world_domain(&w, name, addr, present);
 }
 
 static void
