@@ -41,8 +41,10 @@ controller_libcontroller_la_SOURCES += \
 controller_libcontroller_la_SOURCES += \
 	controller/policy-match.c controller/policy-match.h controller/policy-match-private.h \
 	controller/policy-match-index.c \
+	controller/policy-match-ns.c \
 	controller/policy-match-pods.c \
-	controller/policy-match-term.c
+	controller/policy-match-term.c \
+	controller/policy-match-visit.c
 
 # The OVS database.
 controller_libcontroller_la_SOURCES += \

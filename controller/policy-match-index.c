@@ -5,18 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "hash.h"
 #include "intern.h"
 #include "util.h"
 
-#define NAME_LABEL "kubernetes.io/metadata.name"
-
-/* Up to so many namespaces are looked at one by one, without an index over all. */
-#define FEW_NAMESPACES 8
 /* A term has at most so many nodes; else it stands in the rest of its scope. */
 #define MAX_NODES 4096
-/* Choosing between indexes, nothing is counted further than this. */
-#define COUNT_LIMIT 16
 
 static struct scope *scope_get(struct policy_match *, const char *key, const char *value);
 static void scope_release(struct policy_match *, struct scope *);
@@ -80,268 +73,7 @@ scope_hash(const struct scope *s)
     return s->node.hash;
 }
 
-/* Where things stand in the indexes: 'in' is a scope's hash or a namespace's.  Who finds a node looks whether it is
- * the right one. */
-
-static size_t
-value_hash(uint32_t in, const char *key, const char *value)
-{
-    return hash_string(value, hash_string(key, in));
-}
-
-static size_t
-key_hash(uint32_t in, const char *key)
-{
-    return hash_string(key, ~in);
-}
-
-static size_t
-rest_hash(uint32_t in)
-{
-    return hash_int(in, 1);
-}
-
-static size_t
-count(const struct hindex *index, size_t hash, size_t limit)
-{
-    const struct hindex_node *node = hindex_node_with_hash(index, hash);
-    size_t n = 0;
-
-    for (; node && n < limit; node = node->s) {
-        n++;
-    }
-    return n;
-}
-
-/* Classes in their index. */
-
-static size_t
-class_hash(const struct class *c, enum class_place place, size_t label)
-{
-    const char *key = labels_key(c->up.labels, label), *value = labels_value(c->up.labels, label);
-
-    switch (place) {
-    case PLACE_NS_VALUE: return value_hash(c->ns->hash, key, value);
-    case PLACE_NS_KEY: return key_hash(c->ns->hash, key);
-    case PLACE_VALUE: return value_hash(0, key, value);
-    case PLACE_KEY: return key_hash(0, key);
-    case N_PLACES: break;
-    }
-    OVS_NOT_REACHED();
-}
-
-static void
-put_class(struct policy_match *m, struct class *c)
-{
-    size_t n = labels_count(c->up.labels);
-
-    c->nodes = n ? xmalloc(n * m->n_places * sizeof *c->nodes) : NULL;
-    for (size_t i = 0; i < n * m->n_places; i++) {
-        c->nodes[i].class = c;
-        hindex_insert(&m->class_index, &c->nodes[i].node, class_hash(c, m->places[i / n], i % n));
-    }
-}
-
-static void
-take_class(struct policy_match *m, struct class *c)
-{
-    size_t n = labels_count(c->up.labels) * m->n_places;
-
-    for (size_t i = 0; i < n; i++) {
-        hindex_remove(&m->class_index, &c->nodes[i].node);
-    }
-    free(c->nodes);
-    c->nodes = NULL;
-}
-
-/* From now on, classes stand there too. */
-static void
-use_place(struct policy_match *m, enum class_place place)
-{
-    struct class *c;
-
-    for (size_t i = 0; i < m->n_places; i++) {
-        if (m->places[i] == place) {
-            return;
-        }
-    }
-    HMAP_FOR_EACH (c, node, &m->classes) {
-        if (c->up.n_pods) {
-            take_class(m, c);
-        }
-    }
-    m->places[m->n_places++] = place;
-    HMAP_FOR_EACH (c, node, &m->classes) {
-        if (c->up.n_pods) {
-            put_class(m, c);
-        }
-    }
-}
-
-/* From a term to classes. */
-
-typedef void class_cb(struct policy_match *, struct class *, struct term *);
-
-static bool
-requires(const struct kube_requirement *r)
-{
-    return r->op == KUBE_OP_IN || r->op == KUBE_OP_EXISTS;
-}
-
-/* How many classes (or terms) stand under a requirement, roughly if there are many. */
-static size_t
-count_requirement(const struct hindex *index, uint32_t in, const struct kube_requirement *r, size_t limit)
-{
-    size_t n = 0;
-
-    if (r->op == KUBE_OP_EXISTS) {
-        return count(index, key_hash(in, r->key), limit);
-    }
-    for (size_t i = 0; i < r->n_values && n < limit; i++) {
-        n += count(index, value_hash(in, r->key, r->values[i]), limit - n);
-    }
-    return n;
-}
-
-/* The requirement under which the fewest stand; In goes before Exists.  NULL: there is none. */
-static const struct kube_requirement *
-narrowest(const struct hindex *index, uint32_t in, const struct kube_selector *s)
-{
-    const struct kube_requirement *best = NULL;
-    size_t least = SIZE_MAX;            /* Under 'best'; SIZE_MAX: not counted yet. */
-
-    for (size_t i = 0; i < s->n_requirements; i++) {
-        const struct kube_requirement *r = &s->requirements[i];
-
-        if (requires(r) && (!best || (r->op == KUBE_OP_IN && best->op != KUBE_OP_IN))) {
-            best = r;
-            least = SIZE_MAX;
-        } else if (requires(r) && r->op == best->op) {
-            least = least == SIZE_MAX ? count_requirement(index, in, best, COUNT_LIMIT) : least;
-
-            size_t n = count_requirement(index, in, r, COUNT_LIMIT);
-            if (n < least || (n == least && r->n_values < best->n_values)) {
-                best = r;
-                least = n;
-            }
-        }
-    }
-    return best;
-}
-
-/* The node's class if it stands there for this label (value NULL: key) and of this namespace (NULL: any). */
-static struct class *
-class_of_node(const struct class_node *node, const struct match_ns *ns, const char *key, const char *value)
-{
-    struct class *c = node->class;
-    size_t i = (node - c->nodes) % labels_count(c->up.labels);
-    bool ok = ((!ns || c->ns == ns) && intern_string_equal(labels_key(c->up.labels, i), key)
-               && (!value || intern_string_equal(labels_value(c->up.labels, i), value)));
-
-    return ok ? c : NULL;
-}
-
-/* Classes under a label, of a namespace or of those that the term reaches. */
-static void
-visit_label(struct policy_match *m, struct term *t, struct match_ns *ns, const char *key, const char *value,
-            class_cb *cb)
-{
-    uint32_t in = ns ? ns->hash : 0;
-    size_t hash = value ? value_hash(in, key, value) : key_hash(in, key);
-    struct class_node *node;
-
-    HINDEX_FOR_EACH_WITH_HASH (node, node, hash, &m->class_index) {
-        struct class *c = class_of_node(node, ns, key, value);
-
-        if (c && kube_selector_matches(t->up.pods, c->up.labels)
-            && (ns || kube_selector_matches(t->up.namespaces, c->ns->labels))) {
-            cb(m, c, t);
-        }
-    }
-}
-
-static void
-visit_requirement(struct policy_match *m, struct term *t, struct match_ns *ns, const struct kube_requirement *r,
-                  class_cb *cb)
-{
-    if (r->op == KUBE_OP_EXISTS) {
-        visit_label(m, t, ns, r->key, NULL, cb);
-    }
-    for (size_t i = 0; i < r->n_values; i++) {
-        visit_label(m, t, ns, r->key, r->values[i], cb);
-    }
-}
-
-/* The classes of a namespace that the term's pods select. */
-static void
-visit_ns(struct policy_match *m, struct term *t, struct match_ns *ns, class_cb *cb)
-{
-    const struct kube_requirement *r = narrowest(&m->class_index, ns->hash, t->up.pods);
-    struct class *c;
-
-    if (r) {
-        if (r->op == KUBE_OP_EXISTS) {
-            use_place(m, PLACE_NS_KEY);
-        }
-        visit_requirement(m, t, ns, r, cb);
-        return;
-    }
-    LIST_FOR_EACH (c, in_ns, &ns->classes) {
-        if (kube_selector_matches(t->up.pods, c->up.labels)) {
-            cb(m, c, t);
-        }
-    }
-}
-
-/* Through the index over all namespaces, if that is less than to go through the term's namespaces one by one. */
-static bool
-visit_all(struct policy_match *m, struct term *t, size_t n_namespaces, class_cb *cb)
-{
-    if (!t->pivot || n_namespaces <= FEW_NAMESPACES) {
-        return false;
-    }
-    use_place(m, t->pivot->op == KUBE_OP_EXISTS ? PLACE_KEY : PLACE_VALUE);
-
-    const struct kube_requirement *r = narrowest(&m->class_index, 0, t->up.pods);
-    if (count_requirement(&m->class_index, 0, r, n_namespaces + 1) > n_namespaces) {
-        return false;
-    }
-    visit_requirement(m, t, NULL, r, cb);
-    return true;
-}
-
-/* All classes that the term selects. */
-static void
-visit(struct policy_match *m, struct term *t, class_cb *cb)
-{
-    bool everywhere = t->places[0].scope == m->everywhere;
-    size_t n = everywhere ? hmap_count(&m->namespaces) : 0;
-    struct match_ns *ns;
-
-    for (size_t i = 0; i < t->n_places && !everywhere; i++) {
-        n += t->places[i].scope->n_namespaces;
-    }
-    if (visit_all(m, t, n, cb)) {
-        return;
-    }
-    if (everywhere) {
-        HMAP_FOR_EACH (ns, node, &m->namespaces) {
-            if (term_reaches(t, ns)) {
-                visit_ns(m, t, ns, cb);
-            }
-        }
-        return;
-    }
-    for (size_t i = 0; i < t->n_places; i++) {
-        struct ns_place *place;
-
-        LIST_FOR_EACH (place, node, &t->places[i].scope->namespaces) {
-            if (term_reaches(t, place->ns)) {
-                visit_ns(m, t, place->ns, cb);
-            }
-        }
-    }
-}
+/* Terms in their index. */
 
 static void
 gain_cb(struct policy_match *m, struct class *c, struct term *t)
@@ -356,8 +88,6 @@ lose_cb(struct policy_match *m, struct class *c, struct term *t)
     t->up.n_classes--;
     class_lose_terms(m, c);
 }
-
-/* Terms in their index. */
 
 /* The requirement of the namespaces that gives the scopes: that with the fewest namespaces.  NULL: none. */
 static const struct kube_requirement *
@@ -391,16 +121,17 @@ join_scope(struct term *t, struct scope *s)
 
     place->term = t;
     place->scope = s;
-    ovs_list_push_back(&s->terms, &place->node);
+    if (!t->up.namespace_ && t->up.namespaces->n_requirements) {
+        ovs_list_push_back(&s->terms, &place->node);
+    } else {
+        ovs_list_init(&place->node);
+    }
     s->n_terms++;
 }
 
 static void
-join_scopes(struct policy_match *m, struct term *t)
+join_scopes(struct policy_match *m, struct term *t, const struct kube_requirement *r)
 {
-    const struct kube_requirement *r = t->up.namespace_ ? NULL : choose_scope(m, t->up.namespaces);
-
-    t->places = xmalloc((r ? MAX(r->n_values, 1) : 1) * sizeof *t->places);
     if (t->up.namespace_) {
         join_scope(t, scope_get(m, NAME_LABEL, t->up.namespace_));
     } else if (!r) {
@@ -413,29 +144,41 @@ join_scopes(struct policy_match *m, struct term *t)
     }
 }
 
-static size_t *
+static uint32_t *
 scope_counter(const struct term *t, struct scope *s)
 {
     return !t->pivot ? &s->n_rest : t->pivot->op == KUBE_OP_EXISTS ? &s->n_key : &s->n_value;
 }
 
 static void
+put_node(struct policy_match *m, struct term *t, size_t i)
+{
+    const struct kube_requirement *r = t->pivot;
+    uint32_t in = scope_hash(t->places[i / t->n_pivots].scope);
+    size_t hash = (!r ? rest_hash(in) : r->op == KUBE_OP_EXISTS ? key_hash(in, r->key)
+                   : value_hash(in, r->key, r->values[i % t->n_pivots]));
+
+    t->nodes[i].term = t;
+    hindex_insert(&m->term_index, &t->nodes[i].node, hash);
+}
+
+static void
 put_term(struct policy_match *m, struct term *t)
 {
-    const struct kube_requirement *r = narrowest(&m->term_index, scope_hash(t->places[0].scope), t->up.pods);
+    const struct kube_requirement *r = t->up.namespace_ ? NULL : choose_scope(m, t->up.namespaces);
+    size_t n_places = r ? MAX(r->n_values, 1) : 1, n_nodes;
 
-    t->pivot = r && MAX(r->n_values, 1) * t->n_places <= MAX_NODES ? r : NULL;
+    t->places = n_places > 1 ? xmalloc(n_places * sizeof *t->places) : &t->own_place;
+    join_scopes(m, t, r);
+    r = index_narrowest(&m->term_index, scope_hash(t->places[0].scope), t->up.pods);
+    t->pivot = r && MAX(r->n_values, 1) * n_places <= MAX_NODES ? r : NULL;
     t->n_pivots = t->pivot ? MAX(t->pivot->n_values, 1) : 1;
-    t->nodes = xmalloc(t->n_places * t->n_pivots * sizeof *t->nodes);
-    for (size_t i = 0; i < t->n_places * t->n_pivots; i++) {
-        uint32_t in = scope_hash(t->places[i / t->n_pivots].scope);
-        size_t hash = (!t->pivot ? rest_hash(in) : t->pivot->op == KUBE_OP_EXISTS ? key_hash(in, t->pivot->key)
-                       : value_hash(in, t->pivot->key, t->pivot->values[i % t->n_pivots]));
-
-        t->nodes[i].term = t;
-        hindex_insert(&m->term_index, &t->nodes[i].node, hash);
+    n_nodes = n_places * t->n_pivots;
+    t->nodes = n_nodes > 1 ? xmalloc(n_nodes * sizeof *t->nodes) : &t->own_node;
+    for (size_t i = 0; i < n_nodes; i++) {
+        put_node(m, t, i);
     }
-    for (size_t i = 0; i < t->n_places; i++) {
+    for (size_t i = 0; i < n_places; i++) {
         ++*scope_counter(t, t->places[i].scope);
     }
 }
@@ -443,9 +186,8 @@ put_term(struct policy_match *m, struct term *t)
 void
 index_add_term(struct policy_match *m, struct term *t)
 {
-    join_scopes(m, t);
     put_term(m, t);
-    visit(m, t, gain_cb);
+    index_visit(m, t, gain_cb);
 }
 
 void
@@ -453,7 +195,7 @@ index_remove_term(struct policy_match *m, struct term *t)
 {
     if (t->up.n_classes) {
         t->up.n_refs++;                 /* It still reaches those. */
-        visit(m, t, lose_cb);
+        index_visit(m, t, lose_cb);
         t->up.n_refs--;
     }
     for (size_t i = 0; i < t->n_places * t->n_pivots; i++) {
@@ -543,7 +285,7 @@ void
 index_add_class(struct policy_match *m, struct class *c)
 {
     ovs_list_push_back(&c->ns->classes, &c->in_ns);
-    put_class(m, c);
+    index_put_class(m, c);
     for (size_t i = 0; i < c->ns->n_places; i++) {
         add_terms_of_scope(m, c, c->ns->places[i].scope);
     }
@@ -554,7 +296,7 @@ void
 index_remove_class(struct policy_match *m, struct class *c)
 {
     ovs_list_remove(&c->in_ns);
-    take_class(m, c);
+    index_take_class(m, c);
 }
 
 /* Namespaces. */
@@ -601,9 +343,8 @@ visit_scope(struct policy_match *m, struct match_ns *ns, const struct scope *s, 
     LIST_FOR_EACH (place, node, &s->terms) {
         struct term *t = place->term;
 
-        if (!t->up.namespace_ && t->up.namespaces->n_requirements && kube_selector_matches(t->up.namespaces, with)
-            && !kube_selector_matches(t->up.namespaces, without)) {
-            visit_ns(m, t, ns, cb);
+        if (kube_selector_matches(t->up.namespaces, with) && !kube_selector_matches(t->up.namespaces, without)) {
+            index_visit_ns(m, t, ns, cb);
         }
     }
 }

@@ -3,10 +3,12 @@
 
 /* What the files of policy-match.h share.
  *
- *   policy-match.c         namespaces, pods and classes, the queue of changed classes
+ *   policy-match.c         pods and classes, the queue of changed classes
+ *   policy-match-ns.c      namespaces
  *   policy-match-pods.c    the set of a class's pods
  *   policy-match-term.c    terms: copy, hash, comparison, text
- *   policy-match-index.c   who may match whom: scopes, and the two indexes
+ *   policy-match-index.c   namespaces and terms in their scopes; from a class to the terms that select it
+ *   policy-match-visit.c   classes in their index; from a term to the classes that it selects
  *
  * A scope is a label that a namespace must have: key and value, or key.  Each term stands in the scope(s) of one
  * requirement of its namespaces, so a class meets all its terms in the scopes of its namespace's labels, each once.
@@ -17,9 +19,12 @@
  * always up to date. */
 
 #include "controller/policy-match.h"
+#include "hash.h"
 #include "hindex.h"
 #include "openvswitch/hmap.h"
 #include "openvswitch/list.h"
+
+#define NAME_LABEL "kubernetes.io/metadata.name"        /* Every namespace's. */
 
 /* Pods.  One pod stands in the place of the pointer; more are a hash table with linear probing. */
 struct pod_set {
@@ -56,13 +61,15 @@ struct class {
     struct class *next;                 /* In the queue. */
     struct match_ns *ns;
     struct ovs_list in_ns;              /* In 'ns->classes' while it has pods. */
-    struct class_node *nodes;           /* For each place in use, one per label. */
+    struct class_node *nodes;           /* For each place in use, one per label; 'own' if there is room. */
     struct pod_set pods;
     uint32_t n_settled;                 /* Of 'up.terms': sorted, each once. */
     uint32_t allocated;
+    uint32_t n_own;
     bool queued;
     bool report;                        /* Something is to be told of it. */
     bool stale;                         /* Some of 'up.terms' may not select it any more. */
+    struct class_node own[];
 };
 
 /* A namespace that has classes or an object. */
@@ -87,16 +94,16 @@ struct ns_place {
 struct scope {
     struct hmap_node node;              /* In 'scopes'. */
     struct ovs_list namespaces;
-    struct ovs_list terms;
-    size_t n_namespaces, n_terms;
-    size_t n_value, n_key, n_rest;      /* Terms by kind of pivot. */
+    struct ovs_list terms;              /* Those that a change of a namespace's labels concerns. */
+    uint32_t n_namespaces, n_terms;
+    uint32_t n_value, n_key, n_rest;    /* Terms by kind of pivot. */
     const char *key;                    /* In 'text'.  NULL: every namespace. */
     const char *value;                  /* NULL: any. */
     char text[];
 };
 
 struct term_place {
-    struct ovs_list node;               /* In 'scope->terms'. */
+    struct ovs_list node;               /* In 'scope->terms' if the term selects namespaces by label, else alone. */
     struct term *term;
     struct scope *scope;
 };
@@ -113,8 +120,10 @@ struct term {
     const struct kube_requirement *pivot;       /* Of the pods.  NULL: none that could be. */
     struct term_place *places;
     struct term_node *nodes;            /* For each place, one per value of the pivot, or one. */
-    size_t n_places;
-    size_t n_pivots;                    /* Nodes per place. */
+    uint32_t n_places;
+    uint32_t n_pivots;                  /* Nodes per place. */
+    struct term_place own_place;        /* That is 'places' if one is enough. */
+    struct term_node own_node;
     struct kube_selector selectors[2];  /* Of namespaces, of pods. */
 };
 
@@ -141,6 +150,11 @@ void class_lose_terms(struct policy_match *, struct class *);
 /* It is to be popped, changed or not. */
 void class_touch(struct policy_match *, struct class *);
 
+/* policy-match-ns.c. */
+struct match_ns *ns_get(struct policy_match *, const char *name);
+/* Frees it if nothing is known of it. */
+void ns_release(struct policy_match *, struct match_ns *);
+
 /* policy-match-term.c. */
 uint64_t term_hash(const char *namespace_, const struct kube_selector *namespaces, const struct kube_selector *pods);
 struct term *term_find(const struct policy_match *, uint64_t hash, const char *namespace_,
@@ -166,5 +180,44 @@ void index_remove_term(struct policy_match *, struct term *);
 void index_touch_term(struct policy_match *, struct term *);
 /* The namespace has other labels from now on; takes the reference. */
 void index_set_labels(struct policy_match *, struct match_ns *, const struct labels *);
+
+/* Where things stand in the indexes: 'in' is a scope's hash or a namespace's.  Who finds a node looks whether it is
+ * the right one. */
+
+static inline size_t
+value_hash(uint32_t in, const char *key, const char *value)
+{
+    return hash_string(value, hash_string(key, in));
+}
+
+static inline size_t
+key_hash(uint32_t in, const char *key)
+{
+    return hash_string(key, ~in);
+}
+
+static inline size_t
+rest_hash(uint32_t in)
+{
+    return hash_int(in, 1);
+}
+
+static inline bool
+requires(const struct kube_requirement *r)
+{
+    return r->op == KUBE_OP_IN || r->op == KUBE_OP_EXISTS;
+}
+
+/* policy-match-visit.c. */
+void index_put_class(struct policy_match *, struct class *);
+void index_take_class(struct policy_match *, struct class *);
+/* The requirement under which the fewest stand in an index; In goes before Exists.  NULL: there is none. */
+const struct kube_requirement *index_narrowest(const struct hindex *, uint32_t in, const struct kube_selector *);
+
+typedef void class_cb(struct policy_match *, struct class *, struct term *);
+/* All classes that the term selects. */
+void index_visit(struct policy_match *, struct term *, class_cb *);
+/* The classes of a namespace that the term's pods select. */
+void index_visit_ns(struct policy_match *, struct term *, struct match_ns *, class_cb *);
 
 #endif /* controller/policy-match-private.h */

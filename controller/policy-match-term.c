@@ -81,54 +81,57 @@ term_destroy(struct term *t)
 {
     selector_clear(&t->selectors[0]);
     selector_clear(&t->selectors[1]);
-    free(t->places);
-    free(t->nodes);
+    if (t->places != &t->own_place) {
+        free(t->places);
+    }
+    if (t->nodes != &t->own_node) {
+        free(t->nodes);
+    }
     free(t);
 }
 
-/* A text that no other content has: with the NUL bytes between strings, of which none has one. */
+/* The content's hash is that of a text that no other content has: strings end with a NUL byte, which none of them has
+ * inside.  SHA-1's first eight bytes: who may write policies cannot easily make a term that passes for another's. */
 
 static void
-put_string(struct ds *ds, const char *s)
+hash_text(struct sha1_ctx *sha1, const char *s)
 {
-    ds_put_buffer(ds, s, strlen(s) + 1);
+    sha1_update(sha1, s, strlen(s) + 1);
 }
 
 static void
-put_selector(struct ds *ds, const struct kube_selector *s)
+hash_selector(struct sha1_ctx *sha1, const struct kube_selector *s)
 {
     for (size_t i = 0; i < s->n_requirements; i++) {
         const struct kube_requirement *r = &s->requirements[i];
 
-        put_string(ds, r->key);
-        ds_put_char(ds, "=!+-"[r->op]);
+        hash_text(sha1, r->key);
+        sha1_update(sha1, &"=!+-"[r->op], 1);
         for (size_t k = 0; k < r->n_values; k++) {
-            ds_put_char(ds, ',');
-            put_string(ds, r->values[k]);
+            sha1_update(sha1, ",", 1);
+            hash_text(sha1, r->values[k]);
         }
-        ds_put_char(ds, ';');
+        sha1_update(sha1, ";", 1);
     }
 }
 
-/* SHA-1's first eight bytes: who may write policies cannot easily make a term that passes for another's. */
 uint64_t
 term_hash(const char *namespace_, const struct kube_selector *namespaces, const struct kube_selector *pods)
 {
-    struct ds ds = DS_EMPTY_INITIALIZER;
+    struct sha1_ctx sha1;
     uint8_t digest[SHA1_DIGEST_SIZE];
     uint64_t hash = 0;
 
+    sha1_init(&sha1);
+    sha1_update(&sha1, namespace_ ? "n" : "s", 1);
     if (namespace_) {
-        ds_put_char(&ds, 'n');
-        put_string(&ds, namespace_);
+        hash_text(&sha1, namespace_);
     } else {
-        ds_put_char(&ds, 's');
-        put_selector(&ds, namespaces);
-        ds_put_char(&ds, '|');
+        hash_selector(&sha1, namespaces);
+        sha1_update(&sha1, "|", 1);
     }
-    put_selector(&ds, pods);
-    sha1_bytes(ds_cstr(&ds), ds.length, digest);
-    ds_destroy(&ds);
+    hash_selector(&sha1, pods);
+    sha1_final(&sha1, digest);
     for (size_t i = 0; i < sizeof hash; i++) {
         hash = hash << 8 | digest[i];
     }

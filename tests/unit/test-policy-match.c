@@ -85,6 +85,12 @@ pop_all(struct policy_match *m)
     return n;
 }
 
+static void
+count_pod(const struct kube_pod *pod OVS_UNUSED, void *n)
+{
+    ++*(size_t *) n;
+}
+
 /* What a selector means. ------------------------------------------------------------------------------------------ */
 
 #define IN(KEY, VALUES) "{'matchExpressions':[{'key':'" KEY "','operator':'In','values':[" VALUES "]}]}"
@@ -220,6 +226,217 @@ START_TEST(test_meaning)
             check_meaning(&meanings[i], order);
         }
     }
+}
+END_TEST
+
+/* Edges. ---------------------------------------------------------------------------------------------------------- */
+
+/* The hash stays what it is from process to process, and goes by content. */
+START_TEST(test_hash)
+{
+    static const struct { const char *scope, *pods; uint64_t hash; } cases[] = {
+        { "n", "{}", UINT64_C(0xe6f9a3fbd15119ff) },
+        { "n", "{'matchLabels':{'a':'1','b':'2'}}", UINT64_C(0x75f4e21e9db55228) },
+        { "{}", "{}", UINT64_C(0x9dd56117d02f3543) },
+        { "{'matchLabels':{'a':'1'}}", "{}", UINT64_C(0xde0ba64100368240) },
+        { "{}", "{'matchLabels':{'a':'1'}}", UINT64_C(0x5c455db4591a8d45) },
+        { "n", NOT_IN("a", "'1','2'"), UINT64_C(0xd92a42d7a0ead21d) },
+        { "n", IN("a", "'1','2'"), UINT64_C(0xe5554b8d017a4985) },
+        { "n", EXISTS("a"), UINT64_C(0xcab40f466db5007f) },
+        { "n", ABSENT("a"), UINT64_C(0x15656a9c7b963dae) },
+    };
+    struct policy_match *m = policy_match_create();
+
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct match_term *t = ref(m, cases[i].scope, cases[i].pods);
+        ck_assert_msg(t->hash == cases[i].hash, "%s %s: 0x%016"PRIx64, cases[i].scope, cases[i].pods, t->hash);
+        ck_assert_uint_eq(policy_match_n_terms(m), i + 1);
+    }
+    struct match_term *t = ref(m, "n", "{'matchLabels':{'b':'2'},'matchExpressions':[{'key':'a','operator':'In','values':"
+                               "['1','1']}]}");
+    ck_assert(t->n_refs == 2 && policy_match_n_terms(m) == ARRAY_SIZE(cases));
+    policy_match_destroy(m);
+}
+END_TEST
+
+START_TEST(test_format)
+{
+    static const struct { const char *scope, *pods, *text; } cases[] = {
+        { "default", "{}", "namespace default, all pods" },
+        { "{}", "{'matchLabels':{'a':'1'}}", "all namespaces, pods a=1" },
+        { "{'matchLabels':{'x':'1','y':''}}", "{'matchExpressions':[{'key':'a','operator':'Exists'},{'key':'b','operator':"
+          "'DoesNotExist'},{'key':'c','operator':'In','values':['2','1']},{'key':'d','operator':'NotIn','values':['1']}]}",
+          "namespaces x=1,y=, pods a,!b,c in (1,2),d notin (1)" },
+    };
+    struct policy_match *m = policy_match_create();
+
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct ds ds = DS_EMPTY_INITIALIZER;
+        match_term_format(ref(m, cases[i].scope, cases[i].pods), &ds);
+        ck_assert_str_eq(ds_cstr(&ds), cases[i].text);
+        ds_destroy(&ds);
+    }
+    policy_match_destroy(m);
+}
+END_TEST
+
+/* One class that ends, comes back before that was popped, ends, comes back after; and one that nobody saw. */
+START_TEST(test_end_and_return)
+{
+    struct policy_match *m = policy_match_create();
+    const struct kube_pod *pod = make_pod("n", "{'a':'1'}", "[]"), *same = make_pod("n", "{'a':'1'}", "[]");
+    struct match_term *t = ref(m, "n", "{'matchLabels':{'a':'1'}}");
+    struct match_class *c = policy_match_add_pod(m, pod);
+    int mine;
+
+    c->aux = &mine;
+    ck_assert_uint_eq(pop_all(m), 1);
+    ck_assert(policy_match_add_pod(m, same) == c && !policy_match_pop_changed(m));
+    policy_match_remove_pod(m, pod);
+    ck_assert(!policy_match_pop_changed(m) && t->n_classes == 1);
+    policy_match_remove_pod(m, same);
+    ck_assert(policy_match_add_pod(m, pod) == c && c->aux == &mine && t->n_classes == 1);
+    ck_assert(policy_match_pop_changed(m) == c && c->n_pods == 1 && c->n_terms == 1 && c->terms[0] == t);
+    ck_assert(!policy_match_pop_changed(m));
+
+    policy_match_remove_pod(m, pod);
+    ck_assert(policy_match_pop_changed(m) == c && !c->n_pods && !c->n_terms && c->aux == &mine);
+    struct match_class *other = policy_match_add_pod(m, pod);
+    ck_assert(other != c && !other->aux && t->n_classes == 1);
+    policy_match_remove_pod(m, pod);
+    ck_assert(policy_match_pop_changed(m) == other && !other->n_pods && !policy_match_pop_changed(m));
+    policy_match_destroy(m);
+    kube_object_destroy(&pod->object);
+    kube_object_destroy(&same->object);
+}
+END_TEST
+
+/* What went and came back before anybody looked is no change; a term of the same content is another one. */
+START_TEST(test_back_and_forth)
+{
+    struct policy_match *m = policy_match_create();
+    const struct kube_pod *pod = make_pod("n", "{'a':'1'}", "[]");
+    const struct kube_namespace *one = make_namespace("n", "{'x':'1'}"), *two = make_namespace("n", "{'x':'2'}");
+    struct match_class *c = policy_match_add_pod(m, pod);
+
+    policy_match_namespace(m, "n", one);
+    struct match_term *t = ref(m, "{'matchLabels':{'x':'1'}}", "{}"), *u = ref(m, "{'matchLabels':{'x':'2'}}", "{}");
+    ck_assert(policy_match_pop_changed(m) == c && has_term(c, t) && !has_term(c, u));
+    for (int i = 0; i < 5; i++) {
+        policy_match_namespace(m, "n", two);
+        ck_assert(!t->n_classes && u->n_classes == 1);
+        policy_match_namespace(m, "n", one);
+    }
+    ck_assert(!policy_match_pop_changed(m) && c->n_terms == 1 && t->n_classes == 1 && !u->n_classes);
+    policy_match_namespace(m, "n", NULL);
+    ck_assert(policy_match_pop_changed(m) == c && !c->n_terms);
+    policy_match_namespace(m, "n", two);
+    ck_assert(policy_match_pop_changed(m) == c && has_term(c, u));
+
+    int mine;
+    u->aux = &mine;
+    policy_match_term_unref(m, u);
+    u = ref(m, "{'matchLabels':{'x':'2'}}", "{}");
+    ck_assert(!u->aux && policy_match_pop_changed(m) == c && c->n_terms == 1 && c->terms[0] == u);
+    policy_match_destroy(m);
+    kube_object_destroy(&pod->object);
+    kube_object_destroy(&one->object);
+    kube_object_destroy(&two->object);
+}
+END_TEST
+
+/* Named ports tell pods apart; other ports do not. */
+START_TEST(test_ports)
+{
+    static const char *const ports[] = { "[]", "[{'containerPort':80}]", "[{'name':'web','containerPort':80}]",
+                                         "[{'name':'web','containerPort':81}]",
+                                         "[{'name':'web','containerPort':80,'protocol':'UDP'}]" };
+    struct policy_match *m = policy_match_create();
+    const struct kube_pod *pods[ARRAY_SIZE(ports)];
+
+    for (size_t i = 0; i < ARRAY_SIZE(ports); i++) {
+        pods[i] = make_pod("n", "{}", ports[i]);
+        policy_match_add_pod(m, pods[i]);
+    }
+    ck_assert_uint_eq(policy_match_n_classes(m), ARRAY_SIZE(ports) - 1);
+    ck_assert(policy_match_find(m, pods[0]) == policy_match_find(m, pods[1]));
+    policy_match_destroy(m);
+    for (size_t i = 0; i < ARRAY_SIZE(ports); i++) {
+        kube_object_destroy(&pods[i]->object);
+    }
+}
+END_TEST
+
+/* As many values as the API lets through, in both selectors, and the same the other way round. */
+START_TEST(test_many_values)
+{
+    struct ds values = DS_EMPTY_INITIALIZER;
+
+    for (int i = 0; i < KUBE_MAX_VALUES; i++) {
+        ds_put_format(&values, "%s'v%d'", i ? "," : "", i);
+    }
+    char *in = xasprintf("{'matchExpressions':[{'key':'a','operator':'In','values':[%s]}]}", ds_cstr(&values));
+    char *not_in = xasprintf("{'matchExpressions':[{'key':'a','operator':'NotIn','values':[%s]}]}", ds_cstr(&values));
+    const struct kube_pod *pod = make_pod("n", "{'a':'v4999'}", "[]");
+    const struct kube_namespace *ns = make_namespace("n", "{'a':'v77'}");
+    struct policy_match *m = policy_match_create();
+
+    for (int i = 0; i < 3; i++) {
+        struct match_term *t = ref(m, in, in), *u = ref(m, in, not_in), *v = ref(m, "n", in);
+        if (i == 0) {
+            policy_match_namespace(m, "n", ns);
+            policy_match_add_pod(m, pod);
+        }
+        ck_assert(t->n_classes == 1 && u->n_classes == 0 && v->n_classes == 1);
+        ck_assert_uint_eq(policy_match_find(m, pod)->n_terms, 2);
+        policy_match_term_unref(m, t);
+        policy_match_term_unref(m, u);
+        policy_match_term_unref(m, v);
+        ck_assert_uint_eq(policy_match_find(m, pod)->n_terms, 0);
+        pop_all(m);
+    }
+    policy_match_destroy(m);
+    kube_object_destroy(&pod->object);
+    kube_object_destroy(&ns->object);
+    ds_destroy(&values);
+    free(in);
+    free(not_in);
+}
+END_TEST
+
+/* A class of many pods: each is there once, whoever goes when. */
+START_TEST(test_large_class)
+{
+    enum { N = 3000 };
+    struct policy_match *m = policy_match_create();
+    const struct kube_pod *pods[N];
+    size_t n;
+
+    for (int i = 0; i < N; i++) {
+        pods[i] = make_pod("n", "{'a':'1'}", "[]");
+        ck_assert(!policy_match_find(m, pods[i]));
+        policy_match_add_pod(m, pods[i]);
+    }
+    struct match_class *c = policy_match_find(m, pods[0]);
+    for (int step = 3; step >= 1; step--) {
+        for (int i = 0; i < N; i += step) {
+            if (pods[i]) {
+                policy_match_remove_pod(m, pods[i]);
+                kube_object_destroy(&pods[i]->object);
+                pods[i] = NULL;
+            }
+            if (i % 100 == 0 && c->n_pods) {
+                n = 0;
+                policy_match_for_each_pod(c, count_pod, &n);
+                ck_assert_uint_eq(n, c->n_pods);
+            }
+        }
+        for (int i = 0; i < N; i++) {
+            ck_assert(!pods[i] || policy_match_find(m, pods[i]) == c);
+        }
+    }
+    ck_assert(!c->n_pods);
+    policy_match_destroy(m);
 }
 END_TEST
 
@@ -502,12 +719,6 @@ model_signatures(struct model *x, uint64_t signatures[N_CLASSES])
 }
 
 static void
-count_pod(const struct kube_pod *pod OVS_UNUSED, void *n)
-{
-    ++*(size_t *) n;
-}
-
-static void
 check_class(struct model *x, const struct model_pod *p)
 {
     const struct match_class *c = policy_match_find(x->m, p->pod);
@@ -627,5 +838,12 @@ END_TEST
 
 UNIT_MAIN("policy-match", {
     tcase_add_test(tc, test_meaning);
+    tcase_add_test(tc, test_hash);
+    tcase_add_test(tc, test_format);
+    tcase_add_test(tc, test_end_and_return);
+    tcase_add_test(tc, test_back_and_forth);
+    tcase_add_test(tc, test_ports);
+    tcase_add_test(tc, test_many_values);
+    tcase_add_test(tc, test_large_class);
     tcase_add_test(tc, test_histories);
 })
