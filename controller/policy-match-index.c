@@ -223,7 +223,7 @@ touch_cb(struct policy_match *m, struct class *c, struct term *t OVS_UNUSED)
 void
 index_touch_term(struct policy_match *m, struct term *t)
 {
-    visit(m, t, touch_cb);
+    index_visit(m, t, touch_cb);
 }
 
 /* From a class to terms. */
