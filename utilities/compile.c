@@ -10,9 +10,11 @@
 #include <jansson.h>
 
 #include "compile.h"
+#include "controller/endpoints.h"
 #include "controller/ipam.h"
 #include "controller/mtu.h"
 #include "controller/node-input.h"
+#include "controller/policy.h"
 #include "controller/source-dir.h"
 #include "controller/store.h"
 #include "flow-set.h"
@@ -36,15 +38,28 @@ struct job {
     struct inet_prefix prefixes[KUBE_MAX_ADDRS];        /* Assumed ones of the uplink. */
     struct node_underlay underlay;
     bool tunnels_v6;                    /* A peer is reached through an IPv6 tunnel. */
+    struct endpoints *endpoints;
+    struct policy *policy;
     struct flow_input input;
-    struct flow_pod *pods;
+    struct flow_pod *pods;              /* NULL with "--stats". */
     size_t allocated_pods;
     struct flow_peer *peers;
     size_t allocated_peers;
 };
 
+/* For "--stats". */
+struct counts {
+    size_t n_flows[UINT8_MAX + 1];      /* By table. */
+    size_t n_policy_flows, n_meters, n_pods;
+    long long int read_us, policy_us, others_us;
+};
+
 static int gather(struct job *, struct error *);
-static void print_stats(const struct job *, const struct flow_set *, long long int read_us, long long int compile_us);
+static void add_endpoint(const struct kube_object *, void *endpoints);
+static void job_get_policy(const struct job *, const struct kube_pod *, struct flow_pod_policy *);
+static void run_policy(struct job *, struct counts *);
+static void count_others(const struct job *, struct counts *);
+static void print_stats(const struct job *, const struct counts *);
 
 static void
 print_problem(const char *file, const char *problem, void *aux OVS_UNUSED)
@@ -58,6 +73,8 @@ job_destroy(struct job *job)
     for (size_t i = 0; i < job->input.n_pods; i++) {
         free(CONST_CAST(char *, job->pods[i].owner));
     }
+    policy_destroy(job->policy);
+    endpoints_destroy(job->endpoints);
     for (size_t i = 0; i < job->input.n_peers; i++) {
         free(CONST_CAST(char *, job->peers[i].owner));
     }
@@ -66,34 +83,134 @@ job_destroy(struct job *job)
     store_destroy(job->store);
 }
 
+static void
+print_flows(struct job *job)
+{
+    struct flow_set set = FLOW_SET_INIT;
+    struct ds s = DS_EMPTY_INITIALIZER;
+
+    for (size_t i = 0; i < job->input.n_pods; i++) {
+        job_get_policy(job, CONTAINER_OF(job->pods[i].addrs, struct kube_pod, addrs), &job->pods[i].policy);
+    }
+    compile(&job->input, &set);
+    policy_get_flows(job->policy, &set);
+    flow_set_sort(&set);
+    flow_set_format(&set, true, &s);
+    fputs(ds_cstr(&s), stdout);
+    ds_destroy(&s);
+    flow_set_destroy(&set);
+}
+
 int
 compile_verb(const struct compile_options *options)
 {
     ERROR_AUTO struct error error = ERROR_INIT;
-    struct job job = { .options = options, .store = store_create() };
-    struct flow_set set = FLOW_SET_INIT;
+    struct job job = { .options = options, .store = store_create(), .endpoints = endpoints_create() };
+    struct counts counts = { .n_flows = { 0 } };
     long long int start = time_usec();
     int code = source_dir_load(options->config->source, job.store, print_problem, NULL, &error);
-    long long int loaded = time_usec();
 
+    store_for_each(job.store, KUBE_POD, add_endpoint, job.endpoints);
+    job.policy = policy_create(job.endpoints);
+    counts.read_us = time_usec() - start;
     code = code ? code : gather(&job, &error);
     if (!code) {
-        compile(&job.input, &set);
-        long long int compiled = time_usec();
+        run_policy(&job, options->stats ? &counts : NULL);
         if (options->stats) {
-            print_stats(&job, &set, loaded - start, compiled - loaded);
+            count_others(&job, &counts);
+            print_stats(&job, &counts);
         } else {
-            struct ds s = DS_EMPTY_INITIALIZER;
-            flow_set_format(&set, true, &s);
-            fputs(ds_cstr(&s), stdout);
-            ds_destroy(&s);
+            print_flows(&job);
         }
     } else {
         fprintf(stderr, "sluicectl: compile: %s\n", error_message(&error));
     }
-    flow_set_destroy(&set);
     job_destroy(&job);
     return code ? EXIT_REFUSED : 0;
+}
+
+/* Policies. ------------------------------------------------------------------------------------------------------ */
+
+static void
+add_endpoint(const struct kube_object *object, void *endpoints)
+{
+    endpoints_update(endpoints, NULL, kube_pod_cast(object));
+}
+
+static void
+tell_namespace(const struct kube_object *object, void *policy)
+{
+    policy_namespace(policy, object->name, (const struct kube_namespace *) object);
+}
+
+static void
+tell_node(const struct kube_object *object, void *policy)
+{
+    policy_node(policy, NULL, kube_node_cast(object));
+}
+
+static void
+tell_networkpolicy(const struct kube_object *object, void *policy)
+{
+    policy_networkpolicy(policy, NULL, kube_networkpolicy_cast(object));
+}
+
+static void
+tell_clusternetworkpolicy(const struct kube_object *object, void *policy)
+{
+    policy_clusternetworkpolicy(policy, NULL, kube_clusternetworkpolicy_cast(object));
+}
+
+static bool
+is_local(const struct job *job, const struct kube_pod *pod)
+{
+    return ((job->options->all_local || !strcmp(pod->node, job->options->config->node)) && !pod->host_network
+            && !pod->finished && pod->n_addrs);
+}
+
+/* An object's address names its pod. */
+static void
+tell_pod(const struct kube_object *object, void *job_)
+{
+    const struct kube_pod *pod = kube_pod_cast(object);
+    struct job *job = job_;
+
+    policy_pod(job->policy, NULL, pod);
+    if (is_local(job, pod)) {
+        policy_local(job->policy, (uintptr_t) pod, pod, pod->addrs, pod->n_addrs);
+    }
+}
+
+static void
+job_get_policy(const struct job *job, const struct kube_pod *pod, struct flow_pod_policy *out)
+{
+    policy_get_local(job->policy, (uintptr_t) pod, out);
+}
+
+/* With 'counts' the flows are only counted, so that none is kept. */
+static void
+run_policy(struct job *job, struct counts *counts)
+{
+    long long int start = time_usec();
+    struct policy_effect effect;
+
+    store_for_each(job->store, KUBE_NAMESPACE, tell_namespace, job->policy);
+    store_for_each(job->store, KUBE_NODE, tell_node, job->policy);
+    store_for_each(job->store, KUBE_POD, tell_pod, job);
+    store_for_each(job->store, KUBE_NETWORKPOLICY, tell_networkpolicy, job->policy);
+    store_for_each(job->store, KUBE_CLUSTERNETWORKPOLICY, tell_clusternetworkpolicy, job->policy);
+    policy_run(job->policy);
+    while (counts && policy_pop(job->policy, &effect)) {
+        if (effect.type != POLICY_LOCAL) {
+            int n = effect.type == POLICY_PUT ? 1 : -1;
+            counts->n_flows[effect.flow->table_id] += n;
+            counts->n_policy_flows += n;
+            flow_entry_unref(effect.flow);
+        }
+    }
+    if (counts) {
+        counts->policy_us = time_usec() - start;
+    }
 }
 
 /* Input. --------------------------------------------------------------------------------------------------------- */
@@ -171,7 +288,7 @@ add_pod(const struct kube_object *object, void *job_)
     struct job *job = job_;
     const struct kube_pod *pod = kube_pod_cast(object);
 
-    if (strcmp(pod->node, job->options->config->node) || pod->host_network || pod->finished || !pod->n_addrs) {
+    if (!is_local(job, pod)) {
         return;
     }
     if (job->input.n_pods >= job->allocated_pods) {
@@ -190,7 +307,16 @@ compare_pods(const void *a_, const void *b_)
     return strcmp(a->owner, b->owner);
 }
 
-/* Ports and MACs, which a plugin would have given. */
+/* What a plugin would have given. */
+static void
+set_port(struct flow_pod *pod, uint16_t port)
+{
+    pod->ofport = u16_to_ofp(port);
+    pod->mac = (struct eth_addr) ETH_ADDR_C(0a,53,4c,01,00,00);
+    pod->mac.ea[4] = port >> 8;
+    pod->mac.ea[5] = port & 0xff;
+}
+
 static int
 name_pods(struct job *job, struct error *error)
 {
@@ -201,11 +327,7 @@ name_pods(struct job *job, struct error *error)
         qsort(job->pods, job->input.n_pods, sizeof *job->pods, compare_pods);
     }
     for (size_t i = 0; i < job->input.n_pods; i++) {
-        uint16_t port = OFPORT_FIRST_POD + i;
-        job->pods[i].ofport = u16_to_ofp(port);
-        job->pods[i].mac = (struct eth_addr) ETH_ADDR_C(0a,53,4c,01,00,00);
-        job->pods[i].mac.ea[4] = port >> 8;
-        job->pods[i].mac.ea[5] = port & 0xff;
+        set_port(&job->pods[i], OFPORT_FIRST_POD + i);
     }
     return 0;
 }
@@ -235,7 +357,9 @@ gather(struct job *job, struct error *error)
     if (!code) {
         find_underlay(job);
         store_for_each(job->store, KUBE_NODE, add_peer, job);
-        store_for_each(job->store, KUBE_POD, add_pod, job);
+        if (!job->options->stats) {
+            store_for_each(job->store, KUBE_POD, add_pod, job);
+        }
         code = name_pods(job, error);
     }
     code = code ? code : find_mtu(job, &mtu, error);
@@ -251,18 +375,82 @@ gather(struct job *job, struct error *error)
 
 /* Counts. -------------------------------------------------------------------------------------------------------- */
 
+static void
+count_steal(struct counts *counts, struct flow_set *set)
+{
+    for (size_t i = 0; i < set->n_flows; i++) {
+        counts->n_flows[set->flows[i]->table_id]++;
+    }
+    counts->n_meters += set->n_meters;
+    flow_set_destroy(set);
+}
+
+struct count_pods {
+    const struct job *job;
+    struct counts *counts;
+};
+
+static void
+count_pod(const struct kube_object *object, void *cp_)
+{
+    const struct kube_pod *pod = kube_pod_cast(object);
+    struct flow_set set = FLOW_SET_INIT;
+    struct count_pods *cp = cp_;
+
+    if (is_local(cp->job, pod)) {
+        char *owner = xasprintf("Pod/%s/%s/eth0", object->namespace_, object->name);
+        struct flow_pod flow_pod = { .owner = owner, .network = FLOW_NETWORK_DEFAULT, .addrs = pod->addrs,
+                                     .n_addrs = pod->n_addrs };
+
+        set_port(&flow_pod, OFPORT_FIRST_POD + cp->counts->n_pods++ % (OFPORT_LAST_POD - OFPORT_FIRST_POD + 1));
+        job_get_policy(cp->job, pod, &flow_pod.policy);
+        compile_pod(&cp->job->input.local, &flow_pod, &set);
+        count_steal(cp->counts, &set);
+        free(owner);
+    }
+}
+
+/* What no policy makes: the base, the other nodes, the pods' own flows. */
+static void
+count_others(const struct job *job, struct counts *counts)
+{
+    long long int start = time_usec();
+    struct count_pods cp = { job, counts };
+    struct flow_set set = FLOW_SET_INIT;
+
+    compile_base(&job->input.local, &set);
+    count_steal(counts, &set);
+    for (size_t i = 0; i < job->input.n_peers; i++) {
+        compile_peer(&job->input.local, &job->input.peers[i], &set);
+        count_steal(counts, &set);
+    }
+    store_for_each(job->store, KUBE_POD, count_pod, &cp);
+    counts->others_us = time_usec() - start;
+}
+
 static json_t *
-count_tables(const struct flow_set *set)
+tables_to_json(const struct counts *counts, size_t *n_flows)
 {
     json_t *tables = json_object();
+
+    *n_flows = 0;
     for (int t = pipeline_next_table(0); t >= 0; t = pipeline_next_table(t + 1)) {
-        size_t n = 0;
-        for (size_t i = 0; i < set->n_flows; i++) {
-            n += set->flows[i]->table_id == t;
-        }
-        json_object_set_new(tables, pipeline_table_name(t), json_integer(n));
+        json_object_set_new(tables, pipeline_table_name(t), json_integer(counts->n_flows[t]));
+        *n_flows += counts->n_flows[t];
     }
     return tables;
+}
+
+static json_t *
+policies_to_json(const struct policy *policy)
+{
+    struct policy_stats s;
+
+    policy_get_stats(policy, &s);
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "known", (json_int_t) s.n_policies, "relevant",
+                     (json_int_t) s.n_relevant, "rules", (json_int_t) s.n_rules, "conjunctions", (json_int_t) s.n_conjs,
+                     "subjects", (json_int_t) s.n_subjects, "identities", (json_int_t) s.n_identities, "terms",
+                     (json_int_t) s.n_terms, "classes", (json_int_t) s.n_classes);
 }
 
 /* Most memory that this process has had at once, in KiB; 0: not known.  Not getrusage()'s, which also counts what the
@@ -284,29 +472,47 @@ peak_memory(void)
 }
 
 static void
-print_stats(const struct job *job, const struct flow_set *set, long long int read_us, long long int compile_us)
+print_json_stats(const struct job *job, const struct counts *counts, json_t *tables, size_t n_flows, long int peak)
+{
+    json_t *stats = json_pack("{s:O, s:I, s:I, s:i, s:I, s:I, s:o, s:I, s:f, s:f, s:f, s:I}", "tables", tables, "flows",
+                              (json_int_t) n_flows, "meters", (json_int_t) counts->n_meters, "groups", 0, "pods",
+                              (json_int_t) counts->n_pods, "peers", (json_int_t) job->input.n_peers, "policies",
+                              policies_to_json(job->policy), "policyFlows", (json_int_t) counts->n_policy_flows,
+                              "readMs", counts->read_us / 1000.0, "policyMs", counts->policy_us / 1000.0, "compileMs",
+                              counts->others_us / 1000.0, "peakKiB", (json_int_t) peak);
+    json_dumpf(stats, stdout, JSON_INDENT(2));
+    putchar('\n');
+    json_decref(stats);
+}
+
+static void
+print_text_stats(const struct job *job, const struct counts *counts, json_t *tables, size_t n_flows, long int peak)
+{
+    struct policy_stats s;
+    const char *name;
+    json_t *n;
+
+    policy_get_stats(job->policy, &s);
+    json_object_foreach (tables, name, n) {
+        printf("%-15s %lld\n", name, (long long int) json_integer_value(n));
+    }
+    printf("%-15s %"PRIuSIZE", %"PRIuSIZE" of them of policies, with %"PRIuSIZE" meters and 0 groups\n", "flows", n_flows,
+           counts->n_policy_flows, counts->n_meters);
+    printf("%-15s %"PRIuSIZE" pods on the node, %"PRIuSIZE" peers\n", "of", counts->n_pods, job->input.n_peers);
+    printf("%-15s %"PRIuSIZE", %"PRIuSIZE" of them for these pods: %"PRIuSIZE" rules, %"PRIuSIZE" conjunctions, %"PRIuSIZE
+           " sets of rules, %"PRIuSIZE" identities\n", "policies", s.n_policies, s.n_relevant, s.n_rules, s.n_conjs,
+           s.n_subjects, s.n_identities);
+    printf("reading %.1f ms, computing %.1f ms for policies and %.1f ms for all else, peak memory %.1f MB\n",
+           counts->read_us / 1000.0, counts->policy_us / 1000.0, counts->others_us / 1000.0, peak / 1024.0);
+}
+
+static void
+print_stats(const struct job *job, const struct counts *counts)
 {
     long int peak = peak_memory();
-    json_t *tables = count_tables(set), *n;
-    const char *name;
+    size_t n_flows;
+    json_t *tables = tables_to_json(counts, &n_flows);
 
-    if (job->options->json) {
-        json_t *stats = json_pack("{s:o, s:I, s:I, s:i, s:I, s:I, s:f, s:f, s:I}", "tables", tables, "flows",
-                                  (json_int_t) set->n_flows, "meters", (json_int_t) set->n_meters, "groups", 0, "pods",
-                                  (json_int_t) job->input.n_pods, "peers", (json_int_t) job->input.n_peers,
-                                  "readMs", read_us / 1000.0, "compileMs", compile_us / 1000.0, "peakKiB",
-                                  (json_int_t) peak);
-        json_dumpf(stats, stdout, JSON_INDENT(2));
-        putchar('\n');
-        json_decref(stats);
-        return;
-    }
-    json_object_foreach (tables, name, n) {
-        printf("%-12s %lld\n", name, (long long int) json_integer_value(n));
-    }
-    printf("%-12s %"PRIuSIZE", with %"PRIuSIZE" meters and 0 groups\n", "flows", set->n_flows, set->n_meters);
-    printf("%-12s %"PRIuSIZE" pods on the node, %"PRIuSIZE" peers\n", "of", job->input.n_pods, job->input.n_peers);
-    printf("reading %.1f ms, computing %.1f ms, peak memory %.1f MB\n", read_us / 1000.0, compile_us / 1000.0,
-           peak / 1024.0);
+    (job->options->json ? print_json_stats : print_text_stats)(job, counts, tables, n_flows, peak);
     json_decref(tables);
 }

@@ -28,7 +28,7 @@ static const char usage_text[] =
     "  trace --batch FILE            a packet's way and what decides it\n"
     "  wait --for ready|realized [--timeout SECONDS]\n"
     "  compile --source DIR [--node NAME] [--datapath D] [--encapsulation E] [--mtu N] [--pod-cidrs C,...]\n"
-    "          [--uplink-mtu N] [--uplink-prefix ADDRESS/LENGTH]... [--stats]\n"
+    "          [--uplink-mtu N] [--uplink-prefix ADDRESS/LENGTH]... [--stats [--all-local]]\n"
     "                                the flows that a node would have with these manifests; needs no daemon\n"
     "\n"
     "  -t, --target DIR              the daemon's run directory (default: $SLUICE_RUNDIR, else " SLUICE_RUNDIR ")\n"
@@ -47,7 +47,8 @@ struct options {
 
 enum {
     OPT_JSON = UCHAR_MAX + 1, OPT_FOR, OPT_TIMEOUT, OPT_FROM, OPT_TO, OPT_PROTOCOL, OPT_PORT, OPT_SPORT, OPT_FAMILY,
-    OPT_SOURCE_ADDRESS, OPT_BATCH, OPT_EXPLAIN, OPT_OBJECT, OPT_STATS, OPT_UPLINK_MTU, OPT_UPLINK_PREFIX, OPT_KEY,
+    OPT_SOURCE_ADDRESS, OPT_BATCH, OPT_EXPLAIN, OPT_OBJECT, OPT_STATS, OPT_ALL_LOCAL, OPT_UPLINK_MTU, OPT_UPLINK_PREFIX,
+    OPT_KEY,
 };
 
 static void OVS_NO_RETURN OVS_PRINTF_FORMAT(1, 2)
@@ -116,6 +117,7 @@ parse_option(int c, const char *name, struct options *o)
     case OPT_EXPLAIN: o->trace.explain = true; break;
     case OPT_OBJECT: o->object = optarg; break;
     case OPT_STATS: o->stats = true; break;
+    case OPT_ALL_LOCAL: o->compile.all_local = true; break;
     case OPT_UPLINK_MTU: o->compile.uplink_mtu = parse_number("--uplink-mtu", optarg, 576, 65535); break;
     case OPT_UPLINK_PREFIX: add_uplink_prefix(&o->compile, optarg); break;
     case OPT_KEY: set_key(&o->config, name, optarg); break;
@@ -137,6 +139,7 @@ parse_options(int argc, char *argv[], struct options *o)
         { "source-address", required_argument, NULL, OPT_SOURCE_ADDRESS },
         { "batch", required_argument, NULL, OPT_BATCH }, { "explain", no_argument, NULL, OPT_EXPLAIN },
         { "object", required_argument, NULL, OPT_OBJECT }, { "stats", no_argument, NULL, OPT_STATS },
+        { "all-local", no_argument, NULL, OPT_ALL_LOCAL },
         { "node", required_argument, NULL, OPT_KEY }, { "source", required_argument, NULL, OPT_KEY },
         { "datapath", required_argument, NULL, OPT_KEY }, { "encapsulation", required_argument, NULL, OPT_KEY },
         { "mtu", required_argument, NULL, OPT_KEY }, { "pod-cidrs", required_argument, NULL, OPT_KEY },
@@ -212,6 +215,9 @@ run_compile(struct options *o, int n_args)
     }
     if (!strcmp(o->config.source, "kubernetes")) {
         return usage_error("compile needs --source, a directory of manifests");
+    }
+    if (o->compile.all_local && !o->stats) {
+        return usage_error("--all-local is for --stats");
     }
     o->compile.config = &o->config;
     o->compile.json = o->json;

@@ -24,6 +24,7 @@ struct compile_options {
     uint16_t uplink_mtu;                /* Bytes. */
     struct inet_prefix *uplink_prefixes;        /* Instead of what is assumed; malloc()ed. */
     size_t n_uplink_prefixes;
+    bool all_local;                     /* Every pod counts as one of the node's; only with 'stats'. */
     bool stats;                         /* Counts, times and memory instead of the flows. */
     bool json;                          /* Of the counts. */
 };
