@@ -67,9 +67,8 @@ attachments_set_declares_pods(struct attachments *t, bool declares_pods, long lo
     }
 }
 
-/* Without an UID on either side it is the name that counts. */
-static bool
-is_uid(const struct attachment *a, const char *uid)
+bool
+attachment_is_uid(const struct attachment *a, const char *uid)
 {
     return !uid || !uid[0] || !a->pod_uid || !a->pod_uid[0] || !strcmp(a->pod_uid, uid);
 }
@@ -83,7 +82,7 @@ attachments_pod_known(struct attachments *t, const char *namespace_, const char 
         struct attachment *a = CONTAINER_OF(node, struct attachment, unknown_node);
         next = hmap_next_with_hash(node);
         if (!strcmp(namespace_of(a), namespace_) && !strcmp(a->pod_name, name)) {
-            a->mismatch = !is_uid(a, uid);
+            a->mismatch = !attachment_is_uid(a, uid);
             if (!a->mismatch) {
                 become_known(a, now);
             }

@@ -250,6 +250,8 @@ void attachments_for_each(const struct attachments *, void (*cb)(const struct at
 /* Those that are not up: what the shell has to watch. */
 void attachments_for_each_busy(const struct attachments *, void (*cb)(const struct attachment *, void *aux), void *aux);
 
+/* Whether it is the pod that its runtime calls by 'uid'.  Without one on either side it is the name that counts. */
+bool attachment_is_uid(const struct attachment *, const char *uid);
 /* NULL, or why it has no network although it is up (a constant). */
 const char *attachment_problem(const struct attachment *);
 

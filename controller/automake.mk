@@ -84,9 +84,12 @@ controller_libcontroller_la_SOURCES += \
 	controller/dataplane-link.c \
 	controller/dataplane-node.c controller/dataplane-peers.c \
 	controller/dataplane-pod.c \
+	controller/dataplane-policy.c \
 	controller/dataplane-report.c
 controller_libcontroller_la_SOURCES += \
 	controller/ctl.c \
+	controller/policy-status.c controller/policy-status.h \
+	controller/status-policy.c \
 	controller/status-text.c controller/status-text.h \
 	controller/status.c controller/status.h
 controller_libcontroller_la_SOURCES += \

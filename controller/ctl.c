@@ -93,6 +93,14 @@ ctl_nodes(struct unixctl_conn *conn, int argc, const char *argv[], void *ctl_)
 }
 
 static void
+ctl_policies(struct unixctl_conn *conn, int argc OVS_UNUSED, const char *argv[] OVS_UNUSED, void *ctl_)
+{
+    static const char *const json[] = { "", "--json" };
+    struct ctl *ctl = ctl_;
+    reply_steal(conn, ARRAY_SIZE(json), CONST_CAST(const char **, json), status_policies(ctl->dp), NULL);
+}
+
+static void
 ctl_ipam_repair(struct unixctl_conn *conn, int argc, const char *argv[], struct ctl *ctl)
 {
     ERROR_AUTO struct error error = ERROR_INIT;
@@ -270,6 +278,7 @@ ctl_create(struct dataplane *dp, const struct source *source, const struct repor
     unixctl_command_register("status", "[--json]", 0, 1, ctl_status, ctl);
     unixctl_command_register("pods", "[--json]", 0, 1, ctl_pods, ctl);
     unixctl_command_register("nodes", "[--json]", 0, 1, ctl_nodes, ctl);
+    unixctl_command_register("policy/list", "", 0, 0, ctl_policies, ctl);
     unixctl_command_register("ipam", "[--json] [check|repair]", 0, 2, ctl_ipam, ctl);
     unixctl_command_register("flows", "[--json] [TABLE] [--object OWNER]", 0, 4, ctl_flows, ctl);
     unixctl_command_register("owner", "COOKIE", 1, 1, ctl_owner, ctl);

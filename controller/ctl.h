@@ -8,6 +8,7 @@
  *
  *   status [--json]                            one state for all: readiness, reasons, versions, counts (INTERFACES.md)
  *   pods | nodes [--json]                      what is known and what is realised
+ *   policy/list                                what is known and realised of policies, as JSON (status.h)
  *   flows [--json] [TABLE] [--object OWNER]    the installed flows with table names and owners
  *   ipam [--json] [check|repair]               pools; "check" compares journal, OVSDB, host and source, "repair" mends (audit.h)
  *   owner COOKIE                               whose flows have this cookie (0x...)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "compile.h"
+#include "controller/policy-status.h"
 #include "fault.h"
 #include "hash.h"
 #include "openvswitch/dynamic-string.h"
@@ -51,6 +52,7 @@ watch_get(struct dataplane *dp, const struct attachment *a)
     return w;
 }
 
+/* Returns the version with which its flows are in place, and all that policies say of it. */
 static uint64_t
 compile_attachment(struct dataplane *dp, const struct flow_local *local, const struct attachment *a)
 {
@@ -62,10 +64,13 @@ compile_attachment(struct dataplane *dp, const struct flow_local *local, const s
     for (size_t i = 0; i < a->n_ips && i < ARRAY_SIZE(addrs); i++) {
         addrs[pod.n_addrs++] = a->ips[i].prefix.addr;
     }
+    if (!dataplane_policy_get_(dp, a, &pod.policy)) {
+        pod.isolated = true;
+    }
     compile_pod(local, &pod, &set);
     uint64_t version = of_state_set(ofctrl_state(dp->ofctrl), a->owner, &set);
     flow_set_destroy(&set);
-    return version;
+    return MAX(version, dp->policy_version);
 }
 
 static void
@@ -77,8 +82,10 @@ set_flows(struct dataplane *dp, const struct attachment *a)
     w->flows_going = false;
     w->version = 0;
     w->isolated = !a->known;
+    dataplane_policy_attach_(dp, a);
     if (dp->facts.known) {
         struct flow_local local;
+        dataplane_policy_run_(dp);
         dataplane_fill_local_(dp, &local);
         w->version = compile_attachment(dp, &local, a);
     }
@@ -89,11 +96,25 @@ struct compile_all {
     struct flow_local local;
 };
 
+static bool
+has_flows(const struct attachment *a)
+{
+    return a->flows == STEP_DOING || a->flows == STEP_DONE;
+}
+
+static void
+attach_one(const struct attachment *a, void *dp)
+{
+    if (has_flows(a)) {
+        dataplane_policy_attach_(dp, a);
+    }
+}
+
 static void
 compile_one(const struct attachment *a, void *all_)
 {
     struct compile_all *all = all_;
-    if (a->flows == STEP_DOING || a->flows == STEP_DONE) {
+    if (has_flows(a)) {
         uint64_t version = compile_attachment(all->dp, &all->local, a);
         struct watch *w = watch_find(all->dp, a->id);
         if (w && w->flows && !w->flows_going) {
@@ -107,9 +128,24 @@ void
 dataplane_pods_compile_(struct dataplane *dp)
 {
     struct compile_all all = { .dp = dp };
+    attachments_for_each(dp->attachments, attach_one, dp);
+    dataplane_policy_run_(dp);
     dataplane_fill_local_(dp, &all.local);
     attachments_for_each(dp->attachments, compile_one, &all);
     dp->watches_changed = true;
+}
+
+void
+dataplane_pod_compile_(struct dataplane *dp, uint64_t id)
+{
+    const struct attachment *a = attachments_get(dp->attachments, id);
+
+    if (a && dp->facts.known) {
+        struct compile_all all = { .dp = dp };
+        dataplane_fill_local_(dp, &all.local);
+        compile_one(a, &all);
+        dp->watches_changed = true;
+    }
 }
 
 static void
@@ -390,6 +426,7 @@ carry_out(struct dataplane *dp, const struct attachment_effect *effect)
         break;
     case ATTACHMENT_FLOWS_REMOVE:
         ignore(fault_point("flows-remove"));
+        dataplane_policy_detach_(dp, a->id);
         w = watch_get(dp, a);
         w->version = MAX(1, of_state_remove(ofctrl_state(dp->ofctrl), a->owner));     /* 0: nothing declared yet. */
         w->flows = w->flows_going = true;
@@ -429,6 +466,7 @@ dataplane_pod_run_(struct dataplane *dp)
     run_journal(dp);
     log_taken_early(dp);
     look_at_watches(dp);
+    policy_status_acked(dp->policy_status, of_state_acked(ofctrl_state(dp->ofctrl)), now);
     if (now >= attachments_next_timeout(dp->attachments)) {
         attachments_run(dp->attachments, now);
     }

@@ -7,6 +7,8 @@
  *   dataplane-node.c    facts of the node -> bridges, host network, base flows
  *   dataplane-peers.c   the other nodes -> their flows, routes, tunnels
  *   dataplane-pod.c     effects of the attachments
+ *   dataplane-policy.c  policies -> their flows, what pods' flows must know of them
+ *   policy-status.c     which of them are in place, since when, and what is wrong with them
  *   dataplane-link.c    jobs of the worker threads
  *   dataplane-cni.c     requests of ovs-cni, spool of DELs */
 
@@ -22,6 +24,7 @@
 #include "controller/ovsdb.h"
 #include "controller/peers.h"
 #include "controller/pinctrl.h"
+#include "controller/policy.h"
 #include "controller/store.h"
 #include "controller/tnl-neigh.h"
 #include "controller/worker.h"
@@ -30,6 +33,7 @@
 #include "openvswitch/hmap.h"
 #include "openvswitch/list.h"
 #include "openvswitch/shash.h"
+#include "simap.h"
 #include "sset.h"
 
 #define DATAPLANE_UPLINK_BRIDGE "br-uplink"
@@ -119,6 +123,16 @@ struct dataplane {
     struct peers *peers_core;
     struct sset peers;                  /* Owners whose flows are declared. */
     struct shash peer_problems;         /* Node -> text. */
+    struct policy *policy;              /* The core. */
+    struct hmap policy_pods;            /* "struct policy_pod"s by attachment ... */
+    struct hmap policy_pods_by_name;    /* ... and by the pod's namespace and name. */
+    bool policy_recompile;              /* One of them is to be compiled anew. */
+    struct simap policy_namespaces;     /* How many NetworkPolicies each namespace has. */
+    uint64_t policy_version;            /* With which the flows of policies are as they are wanted. */
+    struct policy_status *policy_status;
+    struct shash policies_reported;     /* "KIND/NAMESPACE/NAME" -> the problem that was reported. */
+    long long int policies_report_at;   /* time_msec(): look for more then; LLONG_MAX: nothing changed. */
+
     uint64_t base_version;
     bool base_seen;                     /* ovsdb_base_ready() when the host's network was declared. */
     bool started;                       /* of_state_start() and ovsdb_start() were called. */
@@ -168,6 +182,22 @@ void dataplane_compact_(struct dataplane *);
 /* The object of a pod came, changed or went; or a pod is being attached. */
 void dataplane_pod_changed_(struct dataplane *, const char *namespace_, const char *name);
 
+/* Declares the flows of an attachment again, if it has any. */
+void dataplane_pod_compile_(struct dataplane *, uint64_t id);
+
+/* dataplane-policy.c */
+#define OWNER_POLICY "Base/policy"      /* Of the flows of all policies. */
+void dataplane_policy_init_(struct dataplane *);
+void dataplane_policy_destroy_(struct dataplane *);
+void dataplane_policy_changed_(struct dataplane *, const struct store_key *);   /* 'endpoints' has followed. */
+/* The attachment's flows are wanted, or wanted no more. */
+void dataplane_policy_attach_(struct dataplane *, const struct attachment *);
+void dataplane_policy_detach_(struct dataplane *, uint64_t id);
+/* Declares what all that means, pods' flows included. */
+void dataplane_policy_run_(struct dataplane *);
+/* What a pod's flows must know; false: not known, because its object is not, and there are policies that might select it. */
+bool dataplane_policy_get_(const struct dataplane *, const struct attachment *, struct flow_pod_policy *);
+
 /* dataplane-link.c */
 void dataplane_link_effect_(struct dataplane *, const struct attachment_effect *, int netns_fd);
 void dataplane_link_run_(struct dataplane *);
@@ -189,5 +219,8 @@ void dataplane_report_(struct dataplane *, enum kube_kind, const char *namespace
 void dataplane_report_node_(struct dataplane *, const char *reason, const char *message);       /* About our own. */
 /* Reports flows that Open vSwitch refuses, when that changes. */
 void dataplane_report_refused_(struct dataplane *);
+/* Reports policies that count here and are not understood, a while after something changed. */
+void dataplane_report_policies_(struct dataplane *);
+void dataplane_report_wait_(struct dataplane *);
 
 #endif /* controller/dataplane-private.h */

@@ -2,8 +2,12 @@
 
 #include "controller/dataplane-private.h"
 
+#include <limits.h>
 #include <string.h>
 
+#include "controller/policy-name.h"
+#include "openvswitch/poll-loop.h"
+#include "timeval.h"
 #include "util.h"
 
 #define MAX_REPORTS 256
@@ -56,6 +60,57 @@ dataplane_report_destroy(struct dataplane_report *report)
     }
 }
 
+/* Policies that are not understood. ------------------------------------------------------------------------------ */
+
+struct policy_problems {
+    struct dataplane *dp;
+    struct shash now;
+};
+
+static void
+report_policy(const struct policy_info *info, void *problems_)
+{
+    struct policy_problems *problems = problems_;
+    const struct kube_object *object = info->object;
+    struct dataplane *dp = problems->dp;
+
+    if (!info->problem || (!info->n_pods[FLOW_EGRESS] && !info->n_pods[FLOW_INGRESS])) {
+        return;                         /* Of those of other pods other nodes tell. */
+    }
+    char *name = policy_object_name(object), uid[KUBE_UID_STRLEN];
+    const char *told = shash_find_data(&dp->policies_reported, name);
+    if (!told || strcmp(told, info->problem)) {
+        char *message = xasprintf("%s; what is not understood allows nothing", info->problem);
+        dataplane_report_(dp, object->kind, object->namespace_, object->name, kube_uid_format(&object->uid, uid),
+                          "PolicyNotUnderstood", message);
+        free(message);
+    }
+    shash_add_nocopy(&problems->now, name, xstrdup(info->problem));
+}
+
+void
+dataplane_report_policies_(struct dataplane *dp)
+{
+    struct policy_problems problems = { .dp = dp };
+
+    if (time_msec() < dp->policies_report_at) {
+        return;
+    }
+    dp->policies_report_at = LLONG_MAX;
+    shash_init(&problems.now);
+    policy_for_each(dp->policy, report_policy, &problems);
+    shash_swap(&problems.now, &dp->policies_reported);
+    shash_destroy_free_data(&problems.now);
+}
+
+void
+dataplane_report_wait_(struct dataplane *dp)
+{
+    if (dp->policies_report_at != LLONG_MAX) {
+        poll_timer_wait_until(dp->policies_report_at);
+    }
+}
+
 /* Flows that the switch refuses. --------------------------------------------------------------------------------- */
 
 /* An owner is "Pod/NAMESPACE/NAME/IFNAME", or of the node. */
@@ -63,6 +118,10 @@ static void
 report_refused(const char *owner, const char *why, void *dp_)
 {
     struct dataplane *dp = dp_;
+
+    if (!strcmp(owner, OWNER_POLICY)) {
+        return;                         /* Told of the policies. */
+    }
     char *copy = xstrdup(owner), *save = NULL;
     const char *kind = strtok_r(copy, "/", &save), *namespace_ = strtok_r(NULL, "/", &save);
     const char *name = namespace_ ? strtok_r(NULL, "/", &save) : NULL;
@@ -77,6 +136,39 @@ report_refused(const char *owner, const char *why, void *dp_)
     free(copy);
 }
 
+struct policy_refusal {
+    struct dataplane *dp;
+    const char *why;
+    bool told;
+};
+
+static void
+report_refused_rule(const struct policy_rule_ref *rule, void *refusal_)
+{
+    struct policy_refusal *refusal = refusal_;
+    const struct kube_object *object = rule->object;
+    char *message = xasprintf("Open vSwitch refuses a flow of %s[%"PRIuSIZE"]: %s", policy_direction_name(rule->direction),
+                              rule->index, refusal->why);
+
+    dataplane_report_(refusal->dp, object->kind, object->namespace_, object->name, NULL, "FlowsRefused", message);
+    refusal->told = true;
+    free(message);
+}
+
+/* Of the policies with this rule, or else (a flow that several rules share) of the node. */
+static void
+report_refused_policy(const struct flow_entry *flow, const char *why, void *dp)
+{
+    struct policy_refusal refusal = { .dp = dp, .why = why };
+
+    policy_rules_of_cookie(refusal.dp->policy, flow->cookie, report_refused_rule, &refusal);
+    if (!refusal.told) {
+        char *message = xasprintf("Open vSwitch refuses a flow of policies: %s", why);
+        dataplane_report_node_(dp, "FlowsRefused", message);
+        free(message);
+    }
+}
+
 void
 dataplane_report_refused_(struct dataplane *dp)
 {
@@ -87,5 +179,6 @@ dataplane_report_refused_(struct dataplane *dp)
     if (stats.n_quarantined != dp->refused_seen) {
         dp->refused_seen = stats.n_quarantined;
         of_state_for_each_failed(of, report_refused, dp);
+        of_state_for_each_refused(of, OWNER_POLICY, report_refused_policy, dp);
     }
 }

@@ -118,6 +118,7 @@ dataplane_create(const struct config *config, struct store *store, struct datapl
     dp->config = config;
     dp->store = store;
     dp->endpoints = endpoints_create();
+    dataplane_policy_init_(dp);
     hmap_init(&dp->requests);
     hmap_init(&dp->watches);
     sset_init(&dp->peers);
@@ -180,6 +181,7 @@ dataplane_destroy(struct dataplane *dp)
     if (dp->ipam) {
         ipam_destroy(dp->ipam);
     }
+    dataplane_policy_destroy_(dp);
     endpoints_destroy(dp->endpoints);
     free_lists(dp);
     hmap_destroy(&dp->requests);
@@ -286,6 +288,7 @@ run_changes(struct dataplane *dp)
     struct store_key key;
     while (store_pop_change(dp->store, &key)) {
         endpoints_follow(dp->endpoints, dp->store, &key);
+        dataplane_policy_changed_(dp, &key);
         if (key.kind == KUBE_NODE) {
             dataplane_node_changed_(dp, key.name);
         } else if (key.kind == KUBE_POD) {
@@ -293,6 +296,7 @@ run_changes(struct dataplane *dp)
         }
         store_key_destroy(&key);
     }
+    dataplane_policy_run_(dp);
 }
 
 /* Flows and ports that nobody declares are gone once everything else is in place. */
@@ -331,10 +335,12 @@ dataplane_run(struct dataplane *dp, const char *source_why_not)
     dataplane_cni_run_(dp);
     dataplane_pod_run_(dp);
     if (dataplane_pod_effects_(dp)) {   /* Off with them, before anyone waits. */
+        dataplane_policy_run_(dp);
         ofctrl_run(dp->ofctrl);
         ovsdb_run(dp->ovsdb);
     }
     dataplane_report_refused_(dp);
+    dataplane_report_policies_(dp);
 }
 
 void
@@ -347,6 +353,7 @@ dataplane_wait(struct dataplane *dp)
     dataplane_link_wait_(dp);
     dataplane_cni_wait_(dp);
     dataplane_pod_wait_(dp);
+    dataplane_report_wait_(dp);
 }
 
 /* Cleaning up. --------------------------------------------------------------------------------------------------- */

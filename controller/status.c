@@ -236,17 +236,8 @@ put_problem(const char *file, const char *problem, void *array)
 static void
 put_failed(const char *owner, const char *why, void *array)
 {
-    json_array_append_new(array, json_sprintf("%s: %s", owner, why));
-}
-
-/* A policy that nobody enforces must be seen. */
-static void
-put_unenforced(const struct store *store, json_t *problems)
-{
-    size_t n = store_count(store, KUBE_NETWORKPOLICY) + store_count(store, KUBE_CLUSTERNETWORKPOLICY);
-
-    if (n) {
-        json_array_append_new(problems, json_sprintf("policies: %"PRIuSIZE" known, none enforced by this version", n));
+    if (strcmp(owner, OWNER_POLICY)) {  /* status_put_policy_problems() names the policies. */
+        json_array_append_new(array, json_sprintf("%s: %s", owner, why));
     }
 }
 
@@ -261,7 +252,7 @@ get_problems(const struct dataplane *dp, const struct source *source, const stru
                                                      ? "; what was read stays in force" : ""));
     }
     source_for_each_problem(source, put_problem, problems);
-    put_unenforced(dp->store, problems);
+    status_put_policy_problems(dp, problems);
     if (report_problem(report)) {
         put_problem("the Kubernetes API", report_problem(report), problems);
     }

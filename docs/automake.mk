@@ -8,3 +8,4 @@ dist_doc_DATA += docs/datapaths.md
 dist_doc_DATA += docs/uplink.md
 dist_doc_DATA += docs/ipam.md docs/kubernetes.md
 dist_doc_DATA += docs/performance.md
+dist_doc_DATA += docs/policy.md

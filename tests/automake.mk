@@ -141,6 +141,11 @@ tests_unit_test_endpoints_SOURCES = tests/unit/test-endpoints.c
 tests_unit_test_endpoints_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_endpoints_LDADD = controller/libcontroller.la $(UNIT_LDADD)
 
+UNIT_TESTS += tests/unit/test-policy-status
+tests_unit_test_policy_status_SOURCES = tests/unit/test-policy-status.c
+tests_unit_test_policy_status_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_policy_status_LDADD = controller/libcontroller.la $(UNIT_LDADD)
+
 UNIT_TESTS += tests/unit/test-kube-memory
 tests_unit_test_kube_memory_SOURCES = tests/unit/test-kube-memory.c
 tests_unit_test_kube_memory_CPPFLAGS = $(UNIT_CPPFLAGS)
