@@ -44,8 +44,11 @@ def meta(name, namespace=None, labels=None):
 
 
 class Generator:
-    def __init__(self, rng, pods=(14, 5, 3), networkpolicies=8, clusterpolicies=4, namespaces=4):
+    """'nodes': where pods come and go; those on other nodes may only change."""
+
+    def __init__(self, rng, pods=(14, 5, 3), networkpolicies=8, clusterpolicies=4, namespaces=4, nodes=NODES):
         self.rng = rng
+        self.busy_nodes = nodes
         self.serial = 0
         self.namespaces = [self.namespace(f"ns-{i}") for i in range(namespaces)]
         self.nodes = [self.node(name) for name in NODES]
@@ -359,12 +362,12 @@ class Generator:
         rng = self.rng
         kind = rng.random()
         if kind < 0.2:
-            return self.exchange(self.pods, None, self.pod(rng.choice(NODES)))
+            return self.exchange(self.pods, None, self.pod(rng.choice(self.busy_nodes)))
         if kind < 0.4:
             return self.exchange(self.policies, None, self.networkpolicy() if rng.random() < 0.7 else
                                  self.clusternetworkpolicy())
         if kind < 0.48:
-            return self.exchange(self.pods, rng.choice(self.pods), None) if len(self.pods) > 5 else self.step()
+            return self.exchange(self.pods, rng.choice(self.loose()), None) if len(self.loose()) > 2 else self.step()
         if kind < 0.6:
             return self.exchange(self.policies, rng.choice(self.policies), None) if len(self.policies) > 2 else \
                 self.step()
@@ -375,11 +378,14 @@ class Generator:
         if kind < 0.83:
             return self.relabel(self.nodes)
         if kind < 0.9:
-            return self.finish()
+            return self.finish() if self.loose() else self.step()
         old = rng.choice(self.policies)
         new = self.networkpolicy() if old["kind"] == "NetworkPolicy" else self.clusternetworkpolicy()
         new["metadata"] = old["metadata"]
         return self.exchange(self.policies, old, new)
+
+    def loose(self):
+        return [pod for pod in self.pods if pod["spec"]["nodeName"] in self.busy_nodes]
 
     def relabel(self, objects):
         old = self.rng.choice(objects)
@@ -390,7 +396,7 @@ class Generator:
 
     def finish(self):
         """A pod of a job comes to its end; its address may be used again."""
-        old = self.rng.choice(self.pods)
+        old = self.rng.choice(self.loose())
         new = copy.deepcopy(old)
         new["status"]["phase"] = self.rng.choice(("Succeeded", "Failed"))
         return self.exchange(self.pods, old, new)
