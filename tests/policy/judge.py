@@ -78,13 +78,15 @@ def answer(trace):
         return Answer("no answer", "", {})
     last = int(rules[-1][0])
     cookies = {}
-    for table, match, cookie in rules:
+    for (table, match, cookie), (then, _, _) in zip(rules, rules[1:]):
         for direction, tables in (("egress", EGRESS_TABLES), ("ingress", INGRESS_TABLES)):
-            if int(table) in tables and "conj_id=" in match:
+            if int(table) in tables and int(then) == tables[-1] and "conj_id=" in match:
                 cookies[direction] = int(cookie, 16)
-    if last == OUTPUT and actions[-1] != "drop":
+    # le(): for packets that are not too large, which are answered before ingress is judged.
+    dropped = actions[-1] == "drop" or "le(drop)" in actions[-1]
+    if last == OUTPUT and not dropped:
         return Answer(ALLOWED, "", cookies)
-    if actions[-1] == "drop":
+    if dropped:
         for direction, tables in (("egress", EGRESS_TABLES), ("ingress", INGRESS_TABLES)):
             if last in tables:
                 return Answer(DENIED, direction, cookies)

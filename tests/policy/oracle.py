@@ -193,7 +193,7 @@ class Cluster:
                 baseline, passed = self.cluster_tier("Baseline", *query)
                 outcomes |= baseline
                 if passed:
-                    outcomes.add(Outcome(ALLOWED, frozenset({Reason(direction, "", "default", None)})))
+                    outcomes.add(Outcome(ALLOWED, passed))
         return Direction(direction, outcomes)
 
     # NetworkPolicy.
@@ -286,7 +286,7 @@ class Cluster:
     def cluster_tier(self, tier, direction, subject, peer, packet, peer_address):
         """clusternetworkpolicy 2, 3: the first rule that matches decides: by priority, then by its place in its object.
         Of equal priority any order is right; Sluice's, which is documented: by the place, then Deny first; between
-        Accept and Pass either.  Returns the outcomes and whether the packet may go on to the next tier."""
+        Accept and Pass either.  Returns the outcomes, and why the packet may go on to the next tier if it may."""
         places = collections.defaultdict(list)
         for policy in self.cluster_policies_of(tier, direction, subject):
             for index, rule in enumerate(policy["spec"][direction]):
@@ -295,12 +295,12 @@ class Cluster:
                     reason = Reason(direction, tier, name_of(policy), index)
                     places[policy["spec"]["priority"], index].append((action, reason))
         if not places:
-            return set(), True
+            return set(), frozenset({Reason(direction, "", "default", None)})
         matches = places[min(places)]
         by_action = {a: frozenset(r for action, r in matches if action == a) for a in ("Accept", "Deny", "Pass")}
         if by_action["Deny"]:
-            return {Outcome(DENIED, by_action["Deny"])}, False
-        return ({Outcome(ALLOWED, by_action["Accept"])} if by_action["Accept"] else set()), bool(by_action["Pass"])
+            return {Outcome(DENIED, by_action["Deny"])}, frozenset()
+        return ({Outcome(ALLOWED, by_action["Accept"])} if by_action["Accept"] else set()), by_action["Pass"]
 
     def cluster_rule_action(self, rule, direction, subject, peer, packet, peer_address):
         """The action if the rule matches, else None.  clusternetworkpolicy 7: a peer with no known field: Accept matches
