@@ -96,8 +96,8 @@ struct kube_cnp_subject {
     struct kube_namespaced_pods *pods;
 };
 
-/* At most one of them; none ('unknown'): something that this version does not know, fail closed: Accept matches nothing
- * then, Deny and Pass deny everything. */
+/* At most one of them; none ('unknown'): something that this version does not know, fail closed: a rule with it
+ * matches nothing if it is Accept, and denies everything if it is Deny or Pass. */
 struct kube_cnp_peer {
     struct kube_selector *namespaces;
     struct kube_namespaced_pods *pods;

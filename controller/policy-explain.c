@@ -197,7 +197,7 @@ is_understood(const struct kube_cnp_rule *rule)
     return true;
 }
 
-/* A rule that is not understood never opens anything (clusternetworkpolicy 7). */
+/* A rule that is not understood never opens anything: Accept matches nothing, others deny all (clusternetworkpolicy 7). */
 static enum flow_action
 action_of(const struct kube_cnp_rule *rule)
 {
@@ -218,11 +218,17 @@ look_at_cnp(const struct explain_question *q, const struct kube_clusternetworkpo
     for (size_t i = 0; i < n && !cnp->problem; i++) {
         struct ds peer = DS_EMPTY_INITIALIZER, port = DS_EMPTY_INITIALIZER;
         enum flow_action action = action_of(&rules[i]);
-        const struct explain_rule rule = {
+        struct explain_rule rule = {
             .policy = policy, .index = i, .name = rules[i].name, .action = action,
             .peer = explain_cnp_peers_(q, &rules[i], peer_of(q, e->direction), &peer),
             .port = explain_ports_(q, rules[i].ports, rules[i].n_ports, action, &port),
         };
+        if (!is_understood(&rules[i])) {
+            if (rule.peer && rule.port && action == FLOW_ACCEPT) {
+                ds_put_cstr(&peer, "something in the rule is not known here: it matches nothing");
+            }
+            rule.peer = rule.port = action != FLOW_ACCEPT;
+        }
         add_rule(e, &rule, &peer, &port);
     }
     if (cnp->problem) {

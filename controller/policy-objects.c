@@ -355,10 +355,12 @@ add_cnp_rule(struct policy *p, struct object *o, enum flow_direction direction, 
     for (uint32_t i = 0; i < rule->n_peers; i++) {
         known &= spec_add_cnp_peer(p, &s, o->object, &rule->peers[i]);
     }
-    if (known || s.action == FLOW_ACCEPT) {
+    if (known) {
         object_add_rule(p, o, &s, rule->n_ports, index, rule->name);
-    } else {
-        spec_clear(p, &s);
+        return;
+    }
+    spec_clear(p, &s);
+    if (s.action != FLOW_ACCEPT) {
         add_cnp_deny(p, o, direction, index, rule->name);
     }
 }

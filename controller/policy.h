@@ -19,8 +19,8 @@
  *
  * flows/policy-flow.h has the forms of flows, docs/policy.md the choices where upstream leaves one.
  *
- * Fail closed.  A peer or port that is not understood (kube-policy.h: 'unknown') matches nothing in an allowing rule and
- * everything in a denying or passing one, which then denies (clusternetworkpolicy 7).  A policy that could not be decoded
+ * Fail closed.  With a peer or port that is not understood (kube-policy.h: 'unknown') an allowing rule of a
+ * ClusterNetworkPolicy matches nothing, and a denying or passing one denies everything (clusternetworkpolicy 7).  A policy that could not be decoded
  * but whose subject could isolates it: see policy_networkpolicy().
  *
  * Atomic.  All effects of one policy_run() go into one bundle with the pods' own flows, so that a change of numbers is

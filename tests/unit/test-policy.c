@@ -576,7 +576,7 @@ START_TEST(test_unknown)
     cnp("p", "'tier':'Admin','priority':10," ALL ",'ingress':[{'action':'Accept','from':[{'telepathy':{}},"
         "{'pods':{'podSelector':{'matchLabels':{'app':'a'}}}}]},{'action':'Deny','from':[{'namespaces':{}}]}]");
     run();
-    YES(A, C, 80);
+    NO(A, C, 80);
     NO(B, C, 80);
     cnp("p", "'tier':'Admin','priority':10," ALL ",'ingress':[{'action':'Deny','from':[{'telepathy':{}}],"
         "'protocols':[{'tcp':{'destinationPort':{'number':80}}}]}]");
