@@ -17,6 +17,7 @@ flows_libflows_la_SOURCES = \
 	flows/table-conntrack.c \
 	flows/table-ct-commit.c \
 	flows/table-ct-state.c \
+	flows/table-fragment.c \
 	flows/table-identity.c \
 	flows/table-l3-forward.c \
 	flows/table-l4.c \

@@ -243,15 +243,21 @@ put_ct(struct build *b, uint16_t flags, uint8_t recirc_table)
 }
 
 void
-build_ct(struct build *b, enum pipeline_table table)
+build_ct(struct build *b, bool commit, enum pipeline_table table)
 {
-    put_ct(b, 0, table);
+    put_ct(b, commit ? NX_CT_F_COMMIT : 0, table);
 }
 
 void
 build_ct_commit(struct build *b)
 {
+    size_t start = b->actions.size;
+    ofpact_put_CLONE(&b->actions);
     put_ct(b, NX_CT_F_COMMIT, NX_CT_RECIRC_NONE);
+
+    struct ofpact_nest *clone = ofpbuf_at_assert(&b->actions, start, sizeof *clone);
+    b->actions.header = clone;
+    ofpact_finish_CLONE(&b->actions, &clone);
 }
 
 void

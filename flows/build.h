@@ -66,8 +66,9 @@ void build_set_u8(struct build *, enum mf_field_id, uint8_t);
 void build_move(struct build *, enum mf_field_id src, enum mf_field_id dst);
 /* Into FIELD's bits from 'ofs' on. */
 void build_move_to_field(struct build *, enum mf_field_id src, enum flow_field, unsigned int ofs);
-/* Looks the connection up and goes on in 'table'; commits it and goes on here. */
-void build_ct(struct build *, enum pipeline_table table);
+/* Looks the connection up, and commits it if 'commit'; goes on in 'table'. */
+void build_ct(struct build *, bool commit, enum pipeline_table table);
+/* Commits a clone's, which ends there. */
 void build_ct_commit(struct build *);
 void build_conjunction(struct build *, uint32_t id, uint8_t k, uint8_t n);
 void build_dec_ttl(struct build *);

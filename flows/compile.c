@@ -50,6 +50,7 @@ compile_base(const struct flow_local *local, struct flow_set *out)
     table_track_base(&b);
     table_conntrack_base(&b);
     table_ct_state_base(&b);
+    table_fragment_base(&b);
     table_l4_base(&b);
     table_dst_identity_base(&b);
     table_policy_base(&b);

@@ -26,6 +26,7 @@ struct ofpbuf;
     FIELD(COMMIT, REG0, 11, 1, CT_STATE, CT_COMMIT, "1: a new connection, to be committed if it is allowed")           \
     FIELD(DENIED, REG0, 12, 1, EGRESS_ADMIN, INGRESS_VERDICT, "1: the direction's verdict is to drop")                 \
     FIELD(LOG, REG0, 13, 2, CLASSIFY, INGRESS_VERDICT, "enum flow_log of the local pod being judged")                  \
+    FIELD(FRAGMENT, REG0, 16, 1, FRAGMENT, OUTPUT, "1: a fragment, judged by the first one of its packet")             \
     FIELD(OUT_PORT, REG1, 0, 16, L3_FORWARD, OUTPUT, "OpenFlow port to send to")                                       \
     FIELD(SRC_SUBJECT, REG2, 0, 32, CLASSIFY, EGRESS_BASELINE, "egress rules of the local source; 0: none")            \
     FIELD(DST_SUBJECT, REG3, 0, 32, L3_FORWARD, INGRESS_BASELINE, "ingress rules of the local destination; 0: none")   \
@@ -133,7 +134,10 @@ const struct flow_field_info *flow_field_info(enum flow_field);
     PRIORITY(CT_STATE, UNCERTAIN, 120, "picked up in mid-stream: judged, but never committed")                         \
     PRIORITY(CT_STATE, NEW, 100, "a new connection")                                                                   \
     PRIORITY(CT_STATE, UNTRACKED, 0, "drop: conntrack could not look at it")                                           \
-    PRIORITY(L4, FRAGMENT, 200, "a fragment: the port is the connection's")                                            \
+    PRIORITY(FRAGMENT, LATER_TCP, 210, "a later fragment of TCP, which commits nothing")                               \
+    PRIORITY(FRAGMENT, LATER, 200, "a later fragment: follows the first")                                              \
+    PRIORITY(FRAGMENT, FIRST, 100, "a first fragment: judged for all")                                                 \
+    PRIORITY(FRAGMENT, WHOLE, 0, "a whole packet")                                                                     \
     PRIORITY(L4, PORT, 100, "TCP, UDP, SCTP")                                                                          \
     PRIORITY(L4, NO_PORT, 50, "another protocol: only rules without ports can match")                                  \
     PRIORITY(L4, OTHER, 0, "drop: not IP")                                                                             \
@@ -159,17 +163,22 @@ const struct flow_field_info *flow_field_info(enum flow_field);
     PRIORITY(TRANSIT, UNKNOWN, 0, "drop: from or to nothing that is known")                                            \
     PRIORITY(MTU, GATEWAY, 200, "drop: too big, from the gateway port, whose own MTU should have stopped it")          \
     PRIORITY(MTU, TOO_BIG, 100, "to the controller: too big (ICMP fragmentation needed, packet too big)")              \
+    PRIORITY(MTU, FRAGMENT, 60, "it fits; a fragment that has to wait for the others")                                 \
     PRIORITY(MTU, UNCONCERNED, 50, "it fits; no policy is left to ask and nothing to commit")                          \
     PRIORITY(MTU, FITS, 0, "it fits")                                                                                  \
     PRIORITY(SRC_IDENTITY, DONE, 600, "a reply, or an error about a connection")                                       \
     PRIORITY(SRC_IDENTITY, ROUTER, 590, "an ICMP error of br-int's router")                                            \
+    PRIORITY(SRC_IDENTITY, LATER, 420, "a later fragment: follows the first")                                          \
     PRIORITY(SRC_IDENTITY, NO_SUBJECT, 410, "no ingress policy selects the destination")                               \
     PRIORITY(SRC_IDENTITY, OWN_NODE, 400, "from the node itself, which always may")                                    \
     PRIORITY(SRC_IDENTITY, PREFIX, 100, "a prefix that ingress rules name, or a pod's address (plus prefix length)")   \
     PRIORITY(SRC_IDENTITY, NOBODY, 0, "an address that no ingress rule names")                                         \
     POLICY_PRIORITIES(INGRESS)                                                                                         \
+    PRIORITY(CT_COMMIT, COMMIT_FRAGMENT, 210, "a fragment of a new connection: waits for the others")                  \
+    PRIORITY(CT_COMMIT, FRAGMENT, 200, "a fragment of a known connection: waits for the others")                       \
     PRIORITY(CT_COMMIT, COMMIT, 100, "a new connection")                                                               \
     PRIORITY(CT_COMMIT, KNOWN, 0, "of a connection that is known, or is not to be")                                    \
+    PRIORITY(OUTPUT, ALONE, 200, "drop: a fragment whose first one did not come, or was denied")                       \
     PRIORITY(OUTPUT, DNS, 100, "to the controller: a DNS answer for a pod with rules about domain names")              \
     PRIORITY(OUTPUT, SEND, 0, "to the port that was chosen")
 

@@ -20,7 +20,8 @@
     TABLE(8, TRACK, "Whether conntrack has to see the packet: a policy concerns one of its local ends.")               \
     TABLE(10, CONNTRACK, "Sends it through conntrack, in the zone of its network.")                                    \
     TABLE(12, CT_STATE, "Invalid drops; replies and errors about connections pass; the rest is judged.")               \
-    TABLE(14, L4, "Protocol and destination port, for rules with ports; also of fragments.")                           \
+    TABLE(13, FRAGMENT, "Later fragments have no ports and are not judged: they follow the first one.")                \
+    TABLE(14, L4, "Protocol and destination port, for rules with ports.")                                              \
     TABLE(32, DST_IDENTITY, "The identity of the destination, as egress rules see it.")                                \
     TABLE(40, EGRESS_ADMIN, "Egress, tier Admin: ClusterNetworkPolicies, by level.")                                   \
     TABLE(42, EGRESS_POLICY, "Egress, NetworkPolicies: one allows, or the pod's default deny.")                        \

@@ -20,7 +20,7 @@ table_conntrack_base(struct build *b)
 
     for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
         match_set_dl_type(build_match(b), htons(families[i]));
-        build_ct(b, TABLE_CT_STATE);
+        build_ct(b, false, TABLE_CT_STATE);
         build_flow(b, TABLE_CONNTRACK, PRIORITY_CONNTRACK_LOOK_UP);
     }
     build_match(b);

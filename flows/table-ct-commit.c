@@ -1,15 +1,29 @@
 /* Table 70, CT_COMMIT.
  *
  * Decides:  nothing more: commits a new connection, now that both directions' policy has allowed it, so that its
- *           replies will be known.
+ *           replies will be known.  In a clone, because what comes out of ct() on the userspace datapath may be more than
+ *           what went in: old fragments of others (FRAGMENT).
  * From:     SRC_IDENTITY, INGRESS_VERDICT.
- * Reads:    COMMIT, NETWORK.
+ * Reads:    COMMIT, FRAGMENT, NETWORK.
  * Writes:   nothing.
- * To:       OUTPUT. */
+ * To:       OUTPUT; for a fragment by recirculation, when all of its packet are there (FRAGMENT). */
 
 #include <config.h>
 
 #include "tables.h"
+
+static void
+gather(struct build *b, uint16_t dl_type, bool commit, unsigned int priority)
+{
+    struct match *match = build_match(b);
+    match_field(match, FIELD_FRAGMENT, 1);
+    if (commit) {
+        match_field(match, FIELD_COMMIT, 1);
+    }
+    match_set_dl_type(match, htons(dl_type));
+    build_ct(b, commit, TABLE_OUTPUT);
+    build_flow(b, TABLE_CT_COMMIT, priority);
+}
 
 void
 table_ct_commit_base(struct build *b)
@@ -17,6 +31,9 @@ table_ct_commit_base(struct build *b)
     static const uint16_t families[] = { ETH_TYPE_IP, ETH_TYPE_IPV6 };
 
     for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
+        gather(b, families[i], true, PRIORITY_CT_COMMIT_COMMIT_FRAGMENT);
+        gather(b, families[i], false, PRIORITY_CT_COMMIT_FRAGMENT);
+
         struct match *match = build_match(b);
         match_field(match, FIELD_COMMIT, 1);
         match_set_dl_type(match, htons(families[i]));

@@ -5,7 +5,7 @@
  * From:     CONNTRACK.
  * Reads:    ct_state, TCP flags and ports.
  * Writes:   DONE, COMMIT.
- * To:       L3_FORWARD for what is DONE, else L4.
+ * To:       L3_FORWARD for what is DONE, else FRAGMENT.
  *
  * Picked up in mid-stream.  A TCP packet without SYN of a connection that conntrack does not know belongs to one that
  * is older than the policy, or than ovs-vswitchd's memory.  Who began it is not to be seen, and if a reply were
@@ -29,7 +29,7 @@ judge(struct build *b, bool commit, unsigned int priority)
     if (commit) {
         build_load(b, FIELD_COMMIT, 1);
     }
-    build_goto(b, TABLE_L4);
+    build_goto(b, TABLE_FRAGMENT);
     build_flow(b, TABLE_CT_STATE, priority);
 }
 

@@ -4,7 +4,7 @@
  *           longest prefix first (flows/policy-flow.h).  Before that, whether anybody has to be asked at all:
  *           - egress: only if an egress policy selects the local source;
  *           - ingress: only if an ingress policy selects the local destination, and then not for replies and errors,
- *             which are DONE, nor for what br-int's router says, nor for what the node itself sends to its pods,
+ *             which are DONE, later fragments, what br-int's router says, and what the node itself sends to its pods,
  *             whatever address it uses (networkpolicy 26).  What the node only forwards has a source of its own,
  *             SOURCE_FORWARDED, and is judged by the address that it comes with (networkpolicy 14, 30).
  * From:     L4 for DST_IDENTITY; MTU for SRC_IDENTITY.
@@ -40,6 +40,15 @@ table_src_identity_base(struct build *b)
     match_field(build_match(b), FIELD_SOURCE, SOURCE_ROUTER);
     build_goto(b, TABLE_OUTPUT);
     build_flow(b, TABLE_SRC_IDENTITY, PRIORITY_SRC_IDENTITY_ROUTER);
+
+    static const uint16_t families[] = { ETH_TYPE_IP, ETH_TYPE_IPV6 };
+    for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
+        struct match *match = build_match(b);
+        match_set_dl_type(match, htons(families[i]));
+        match_set_nw_frag_masked(match, FLOW_NW_FRAG_LATER, FLOW_NW_FRAG_LATER);
+        build_goto(b, TABLE_CT_COMMIT);
+        build_flow(b, TABLE_SRC_IDENTITY, PRIORITY_SRC_IDENTITY_LATER);
+    }
 
     match_field(build_match(b), FIELD_DST_SUBJECT, 0);
     build_goto(b, TABLE_CT_COMMIT);

@@ -1,14 +1,13 @@
 /* Table 14, L4.
  *
  * Decides:  nothing: brings protocol and destination port into one field, for rules with ports of either direction.
- * From:     CT_STATE.
- * Reads:    the protocol, the port; of a fragment the port of its connection's tuple.
+ * From:     FRAGMENT.
+ * Reads:    the protocol, the port.
  * Writes:   L4.
  * To:       DST_IDENTITY.
  *
- * A fragment has the ports that conntrack found when it put the packet together, so a later one passes exactly if the
- * first does.  (On the kernel's datapath there are no fragments any more here.)  A protocol without ports has port 0,
- * and so no rule with ports matches it: ICMP and ICMPv6 echo pass only by rules without ports. */
+ * A protocol without ports has port 0, and so no rule with ports matches it: ICMP and ICMPv6 echo pass only by rules
+ * without ports. */
 
 #include <config.h>
 
@@ -31,10 +30,6 @@ load(struct build *b, uint16_t dl_type, uint8_t protocol, enum mf_field_id port,
     if (protocol) {
         match_set_nw_proto(match, protocol);
     }
-    if (port == MFF_CT_TP_DST) {
-        match_set_nw_frag_masked(match, FLOW_NW_FRAG_ANY, FLOW_NW_FRAG_ANY);
-        match_set_ct_state_masked(match, CS_TRACKED, CS_TRACKED | CS_INVALID);  /* The tuple is valid. */
-    }
     build_move_to_field(b, MFF_IP_PROTO, FIELD_L4, 16);
     if (port) {
         build_move_to_field(b, port, FIELD_L4, 0);
@@ -50,7 +45,6 @@ table_l4_base(struct build *b)
 
     for (size_t f = 0; f < ARRAY_SIZE(families); f++) {
         for (size_t i = 0; i < ARRAY_SIZE(l4); i++) {
-            load(b, families[f], l4[i].protocol, MFF_CT_TP_DST, PRIORITY_L4_FRAGMENT);
             load(b, families[f], l4[i].protocol, l4[i].port, PRIORITY_L4_PORT);
         }
         load(b, families[f], 0, 0, PRIORITY_L4_NO_PORT);

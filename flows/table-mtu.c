@@ -2,7 +2,7 @@
  *
  * Decides:  whether a packet fits.  What does not is answered with ICMP by the controller, never lost in silence.
  * From:     TRANSIT.
- * Reads:    TOO_BIG, SOURCE, DST_SUBJECT, COMMIT.
+ * Reads:    TOO_BIG, SOURCE, DST_SUBJECT, COMMIT, FRAGMENT.
  * Writes:   nothing.
  * To:       SRC_IDENTITY; OUTPUT, if no policy has to be asked and nothing to be committed.
  *
@@ -24,6 +24,10 @@ table_mtu_base(const struct flow_local *local, struct build *b)
     match_field(build_match(b), FIELD_TOO_BIG, 1);
     build_punt(b, PUNT_TOO_BIG, METER_TOO_BIG, local->mtu);
     build_flow(b, TABLE_MTU, PRIORITY_MTU_TOO_BIG);
+
+    match_field(build_match(b), FIELD_FRAGMENT, 1);
+    build_goto(b, TABLE_SRC_IDENTITY);
+    build_flow(b, TABLE_MTU, PRIORITY_MTU_FRAGMENT);
 
     match = build_match(b);
     match_field(match, FIELD_DST_SUBJECT, 0);

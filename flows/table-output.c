@@ -3,8 +3,9 @@
  * Decides:  nothing more: sends to the port that was chosen.  But answers of DNS servers to a pod with rules about domain
  *           names go to the controller first, which sends them on (controller/domain.h).  Only replies: what comes from
  *           port 53 without having been asked says nothing.  No fragments, whose rest would overtake the first.
+ *           A fragment that conntrack has given up to wait with ends here (FRAGMENT).
  * From:     MTU, SRC_IDENTITY, CT_COMMIT.
- * Reads:    OUT_PORT, DONE.
+ * Reads:    OUT_PORT, DONE, FRAGMENT, ct_state.
  * Writes:   nothing.
  * To:       the port.  A port that does not exist (yet) is a drop; so is the port that the packet came from. */
 
@@ -15,6 +16,11 @@
 void
 table_output_base(struct build *b)
 {
+    struct match *match = build_match(b);
+    match_field(match, FIELD_FRAGMENT, 1);
+    match_ct_state(match, CS_INVALID);
+    build_flow(b, TABLE_OUTPUT, PRIORITY_OUTPUT_ALONE);
+
     build_match(b);
     build_output_field(b, FIELD_OUT_PORT);
     build_flow(b, TABLE_OUTPUT, PRIORITY_OUTPUT_SEND);

@@ -32,6 +32,8 @@ void table_conntrack_base(struct build *);
 
 void table_ct_state_base(struct build *);
 
+void table_fragment_base(struct build *);
+
 void table_l4_base(struct build *);
 
 void table_dst_identity_base(struct build *);
