@@ -12,8 +12,9 @@ MAX_NODES, MAX_NAMESPACES = 6, 4
 
 
 class History:
-    def __init__(self, seed):
+    def __init__(self, seed, cluster_policies=False):
         self.random = random.Random(seed)
+        self.cluster_policies = cluster_policies
         self.objects = {}       # (kind, namespace, name): item
         self.number = 0
 
@@ -32,7 +33,7 @@ class History:
     def step(self):
         draw = self.random.choices(*zip(*(
             (self.new_pod, 30), (self.change_pod, 25), (self.delete_pod, 12), (self.node, 14), (self.namespace, 6),
-            (self.service, 6), (self.policy, 7)), strict=True))[0]
+            (self.service, 6), (self.policy, 12), (self.cluster_policy, 6 if self.cluster_policies else 0)), strict=True))[0]
         return draw()
 
     def put(self, item):
@@ -146,16 +147,55 @@ class History:
         yield self.put({"apiVersion": "v1", "kind": "Service", "metadata": {"name": self.name("s"), "namespace": namespace},
                         "spec": {"selector": self.labels() or {"app": "a"}, "ports": [{"port": 80, "targetPort": "web"}]}})
 
+    def selector(self):
+        label, values = self.random.choice(LABELS), self.random.sample(VALUES, 2)
+        return self.random.choice((
+            {}, {"matchLabels": self.labels()}, {"matchExpressions": [{"key": label, "operator": "NotIn", "values": values}]},
+            {"matchExpressions": [{"key": label, "operator": self.random.choice(("Exists", "DoesNotExist"))}]}))
+
+    def peer(self):
+        return self.random.choice((
+            {"podSelector": self.selector()}, {"namespaceSelector": self.selector()},
+            {"namespaceSelector": self.selector(), "podSelector": self.selector()},
+            {"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.244.101.0/24"]}}, {"ipBlock": {"cidr": "fd00:10:244::/48"}}))
+
+    def rules(self, peers):
+        ports = ([], [{"port": 80}], [{"port": "web"}, {"protocol": "UDP", "port": 53, "endPort": 84}])
+        return [{peers: [self.peer() for _ in range(self.random.randrange(3))], "ports": self.random.choice(ports)}
+                for _ in range(self.random.randrange(3))]
+
     def policy(self):
+        """Half of them are about the pods of the node, in "default"."""
         policies = self.all("NetworkPolicy")
         if policies and self.random.random() < 0.4:
             yield self.delete(self.random.choice(policies))
             return
-        namespace = self.random.choice(self.all("Namespace"))["metadata"]["name"]
+        namespace = self.random.choice(("default", self.random.choice(self.all("Namespace"))["metadata"]["name"]))
         yield self.put({
             "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
             "metadata": {"name": self.name("n"), "namespace": namespace},
-            "spec": {"podSelector": {"matchLabels": self.labels()}, "policyTypes": ["Ingress"],
-                     "ingress": [{"from": [{"podSelector": {"matchLabels": self.labels()}},
-                                           {"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16"]}}],
-                                  "ports": [{"protocol": "TCP", "port": 80}]}]}})
+            "spec": {"podSelector": self.selector(), "ingress": self.rules("from"), "egress": self.rules("to"),
+                     "policyTypes": self.random.choice((["Ingress"], ["Egress"], ["Ingress", "Egress"]))}})
+
+    def cluster_peer(self, to):
+        peers = [{"namespaces": self.selector()}, {"pods": {"namespaceSelector": self.selector(), "podSelector": self.selector()}}]
+        return self.random.choice([*peers, *([{"networks": ["10.244.0.0/16", "fd00::/8"]}, {"nodes": self.selector()}] if to else [])])
+
+    def cluster_rules(self, peers):
+        ports = ({}, {"protocols": [{"tcp": {"destinationPort": {"number": 80}}}]},
+                 {"protocols": [{"destinationNamedPort": "web"}, {"udp": {"destinationPort": {"range": {"start": 53, "end": 84}}}}]})
+        return [{"action": self.random.choice(("Accept", "Deny", "Pass")), **self.random.choice(ports),
+                 peers: [self.cluster_peer(peers == "to") for _ in range(self.random.randrange(1, 3))]}
+                for _ in range(self.random.randrange(3))]
+
+    def cluster_policy(self):
+        policies = self.all("ClusterNetworkPolicy")
+        if policies and self.random.random() < 0.4:
+            yield self.delete(self.random.choice(policies))
+            return
+        yield self.put({
+            "apiVersion": "policy.networking.k8s.io/v1alpha2", "kind": "ClusterNetworkPolicy",
+            "metadata": {"name": self.name("c")},
+            "spec": {"tier": self.random.choice(("Admin", "Baseline")), "priority": self.random.randrange(4),
+                     "subject": {"namespaces": self.selector()}, "ingress": self.cluster_rules("from"),
+                     "egress": self.cluster_rules("to")}})

@@ -2,7 +2,7 @@
 """A directory of manifests and a real API server are the same to sluiced (issue 4, item 3).
 
 The same random history of nodes, namespaces, pods, Services and policies goes to the API server and, as the server made of them,
-to a directory.  Two nodes of the same name, one on each, have the same flows whenever both are at rest."""
+to a directory.  Two nodes of the same name, one on each, have the same flows, those of policies included (issue 5), whenever both are at rest."""
 # time limit: 240 s
 import difflib
 import ipaddress
@@ -19,8 +19,9 @@ from labtest import pod  # noqa: E402
 
 from history import History  # noqa: E402
 
+CRD = os.path.join(os.path.dirname(labtest.HERE), "kube", "crd-clusternetworkpolicies.yaml")
 ORDERS, STRETCHES = 60, 3
-KINDS = ("Namespace", "Node", "Pod", "Service", "EndpointSlice", "NetworkPolicy")
+KINDS = ("Namespace", "Node", "Pod", "Service", "EndpointSlice", "NetworkPolicy", "ClusterNetworkPolicy")
 
 
 def link_local(mac):
@@ -35,6 +36,8 @@ class Sources(KubeLabCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
+        cls.cluster.kubectl("create", "-f", CRD)
+        cls.cluster.kubectl("wait", "--for=condition=Established", "-f", CRD)
         cls.beside = labtest.Lab("beside", ("--nodes", "1"))
         cls.addClassCleanup(cls.beside, "down")
         cls.beside.up()
@@ -95,13 +98,14 @@ class Sources(KubeLabCase):
         return self.eventually(same, 30)
 
     def test_same_history_same_flows(self):
+        self.eventually(lambda: not any(kind.get("absent") for kind in self.ctl("node-1", "status")["source"]["kinds"]), 60)
         seed = int(os.environ.get("SLUICE_TEST_SEED") or random.SystemRandom().randrange(1 << 30))
         print(f"SLUICE_TEST_SEED={seed}", flush=True)
         for name in ("near", "left"):
             for lab in (self.lab, self.beside):
-                lab.apply(pod(name, "node-1"))
+                lab.apply(pod(name, "node-1", labels={"app": "a", "zone": name[0]}))
         counts = [self.assert_same_view("pods of the node")]
-        orders = History(seed).orders(ORDERS * STRETCHES)
+        orders = History(seed, True).orders(ORDERS * STRETCHES)
         for stretch in range(STRETCHES):
             for _, order in zip(range(ORDERS), orders, strict=False):
                 self.order(*order)
