@@ -90,6 +90,7 @@ controller_libcontroller_la_SOURCES += \
 	controller/ctl.c \
 	controller/policy-status.c controller/policy-status.h \
 	controller/status-policy.c \
+	controller/ctl-policy.c controller/ctl-policy.h \
 	controller/status-text.c controller/status-text.h \
 	controller/status.c controller/status.h
 controller_libcontroller_la_SOURCES += \
@@ -97,6 +98,7 @@ controller_libcontroller_la_SOURCES += \
 	controller/policy-explain-peer.c \
 	controller/policy-explain-text.c \
 	controller/log-file.c controller/log-file.h \
+	controller/policy-log.c controller/policy-log.h \
 	controller/policy-log-record.c controller/policy-log-record.h \
 	controller/policy-name.c controller/policy-name.h
 controller_libcontroller_la_SOURCES += \

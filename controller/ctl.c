@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "controller/audit.h"
+#include "controller/ctl-policy.h"
 #include "controller/dataplane-private.h"
 #include "controller/status-text.h"
 #include "controller/status.h"
@@ -252,14 +253,16 @@ static void
 ctl_owner(struct unixctl_conn *conn, int argc OVS_UNUSED, const char *argv[], void *ctl_)
 {
     struct ctl *ctl = ctl_;
-    unsigned long long int cookie;
+    unsigned long long int cookie = 0;
     const char *owner = NULL;
 
     if (str_to_ullong(argv[1], 0, &cookie)) {
         owner = of_state_owner_from_cookie(ofctrl_state(ctl->dp->ofctrl), cookie);
     }
-    if (owner) {
-        unixctl_command_reply(conn, owner);
+    char *policy = owner ? NULL : ctl_policy_owner(ctl->dp, cookie);
+    if (owner || policy) {
+        unixctl_command_reply(conn, owner ? owner : policy);
+        free(policy);
     } else {
         unixctl_command_reply_error(conn, "owner: this cookie is nobody's");
     }
@@ -283,6 +286,7 @@ ctl_create(struct dataplane *dp, const struct source *source, const struct repor
     unixctl_command_register("flows", "[--json] [TABLE] [--object OWNER]", 0, 4, ctl_flows, ctl);
     unixctl_command_register("owner", "COOKIE", 1, 1, ctl_owner, ctl);
     unixctl_command_register("wait", "ready|realized MILLISECONDS", 2, 2, ctl_wait_for, ctl);
+    ctl_policy_register(dp);
     return ctl;
 }
 

@@ -162,6 +162,7 @@ dataplane_policy_get_(const struct dataplane *dp, const struct attachment *a, st
     const struct policy_pod *p = pod_find(dp, a->id);
 
     policy_get_local(dp->policy, a->id, out);
+    out->log = policy_log_level(dp->config, dp->store, a->pod_namespace ? a->pod_namespace : "");
     return !a->pod_name || (p && p->pod) || !may_be_selected(dp, a);
 }
 
@@ -174,6 +175,37 @@ pod_changed(struct dataplane *dp, const char *namespace_, const char *name)
         const struct attachment *a = attachments_get(dp->attachments, p->id);
         if (a && !strcmp(a->pod_namespace ? a->pod_namespace : "", namespace_) && !strcmp(a->pod_name, name)) {
             dataplane_policy_attach_(dp, a);
+        }
+    }
+}
+
+/* What is logged about a namespace's pods may be something else now. */
+static void
+log_changed(struct dataplane *dp, const char *name, const struct kube_object *old, const struct kube_object *new)
+{
+    const char *before = old ? labels_get(old->annotations, POLICY_LOG_ANNOTATION) : NULL;
+    const char *now = new ? labels_get(new->annotations, POLICY_LOG_ANNOTATION) : NULL;
+    struct policy_pod *p;
+
+    if (nullable_string_is_equal(before, now)) {
+        return;
+    }
+    HMAP_FOR_EACH (p, id_node, &dp->policy_pods) {
+        const struct attachment *a = attachments_get(dp->attachments, p->id);
+        if (a && a->pod_namespace && !strcmp(a->pod_namespace, name)) {
+            p->recompile = dp->policy_recompile = true;
+        }
+    }
+}
+
+void
+dataplane_policy_reconfigure_(struct dataplane *dp)
+{
+    struct policy_pod *p;
+
+    if (policy_log_reconfigure(dp->policy_log)) {
+        HMAP_FOR_EACH (p, id_node, &dp->policy_pods) {
+            p->recompile = dp->policy_recompile = true;
         }
     }
 }
@@ -220,6 +252,7 @@ dataplane_policy_changed_(struct dataplane *dp, const struct store_key *key)
     switch (key->kind) {
     case KUBE_NAMESPACE:
         policy_namespace(dp->policy, key->name, (const struct kube_namespace *) new);
+        log_changed(dp, key->name, key->old, new);
         break;
     case KUBE_NODE:
         policy_node(dp->policy, kube_node_cast(key->old), kube_node_cast(new));

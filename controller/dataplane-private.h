@@ -25,6 +25,7 @@
 #include "controller/peers.h"
 #include "controller/pinctrl.h"
 #include "controller/policy.h"
+#include "controller/policy-log.h"
 #include "controller/store.h"
 #include "controller/tnl-neigh.h"
 #include "controller/worker.h"
@@ -108,6 +109,7 @@ struct dataplane {
     struct hostnet *hostnet;
     struct tnl_neigh *tnl_neigh;
     struct pinctrl *pinctrl;
+    struct policy_log *policy_log;
     unsigned int ovsdb_seen, hostnet_seen;
     uint64_t acked_seen, outside_seen;
     size_t n_attachments_seen;
@@ -190,6 +192,7 @@ void dataplane_pod_compile_(struct dataplane *, uint64_t id);
 void dataplane_policy_init_(struct dataplane *);
 void dataplane_policy_destroy_(struct dataplane *);
 void dataplane_policy_changed_(struct dataplane *, const struct store_key *);   /* 'endpoints' has followed. */
+void dataplane_policy_reconfigure_(struct dataplane *);  /* The configuration was read again. */
 /* The attachment's flows are wanted, or wanted no more. */
 void dataplane_policy_attach_(struct dataplane *, const struct attachment *);
 void dataplane_policy_detach_(struct dataplane *, uint64_t id);

@@ -81,6 +81,7 @@ connect_ovs(struct dataplane *dp)
     dp->ovsdb = ovsdb_create(dp->config->ovsdb);
     dp->ofctrl = ofctrl_create(target);
     dp->pinctrl = pinctrl_create(dp->ofctrl);
+    dp->policy_log = policy_log_create(dp);
     dp->hostnet = hostnet_create(dp->config->state_dir, dp->config->uplink);
     dp->tnl_neigh = tnl_neigh_create(dp->config->ovs_rundir);
     free(target);
@@ -169,6 +170,7 @@ dataplane_destroy(struct dataplane *dp)
     workers_destroy(dp->workers);
     if (dp->ovsdb) {
         ovsdb_destroy(dp->ovsdb);
+        policy_log_destroy(dp->policy_log);
         pinctrl_destroy(dp->pinctrl);
         ofctrl_destroy(dp->ofctrl);
         hostnet_destroy(dp->hostnet);
@@ -203,6 +205,7 @@ dataplane_reconfigure(struct dataplane *dp, const struct config *config)
                                 .n_reserve = config->n_reserve };
     dp->config = config;
     ipam_configure(dp->ipam, &ipam);
+    dataplane_policy_reconfigure_(dp);
     dp->facts_seen = false;             /* Look again. */
 }
 
@@ -339,6 +342,7 @@ dataplane_run(struct dataplane *dp, const char *source_why_not)
         ofctrl_run(dp->ofctrl);
         ovsdb_run(dp->ovsdb);
     }
+    policy_log_run(dp->policy_log);
     dataplane_report_refused_(dp);
     dataplane_report_policies_(dp);
 }
@@ -354,6 +358,7 @@ dataplane_wait(struct dataplane *dp)
     dataplane_cni_wait_(dp);
     dataplane_pod_wait_(dp);
     dataplane_report_wait_(dp);
+    policy_log_wait(dp->policy_log);
 }
 
 /* Cleaning up. --------------------------------------------------------------------------------------------------- */

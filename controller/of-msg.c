@@ -228,6 +228,36 @@ of_msg_meter_request(uint32_t xid)
     return of_msg_set_xid(ofputil_encode_meter_request(OF_VERSION, OFPUTIL_METER_CONFIG, OFPM13_ALL), xid);
 }
 
+struct ofpbuf *
+of_msg_meter_stats_request(uint32_t xid, uint32_t meter_id)
+{
+    return of_msg_set_xid(ofputil_encode_meter_request(OF_VERSION, OFPUTIL_METER_STATS, meter_id), xid);
+}
+
+int
+of_msg_decode_meter_stats(const struct ofp_header *oh, void (*cb)(uint32_t meter_id, uint64_t n_held_back, void *aux),
+                          void *aux)
+{
+    struct ofpbuf msg = ofpbuf_const_initializer(oh, ntohs(oh->length));
+    struct ofputil_meter_stats stats;
+    struct ofpbuf bands;
+    uint64_t stub[256 / 8];
+    int error;
+
+    ofpbuf_use_stub(&bands, stub, sizeof stub);
+    while (!(error = ofputil_decode_meter_stats(&msg, &stats, &bands))) {
+        uint64_t n = 0;
+
+        for (size_t i = 0; i < stats.n_bands; i++) {
+            n += stats.bands[i].packet_count;
+        }
+        cb(stats.meter_id, n, aux);
+        ofpbuf_clear(&bands);
+    }
+    ofpbuf_uninit(&bands);
+    return error == EOF ? 0 : error;
+}
+
 int
 of_msg_decode_flows(const struct ofp_header *oh, struct of_state *state)
 {

@@ -42,6 +42,10 @@ struct ofpbuf *of_msg_flow_request(uint32_t xid, uint64_t cookie, uint64_t mask)
 struct ofpbuf *of_msg_use_request(uint32_t xid, uint8_t table_id, const struct match *);
 int of_msg_decode_use(const struct ofp_header *, void (*cb)(uint8_t table_id, const struct match *, int idle, void *aux),
                       void *aux);
+/* What a meter counts; and what the replies say: how many packets it has held back. */
+struct ofpbuf *of_msg_meter_stats_request(uint32_t xid, uint32_t meter_id);
+int of_msg_decode_meter_stats(const struct ofp_header *, void (*cb)(uint32_t meter_id, uint64_t n_held_back, void *aux),
+                              void *aux);
 struct ofpbuf *of_msg_group_request(uint32_t xid);
 struct ofpbuf *of_msg_meter_request(uint32_t xid);
 int of_msg_decode_flows(const struct ofp_header *, struct of_state *);

@@ -29,7 +29,7 @@ static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(10, 10);
 #define MAX_CHANGES_PER_RUN 1000
 #define MAX_QUEUED 1000                 /* Messages that the switch has not read yet. */
 #define FIRST_XID 0x80000000            /* Far from the numbers that libopenvswitch gives. */
-#define USE_XID (FIRST_XID - 1)         /* Of all requests of ofctrl_ask_use(). */
+#define USE_XID (FIRST_XID - 1)         /* Of what ofctrl_ask_*() ask. */
 
 enum dump_part { DUMP_FLOWS = 1 << 0, DUMP_GROUPS = 1 << 1, DUMP_METERS = 1 << 2, DUMP_COUNT = 1 << 3 };
 #define N_DUMP_PARTS 4
@@ -81,6 +81,8 @@ struct ofctrl {
     void *packet_in_aux;
     void (*use)(uint8_t table_id, const struct match *, int idle, void *aux);
     void *use_aux;
+    void (*meter)(uint32_t meter_id, uint64_t n_held_back, void *aux);
+    void *meter_aux;
 };
 
 static bool socket_exists(const struct ofctrl *);
@@ -196,6 +198,19 @@ ofctrl_set_use(struct ofctrl *ctrl, void (*cb)(uint8_t table_id, const struct ma
 {
     ctrl->use = cb;
     ctrl->use_aux = aux;
+}
+
+void
+ofctrl_ask_meter(struct ofctrl *ctrl, uint32_t meter_id)
+{
+    send_counted(ctrl, of_msg_meter_stats_request(USE_XID, meter_id));
+}
+
+void
+ofctrl_set_meter(struct ofctrl *ctrl, void (*cb)(uint32_t meter_id, uint64_t n_held_back, void *aux), void *aux)
+{
+    ctrl->meter = cb;
+    ctrl->meter_aux = aux;
 }
 
 /* Connection. ---------------------------------------------------------------------------------------------------- */
@@ -466,6 +481,11 @@ receive(struct ofctrl *ctrl, const struct ofpbuf *msg)
         break;
     case OFPTYPE_METER_CONFIG_STATS_REPLY:
         dump_reply(ctrl, oh, DUMP_METERS, of_msg_decode_meters);
+        break;
+    case OFPTYPE_METER_STATS_REPLY:
+        if (ctrl->meter) {
+            of_msg_decode_meter_stats(oh, ctrl->meter, ctrl->meter_aux);
+        }
         break;
     case OFPTYPE_ERROR:
         receive_error(ctrl, oh);

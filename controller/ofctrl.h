@@ -42,6 +42,9 @@ void ofctrl_send(struct ofctrl *, struct ofpbuf *msg);
  * installed, or if the connection is lost meanwhile. */
 void ofctrl_ask_use(struct ofctrl *, uint8_t table_id, const struct match *);
 void ofctrl_set_use(struct ofctrl *, void (*cb)(uint8_t table_id, const struct match *, int idle, void *aux), void *aux);
+/* Asks how many packets a meter has held back; 'cb' gets the answer from ofctrl_run(). */
+void ofctrl_ask_meter(struct ofctrl *, uint32_t meter_id);
+void ofctrl_set_meter(struct ofctrl *, void (*cb)(uint32_t meter_id, uint64_t n_held_back, void *aux), void *aux);
 /* Calls 'cb' from ofctrl_run() for each NXT_PACKET_IN2. */
 void ofctrl_set_packet_in(struct ofctrl *, void (*cb)(const struct ofp_header *, void *aux), void *aux);
 

@@ -23,6 +23,8 @@ struct pinctrl {
     struct pinctrl_stats stats;
     void (*dns)(const void *frame, size_t, ofp_port_t, void *aux);
     void *dns_aux;
+    void (*policy_log)(const struct ofputil_packet_in *, void *aux);
+    void *policy_log_aux;
 };
 
 static void packet_in(const struct ofp_header *, void *pinctrl);
@@ -107,6 +109,13 @@ pinctrl_set_dns(struct pinctrl *pinctrl, void (*cb)(const void *frame, size_t, o
     pinctrl->dns_aux = aux;
 }
 
+void
+pinctrl_set_policy_log(struct pinctrl *pinctrl, void (*cb)(const struct ofputil_packet_in *, void *aux), void *aux)
+{
+    pinctrl->policy_log = cb;
+    pinctrl->policy_log_aux = aux;
+}
+
 static void
 send_reply(struct pinctrl *pinctrl, const struct punt *punt, const struct match *metadata,
            const struct dp_packet *reply)
@@ -153,6 +162,11 @@ packet_in(const struct ofp_header *oh, void *pinctrl_)
     pinctrl->stats.n_received++;
     if (punt.code == PUNT_DNS) {
         dns_answer(pinctrl, &pin);
+        return;
+    } else if (punt.code == PUNT_POLICY_LOG) {
+        if (pinctrl->policy_log) {
+            pinctrl->policy_log(&pin, pinctrl->policy_log_aux);
+        }
         return;
     }
 

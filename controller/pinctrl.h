@@ -5,7 +5,7 @@
  *
  * The shell: a packet-in of ofctrl.h goes through punt_reply(), and its answer goes back as a packet-out: ICMP
  * errors into the pipeline (punt_reply_actions()), neighbour advertisements out of the port of the question.
- * DNS answers (PUNT_DNS) go to who asked for them, or at once to their pods.
+ * DNS answers (PUNT_DNS) go to who asked for them, or at once to their pods.  Verdicts (PUNT_POLICY_LOG) go to the log.
  * Meters in the switch limit how many come (flows/fields.h), so nothing is queued or counted against anyone
  * here. */
 
@@ -27,6 +27,10 @@ void pinctrl_set_local(struct pinctrl *, const struct flow_local *);
 /* Who gets DNS answers: whole frames, and the pod's port.  It calls pinctrl_output() for each, sooner or later. */
 void pinctrl_set_dns(struct pinctrl *, void (*cb)(const void *frame, size_t, ofp_port_t, void *aux), void *aux);
 void pinctrl_output(struct pinctrl *, const void *frame, size_t, ofp_port_t);
+
+/* Who gets packets of which a policy's verdict is to be logged (PUNT_POLICY_LOG).  NULL: nobody. */
+struct ofputil_packet_in;
+void pinctrl_set_policy_log(struct pinctrl *, void (*cb)(const struct ofputil_packet_in *, void *aux), void *aux);
 
 struct pinctrl_stats {
     uint64_t n_received;                /* Packet-ins of flows of ours. */

@@ -110,6 +110,33 @@ policy_rules_of_cookie(const struct policy *p, uint64_t cookie, void (*cb)(const
     free(refs);
 }
 
+static bool
+has_conj(const struct rule *rule, uint32_t id)
+{
+    const struct conj *conj;
+
+    LIST_FOR_EACH (conj, node, &rule->named_conjs) {
+        if (conj->id == id) {
+            return true;
+        }
+    }
+    return rule->has_main && rule->main.id == id;
+}
+
+void
+policy_rules_of_conj(const struct policy *p, uint32_t conj_id, void (*cb)(const struct policy_rule_ref *, void *aux),
+                     void *aux)
+{
+    const struct rule *rule;
+
+    HMAP_FOR_EACH (rule, node, &p->rules) {
+        if (has_conj(rule, conj_id)) {
+            policy_rules_of_cookie(p, flow_rule_cookie(rule->hash), cb, aux);
+            break;
+        }
+    }
+}
+
 static const struct object *
 find_object(const struct policy *p, const struct kube_object *object)
 {

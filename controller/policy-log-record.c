@@ -9,6 +9,7 @@
 
 #include "controller/policy-name.h"
 #include "dp-packet.h"
+#include "fields.h"
 #include "flow.h"
 #include "packets.h"
 #include "util.h"
@@ -70,6 +71,25 @@ policy_packet_parse(const void *frame, size_t size, struct policy_packet *p)
         p->dst_port = ntohs(flow.tp_dst);
     }
     return true;
+}
+
+static uint32_t
+get_field(const struct match *metadata, enum flow_field field)
+{
+    const struct flow_field_info *info = flow_field_info(field);
+    uint64_t bits = metadata->flow.regs[info->store - MFF_REG0] >> info->ofs;
+
+    return bits & ((UINT64_C(1) << info->n_bits) - 1);
+}
+
+bool
+policy_verdict_decode(uint8_t table_id, const struct match *metadata, struct policy_verdict *v)
+{
+    *v = (struct policy_verdict) {
+        .direction = table_id == TABLE_EGRESS_VERDICT ? FLOW_EGRESS : FLOW_INGRESS,
+        .denied = get_field(metadata, FIELD_DENIED), .conj_id = get_field(metadata, FIELD_RULE),
+    };
+    return table_id == TABLE_EGRESS_VERDICT || table_id == TABLE_INGRESS_VERDICT;
 }
 
 /* The line. ------------------------------------------------------------------------------------------------------ */

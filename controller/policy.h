@@ -103,6 +103,10 @@ struct policy_rule_ref {
 void policy_rules_of_cookie(const struct policy *, uint64_t cookie,
                             void (*cb)(const struct policy_rule_ref *, void *aux), void *aux);
 
+/* The same by the number of a conjunction, as packets carry it in FIELD_RULE.  Looks through all rules. */
+void policy_rules_of_conj(const struct policy *, uint32_t conj_id,
+                          void (*cb)(const struct policy_rule_ref *, void *aux), void *aux);
+
 /* A policy as this node sees it. */
 struct policy_info {
     const struct kube_object *object;

@@ -332,7 +332,7 @@ EXTRA_DIST += tests/unit/trace/gateway.trace tests/unit/trace/multicast.trace te
 	tests/unit/trace/nomatch.trace tests/unit/trace/outside.trace tests/unit/trace/recirc.trace \
 	tests/unit/trace/remote.trace tests/unit/trace/status.json tests/unit/trace/tunnel.trace
 
-EXTRA_DIST += tests/system/test-lab-trace.py
+EXTRA_DIST += tests/system/test-lab-trace.py tests/system/test-lab-policy-trace.py
 
 # "sluicectl compile", and wrong use of sluicectl.
 EXTRA_DIST += tests/golden/compile-run tests/golden/cluster/nodes.yaml tests/golden/cluster/pods.yaml \

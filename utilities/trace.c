@@ -281,16 +281,16 @@ print_step(struct tracer *t, const struct trace_step *step)
     size_t i;
 
     if (step->larger) {
-        printf("%16s(if it is larger: %s)\n", "", text ? text : step->match);
+        printf("%21s(if it is larger: %s)\n", "", text ? text : step->match);
         return;
     }
-    printf("%3d %-12s%-32s %s\n", step->table_id, name ? name : "?", owner ? owner : ours ? "nobody" : "-",
+    printf("%3d %-17s%-32s %s\n", step->table_id, name ? name : "?", owner ? owner : ours ? "nobody" : "-",
            text ? text : !step->matched ? "no flow matches" : step->actions.n ? step->actions.names[0] : "");
     if (step->matched && *step->match) {
-        printf("%16s%s\n", "", step->match);
+        printf("%21s%s\n", "", step->match);
     }
     SVEC_FOR_EACH (i, text, &step->warnings) {
-        printf("%16swarning: %s\n", "", text);
+        printf("%21swarning: %s\n", "", text);
     }
 }
 

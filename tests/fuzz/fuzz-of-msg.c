@@ -25,6 +25,11 @@ packet_in(const struct ofp_header *oh)
     }
 }
 
+static void
+take_meter(uint32_t meter_id OVS_UNUSED, uint64_t n OVS_UNUSED, void *aux OVS_UNUSED)
+{
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -48,6 +53,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             of_msg_decode_groups(oh, state);
         } else if (type == OFPTYPE_METER_CONFIG_STATS_REPLY) {
             of_msg_decode_meters(oh, state);
+        } else if (type == OFPTYPE_METER_STATS_REPLY) {
+            of_msg_decode_meter_stats(oh, take_meter, NULL);
         } else if (type == OFPTYPE_PACKET_IN) {
             packet_in(oh);
         } else if (type == OFPTYPE_ERROR) {

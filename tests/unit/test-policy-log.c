@@ -13,6 +13,8 @@
 #include "controller/policy-log-record.h"
 #include "csum.h"
 #include "dp-packet.h"
+#include "fields.h"
+#include "openvswitch/match.h"
 #include "packets.h"
 #include "unit.h"
 #include "util.h"
@@ -86,6 +88,32 @@ START_TEST(test_packet_ipv6)
     frame[12] = 8;
     frame[13] = 6;                      /* ARP */
     ck_assert(!policy_packet_parse(frame, sizeof frame - 1, &p));
+}
+END_TEST
+
+/* What decided, out of the registers: each side by side with others that are full. */
+START_TEST(test_verdict)
+{
+    static const struct { uint8_t table; enum flow_direction direction; uint64_t denied; uint32_t rule; } cases[] = {
+        { TABLE_EGRESS_VERDICT, FLOW_EGRESS, 1, 0 }, { TABLE_EGRESS_VERDICT, FLOW_EGRESS, 0, 0xdeadbeef },
+        { TABLE_INGRESS_VERDICT, FLOW_INGRESS, 1, 7 }, { TABLE_INGRESS_VERDICT, FLOW_INGRESS, 0, 0xffffffff },
+    };
+    const struct flow_field_info *denied = flow_field_info(FIELD_DENIED), *rule = flow_field_info(FIELD_RULE);
+
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct policy_verdict v;
+        struct match m;
+
+        match_init_catchall(&m);
+        for (size_t j = 0; j < FLOW_N_REGS; j++) {
+            m.flow.regs[j] = UINT32_MAX;
+        }
+        m.flow.regs[rule->store - MFF_REG0] = cases[i].rule;
+        m.flow.regs[denied->store - MFF_REG0] &= ~(UINT32_C(1) << denied->ofs) | cases[i].denied << denied->ofs;
+        ck_assert(policy_verdict_decode(cases[i].table, &m, &v));
+        ck_assert(v.direction == cases[i].direction && v.denied == cases[i].denied && v.conj_id == cases[i].rule);
+        ck_assert(!policy_verdict_decode(TABLE_OUTPUT, &m, &v));
+    }
 }
 END_TEST
 
@@ -261,6 +289,7 @@ END_TEST
 UNIT_MAIN("policy-log", {
     tcase_add_test(tc, test_packet_ipv4);
     tcase_add_test(tc, test_packet_ipv6);
+    tcase_add_test(tc, test_verdict);
     tcase_add_test(tc, test_line);
     tcase_add_test(tc, test_file);
     tcase_add_test(tc, test_file_stuck);

@@ -659,6 +659,20 @@ START_TEST(test_info)
     check_text(&ds, "p 1 0 0 -; q 1 0 0 -; ");
     policy_rules_of_cookie(w.policy, 7, note_shared, &ds);
     check_text(&ds, "");
+
+    struct flow_set flows = FLOW_SET_INIT;      /* By the number that the rule's flow matches. */
+    policy_get_flows(w.policy, &flows);
+    for (size_t i = 0; i < flows.n_flows; i++) {
+        if (flows.flows[i]->cookie == cookie) {
+            struct match match;
+            minimatch_expand(&flows.flows[i]->match, &match);
+            policy_rules_of_conj(w.policy, match.flow.conj_id, note_shared, &ds);
+        }
+    }
+    check_text(&ds, "p 1 0 0 -; q 1 0 0 -; ");
+    policy_rules_of_conj(w.policy, 0, note_shared, &ds);
+    check_text(&ds, "");
+    flow_set_destroy(&flows);
     policy_get_stats(w.policy, &stats);
     ck_assert_uint_eq(stats.n_policies, 4);
     ck_assert_uint_eq(stats.n_relevant, 3);
