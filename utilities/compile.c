@@ -83,6 +83,17 @@ job_destroy(struct job *job)
     store_destroy(job->store);
 }
 
+/* Nobody follows them. */
+static void
+forget_changes(struct store *store)
+{
+    struct store_key key;
+
+    while (store_pop_change(store, &key)) {
+        store_key_destroy(&key);
+    }
+}
+
 static void
 print_flows(struct job *job)
 {
@@ -110,6 +121,7 @@ compile_verb(const struct compile_options *options)
     long long int start = time_usec();
     int code = source_dir_load(options->config->source, job.store, print_problem, NULL, &error);
 
+    forget_changes(job.store);
     store_for_each(job.store, KUBE_POD, add_endpoint, job.endpoints);
     job.policy = policy_create(job.endpoints);
     counts.read_us = time_usec() - start;
