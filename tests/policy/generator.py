@@ -6,7 +6,7 @@ cut around addresses which exist.  Everything both APIs can say occurs: see the 
 import copy
 import ipaddress
 
-from oracle import ICMP, SCTP, TCP, UDP, Packet
+from oracle import ICMP, OTHER, SCTP, TCP, UDP, Packet
 
 NODES = ("node-1", "node-2", "node-3")
 KEYS = {"app": ("web", "db", "cache"), "tier": ("front", "back"), "env": ("dev", "prod", "")}
@@ -114,6 +114,8 @@ class Generator:
             if len(addresses) == 2 and (stacks := rng.random()) < 0.3:
                 addresses = addresses[:1] if stacks < 0.2 else addresses[1:]
         pod["status"]["podIPs"] = [{"ip": a} for a in addresses]
+        if 0.8 < kind < 0.83:
+            pod["status"] = {"phase": "Pending"}
         if kind > 0.9:
             pod["status"]["phase"] = rng.choice(("Succeeded", "Failed"))
         elif kind > 0.85:
@@ -177,11 +179,14 @@ class Generator:
             return self.rng.choice(("0.0.0.0/0", "::/0"))
         address = ipaddress.ip_address(self.address())
         lengths = (32, 31, 30, 28, 26, 25, 24, 16, 8) if address.version == 4 else (128, 127, 126, 124, 120, 64, 48, 16)
-        return str(ipaddress.ip_network((address, self.rng.choice(lengths)), strict=False))
+        length = self.rng.choice(lengths)
+        if self.rng.random() < 0.1:     # With bits behind the prefix, and other ways to write it.
+            return f"{address.exploded.upper()}/{length}"
+        return str(ipaddress.ip_network((address, length), strict=False))
 
     def ip_block(self):
         block = {"cidr": self.cidr()}
-        network = ipaddress.ip_network(block["cidr"])
+        network = ipaddress.ip_network(block["cidr"], strict=False)
         excepts = []
         for _ in range(self.rng.choice((0, 0, 1, 2, 4))):
             inside = [a for a in (ipaddress.ip_address(self.address()) for _ in range(8))
@@ -284,7 +289,8 @@ class Generator:
         rng = self.rng
         action = rng.choice(("Accept", "Deny", "Pass"))
         if rng.random() < 0.02:
-            peers = [{}]                # Of a newer version of the API, as seen by one that does not know its field.
+            # Of a newer version of the API, as seen by one that does not know its field.
+            peers = rng.choice(([{}], [{}, self.cnp_peer(direction, action)], [{"telepathy": {}}]))
         else:
             peers = [self.cnp_peer(direction, action) for _ in range(rng.choice((1, 1, 2, 3)))]
         rule = {"action": action, "from" if direction == "ingress" else "to": peers}
@@ -300,7 +306,8 @@ class Generator:
                 "subject": self.namespaces_or_pods()}
         for direction in ("ingress", "egress"):
             if rng.random() < 0.75:
-                spec[direction] = [self.cnp_rule(direction) for _ in range(rng.choice((0, 1, 2, 3, 4)))]
+                count = 25 if rng.random() < 0.05 else rng.choice((0, 1, 2, 3, 4))
+                spec[direction] = [self.cnp_rule(direction) for _ in range(count)]
         return {"apiVersion": "policy.networking.k8s.io/v1alpha2", "kind": "ClusterNetworkPolicy",
                 "metadata": meta(self.name("cnp")), "spec": spec}
 
@@ -318,7 +325,7 @@ class Generator:
         """First and last of blocks and exceptions, and the ones beside them."""
         for policy in self.policies:
             for cidr in blocks_of(policy["spec"]):
-                network = ipaddress.ip_network(cidr)
+                network = ipaddress.ip_network(cidr, strict=False)
                 for at in (int(network.network_address), int(network.broadcast_address)):
                     for number in (at - 1, at, at + 1):
                         if 0 < number < 1 << network.max_prefixlen:
@@ -350,8 +357,8 @@ class Generator:
                 continue
             if source == destination or is_same_pod(self.pods, source, destination):
                 continue
-            protocol = rng.choice((TCP, TCP, TCP, UDP, UDP, SCTP, ICMP))
-            port = None if protocol == ICMP else rng.choice(self.numbers(destination))
+            protocol = rng.choice((TCP, TCP, TCP, TCP, UDP, UDP, UDP, SCTP, SCTP, ICMP, OTHER))
+            port = None if protocol in (ICMP, OTHER) else rng.choice(self.numbers(destination))
             made += 1
             yield Packet(source, destination, protocol, port, own_stack)
 

@@ -3,7 +3,7 @@
 import collections
 import re
 
-from oracle import ALLOWED, DENIED, ICMP
+from oracle import ALLOWED, DENIED, ICMP, OTHER
 from ovs import GATEWAY_PORT, TUNNEL_PORT
 
 SOURCE_PORT = 40000
@@ -62,6 +62,8 @@ class Node:
         addresses = f"{'ipv6' if six else 'nw'}_src={packet.source},{'ipv6' if six else 'nw'}_dst={packet.destination}"
         if packet.protocol == ICMP:
             what = "icmp6,icmpv6_type=128,icmpv6_code=0" if six else "icmp,icmp_type=8,icmp_code=0"
+        elif packet.protocol == OTHER:
+            what = ("ipv6" if six else "ip") + ",nw_proto=47"   # GRE.
         else:
             name = packet.protocol.lower()
             what = f"{name}{'6' if six else ''},{name}_src={SOURCE_PORT},{name}_dst={packet.port}"

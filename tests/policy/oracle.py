@@ -17,7 +17,7 @@ import functools
 import ipaddress
 
 ALLOWED, DENIED = "allowed", "denied"
-TCP, UDP, SCTP, ICMP = "TCP", "UDP", "SCTP", "ICMP"
+TCP, UDP, SCTP, ICMP, OTHER = "TCP", "UDP", "SCTP", "ICMP", "OTHER"
 
 # What decided: tier is "Admin", "NetworkPolicy", "Baseline" or "" (nothing concerns the pod, or an exemption, whose name
 # is then in 'policy'); policy is "namespace/name" or "name"; rule is the index in spec.ingress or spec.egress, None for
@@ -28,7 +28,7 @@ Outcome = collections.namedtuple("Outcome", "verdict reasons")
 
 
 # 'source' and 'destination' are addresses.  'own_stack': name of the node whose own stack sends it ("" if a pod or somebody
-# outside sends it, or a node merely forwards it).  'port' is the destination's; None for ICMP.
+# outside sends it, or a node merely forwards it).  'port' is the destination's; None for ICMP and OTHER, which have none.
 Packet = collections.namedtuple("Packet", "source destination protocol port own_stack")
 
 
@@ -344,8 +344,9 @@ def policy_types(spec):
 
 
 def numeric_port_matches(port, packet):
-    """networkpolicy 15, 16, 18, 31: protocol TCP by default and exactly; no port: all; port to endPort inclusive."""
-    if packet.protocol == ICMP or packet.protocol != (port.get("protocol") or TCP):
+    """networkpolicy 15, 16, 18, 31: protocol TCP by default and exactly; no port: all; port to endPort inclusive.  What
+    has no ports is matched by rules without ports only."""
+    if packet.port is None or packet.protocol != (port.get("protocol") or TCP):
         return False
     if port.get("port") is None:
         return True

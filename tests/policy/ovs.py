@@ -91,6 +91,7 @@ class Switch:
         self.db = f"unix:{self.dir}/db.sock"
         self.n_pods, self.peers = n_pods, peers
         self.connections = []
+        self.meters = None
 
     def __enter__(self):
         try:
@@ -177,14 +178,16 @@ class Switch:
                 plain.append(f"table={number}{rest.partition(')')[2]}")
             elif line.strip() and not line.startswith("#"):
                 raise RuntimeError("no flow: " + line)
-        self.ofctl("del-flows")
-        self.ofctl("del-meters")
-        for line in meters:
-            words = dict(word.split("=") for word in line.replace(" ", "").split(",") if "=" in word)
-            self.ofctl("add-meter", f"meter={words['meter']},pktps,burst,bands=type=drop,rate={words['rate']},"
-                                    f"burst_size={words['burst_size']}")
+        if meters != self.meters:       # They are the same for most.
+            self.ofctl("del-flows")
+            self.ofctl("del-meters")
+            for line in meters:
+                words = dict(word.split("=") for word in line.replace(" ", "").split(",") if "=" in word)
+                self.ofctl("add-meter", f"meter={words['meter']},pktps,burst,bands=type=drop,rate={words['rate']},"
+                                        f"burst_size={words['burst_size']}")
+            self.meters = meters
         with open(self.dir + "/flows", "w") as stream:
-            stream.write("\n".join(plain) + "\n")
+            stream.write("delete\n" + "\n".join(plain) + "\n")
         self.ofctl("add-flows", self.dir + "/flows")
 
     def trace(self, questions):

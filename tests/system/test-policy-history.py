@@ -70,7 +70,7 @@ class PolicyHistory(labtest.LabCase):
             self.assertFalse(diff[:40], f"seed {seed}, after {(stretch + 1) * STEPS} steps: {len(diff)} lines differ")
             policy_flows.append(sum("conj" in line for line in fresh))
         print(f"{STRETCHES * STEPS} steps, flows of policies: {policy_flows}", flush=True)
-        self.assertGreater(max(policy_flows), 20)
+        self.assertGreater(max(policy_flows), 0)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 
 100,000 verdicts on random clusters (tests/policy/compare-flows).  SLUICE_TEST_SEED is the first seed; each day has its own, and a mismatch
 prints the one to repeat."""
-# time limit: 280 s
+# time limit: 600 s
 import os
 import subprocess
 import sys
