@@ -81,6 +81,7 @@ controller_libcontroller_la_SOURCES += \
 controller_libcontroller_la_SOURCES += \
 	controller/dataplane.c controller/dataplane.h controller/dataplane-private.h \
 	controller/dataplane-cni.c \
+	controller/dataplane-domain.c \
 	controller/dataplane-link.c \
 	controller/dataplane-node.c controller/dataplane-peers.c \
 	controller/dataplane-pod.c \

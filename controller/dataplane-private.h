@@ -7,6 +7,7 @@
  *   dataplane-node.c    facts of the node -> bridges, host network, base flows
  *   dataplane-peers.c   the other nodes -> their flows, routes, tunnels
  *   dataplane-pod.c     effects of the attachments
+ *   dataplane-domain.c  DNS answers -> addresses of domain names in policies
  *   dataplane-policy.c  policies -> their flows, what pods' flows must know of them
  *   policy-status.c     which of them are in place, since when, and what is wrong with them
  *   dataplane-link.c    jobs of the worker threads
@@ -132,6 +133,7 @@ struct dataplane {
     struct simap policy_namespaces;     /* How many NetworkPolicies each namespace has. */
     uint64_t policy_version;            /* With which the flows of policies are as they are wanted. */
     struct policy_status *policy_status;
+    struct dataplane_domain *domain;
     struct shash policies_reported;     /* "KIND/NAMESPACE/NAME" -> the problem that was reported. */
     long long int policies_report_at;   /* time_msec(): look for more then; LLONG_MAX: nothing changed. */
 
@@ -200,6 +202,14 @@ void dataplane_policy_detach_(struct dataplane *, uint64_t id);
 void dataplane_policy_run_(struct dataplane *);
 /* What a pod's flows must know; false: not known, because its object is not, and there are policies that might select it. */
 bool dataplane_policy_get_(const struct dataplane *, const struct attachment *, struct flow_pod_policy *);
+
+/* dataplane-domain.c */
+/* When there are the policy core, ofctrl and pinctrl; tells the core what was known before the restart. */
+void dataplane_domain_init_(struct dataplane *);
+void dataplane_domain_destroy_(struct dataplane *);
+/* What has been learned goes into the flows; answers whose flows are in place go on to the pods. */
+void dataplane_domain_run_(struct dataplane *);
+void dataplane_domain_wait_(struct dataplane *);
 
 /* dataplane-link.c */
 void dataplane_link_effect_(struct dataplane *, const struct attachment_effect *, int netns_fd);

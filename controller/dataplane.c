@@ -84,6 +84,7 @@ connect_ovs(struct dataplane *dp)
     dp->policy_log = policy_log_create(dp);
     dp->hostnet = hostnet_create(dp->config->state_dir, dp->config->uplink);
     dp->tnl_neigh = tnl_neigh_create(dp->config->ovs_rundir);
+    dataplane_domain_init_(dp);
     free(target);
 }
 
@@ -169,6 +170,7 @@ dataplane_destroy(struct dataplane *dp)
     dataplane_unlisten_(dp);
     workers_destroy(dp->workers);
     if (dp->ovsdb) {
+        dataplane_domain_destroy_(dp);
         ovsdb_destroy(dp->ovsdb);
         policy_log_destroy(dp->policy_log);
         pinctrl_destroy(dp->pinctrl);
@@ -342,6 +344,7 @@ dataplane_run(struct dataplane *dp, const char *source_why_not)
         ofctrl_run(dp->ofctrl);
         ovsdb_run(dp->ovsdb);
     }
+    dataplane_domain_run_(dp);
     policy_log_run(dp->policy_log);
     dataplane_report_refused_(dp);
     dataplane_report_policies_(dp);
@@ -357,6 +360,7 @@ dataplane_wait(struct dataplane *dp)
     dataplane_link_wait_(dp);
     dataplane_cni_wait_(dp);
     dataplane_pod_wait_(dp);
+    dataplane_domain_wait_(dp);
     dataplane_report_wait_(dp);
     policy_log_wait(dp->policy_log);
 }
