@@ -8,8 +8,12 @@
 #include "hash.h"
 #include "util.h"
 
-static void address_refresh(struct policy *, const struct in6_addr *);
-static void refresh_addrs(struct policy *, const struct in6_addr *, size_t n);
+struct known_pod {
+    const struct kube_pod *pod;
+    const struct class_info *info;
+};
+
+static void refresh(struct policy *, const struct in6_addr *, const struct known_pod *);
 
 /* Local pods. ----------------------------------------------------------------------------------------------------- */
 
@@ -129,9 +133,11 @@ policy_local(struct policy *p, uint64_t id, const struct kube_pod *pod, const st
     local_set_pod(p, l, pod);
     local_set_addrs(p, l, addrs, n_addrs);
     for (size_t i = 0; i < n_old; i++) {
-        address_refresh(p, &old[i].addr);
+        refresh(p, &old[i].addr, NULL);
     }
-    refresh_addrs(p, addrs, n_addrs);
+    for (size_t i = 0; i < n_addrs; i++) {
+        refresh(p, &addrs[i], NULL);
+    }
     free(old);
     if (pod) {
         policy_local_mark(p, l);
@@ -183,11 +189,16 @@ owner_of(const struct policy *p, const struct in6_addr *addr)
     return owner ? owner->pod : endpoints_find(p->endpoints, addr, NULL);
 }
 
+/* Of the class of a pod; 'known' is that of the pod that is looked at anyway. */
 static const struct class_info *
-info_of(const struct policy *p, const struct in6_addr *addr)
+info_of(const struct policy *p, const struct kube_pod *pod, const struct known_pod *known)
 {
-    const struct kube_pod *pod = owner_of(p, addr);
-    const struct match_class *class = policy_pod_counts(pod) ? policy_match_find(p->match[SIDE_PEER], pod) : NULL;
+    const struct match_class *class;
+
+    if (known && pod == known->pod) {
+        return known->info;
+    }
+    class = policy_pod_counts(pod) ? policy_match_find(p->match[SIDE_PEER], pod) : NULL;
     return class ? class->aux : NULL;
 }
 
@@ -207,16 +218,13 @@ address_find(const struct policy *p, enum flow_direction direction, const struct
 }
 
 static struct address *
-address_get(struct policy *p, enum flow_direction direction, const struct inet_prefix *prefix)
+address_create(struct policy *p, enum flow_direction direction, const struct inet_prefix *prefix)
 {
-    struct address *a = address_find(p, direction, prefix);
+    struct address *a = xzalloc(sizeof *a);
 
-    if (!a) {
-        a = xzalloc(sizeof *a);
-        a->prefix = *prefix;
-        a->direction = direction;
-        hmap_insert(&p->addresses[direction], &a->node, policy_hash_prefix(prefix, 0));
-    }
+    a->prefix = *prefix;
+    a->direction = direction;
+    hmap_insert(&p->addresses[direction], &a->node, policy_hash_prefix(prefix, 0));
     return a;
 }
 
@@ -230,18 +238,23 @@ address_mark(struct policy *p, struct address *a)
     }
 }
 
+/* What the address is in as a pod's.  While no pod is in anything there is nothing to look for. */
 static void
-address_refresh(struct policy *p, const struct in6_addr *addr)
+refresh(struct policy *p, const struct in6_addr *addr, const struct known_pod *known)
 {
-    const struct class_info *info = info_of(p, addr);
     struct inet_prefix prefix = inet_prefix_host(addr);
+    const struct class_info *info;
 
+    if (!p->n_peer_classes && hmap_is_empty(&p->addresses[0]) && hmap_is_empty(&p->addresses[1])) {
+        return;
+    }
+    info = info_of(p, owner_of(p, addr), known);
     for (int d = 0; d < FLOW_N_DIRECTIONS; d++) {
         struct group *base = info ? info->groups[d] : NULL;
         struct address *a = address_find(p, d, &prefix);
 
         if (base != (a ? a->base : NULL)) {
-            a = a ? a : address_get(p, d, &prefix);
+            a = a ? a : address_create(p, d, &prefix);
             policy_group_ref(base);
             policy_group_unref(p, a->base);
             a->base = base;
@@ -250,23 +263,42 @@ address_refresh(struct policy *p, const struct in6_addr *addr)
     }
 }
 
-static void
-refresh_addrs(struct policy *p, const struct in6_addr *addrs, size_t n)
+static bool
+has_addr(const struct kube_pod *pod, const struct in6_addr *addr)
 {
-    for (size_t i = 0; i < n; i++) {
-        address_refresh(p, &addrs[i]);
+    for (size_t i = 0; i < pod->n_addrs; i++) {
+        if (!memcmp(&pod->addrs[i], addr, sizeof *addr)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void
+refresh_known(struct policy *p, const struct kube_pod *pod, const struct known_pod *known)
+{
+    for (size_t i = 0; i < pod->n_addrs; i++) {
+        refresh(p, &pod->addrs[i], known);
+    }
+    for (struct local *l = policy_local_first(p, pod); l; l = policy_local_next(l)) {
+        for (size_t i = 0; i < l->n_addrs; i++) {
+            if (!has_addr(pod, &l->addrs[i].addr)) {
+                refresh(p, &l->addrs[i].addr, known);
+            }
+        }
     }
 }
 
 void
 policy_pod_refresh(struct policy *p, const struct kube_pod *pod)
 {
-    refresh_addrs(p, pod->addrs, pod->n_addrs);
-    for (struct local *l = policy_local_first(p, pod); l; l = policy_local_next(l)) {
-        for (size_t i = 0; i < l->n_addrs; i++) {
-            address_refresh(p, &l->addrs[i].addr);
-        }
-    }
+    refresh_known(p, pod, NULL);
+}
+
+void
+policy_pod_refresh_class(struct policy *p, const struct kube_pod *pod, const struct class_info *info)
+{
+    refresh_known(p, pod, &(struct known_pod) { pod, info });
 }
 
 /* What a pod's address falls into may have changed with a prefix around it. */
@@ -293,8 +325,9 @@ run_tree(struct policy *p, enum flow_direction direction)
     bool present;
 
     while (prefix_tree_pop_changed(p->trees[direction], &prefix, &present)) {
-        struct address *a = address_get(p, direction, &prefix);
+        struct address *a = address_find(p, direction, &prefix);
 
+        a = a ? a : address_create(p, direction, &prefix);
         a->in_tree = present;
         address_mark(p, a);
         if (prefix.plen < inet_max_plen(&prefix.addr)) {

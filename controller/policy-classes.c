@@ -117,10 +117,16 @@ mark_locals(const struct kube_pod *pod, void *p)
     }
 }
 
+struct refresh {
+    struct policy *policy;
+    const struct class_info *info;
+};
+
 static void
-refresh_pod(const struct kube_pod *pod, void *p)
+refresh_pod(const struct kube_pod *pod, void *refresh_)
 {
-    policy_pod_refresh(p, pod);
+    const struct refresh *refresh = refresh_;
+    policy_pod_refresh_class(refresh->policy, pod, refresh->info);
 }
 
 static void
@@ -160,6 +166,24 @@ update_info(struct policy *p, const struct match_class *class, enum side side, s
 
 /* A class that nothing selects has no 'aux'. */
 static void
+store_info(struct policy *p, struct match_class *class, enum side side, const struct class_info *info)
+{
+    bool had = class->aux, has = info->groups[0] || info->groups[1];
+
+    if (had && has) {
+        *(struct class_info *) class->aux = *info;
+    } else if (has) {
+        class->aux = xmemdup(info, sizeof *info);
+    } else {
+        free(class->aux);
+        class->aux = NULL;
+    }
+    if (side == SIDE_PEER) {
+        p->n_peer_classes += has - had;
+    }
+}
+
+static void
 class_run(struct policy *p, struct match_class *class, enum side side)
 {
     static const struct class_info none = { .isolated = { false } };
@@ -168,15 +192,12 @@ class_run(struct policy *p, struct match_class *class, enum side side)
     if (!update_info(p, class, side, &info)) {
         return;
     }
-    if (!info.groups[0] && !info.groups[1]) {
-        free(class->aux);
-        class->aux = NULL;
-    } else if (!class->aux) {
-        class->aux = xmemdup(&info, sizeof info);
+    store_info(p, class, side, &info);
+    if (side == SIDE_SUBJECT) {
+        policy_match_for_each_pod(class, mark_locals, p);
     } else {
-        *(struct class_info *) class->aux = info;
+        policy_match_for_each_pod(class, refresh_pod, &(struct refresh) { p, class->aux });
     }
-    policy_match_for_each_pod(class, side == SIDE_SUBJECT ? mark_locals : refresh_pod, p);
 }
 
 bool

@@ -120,7 +120,6 @@ group_create(struct policy *p, const struct group_spec *s, uint64_t hash)
 {
     struct group *g = xzalloc(sizeof *g);
 
-    g->kind = ITEM_GROUP;
     g->side = s->side;
     g->direction = s->direction;
     g->n_items = s->n_items;

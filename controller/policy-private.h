@@ -44,7 +44,6 @@ enum item_kind {
     ITEM_BLOCK,                         /* Part of a 'struct place': a prefix, less others. */
     ITEM_NODES,                         /* Part of a 'struct place': the addresses of the nodes of a selector. */
     ITEM_DOMAIN,                        /* Part of a 'struct place': the addresses of a domain name. */
-    ITEM_GROUP,                         /* Not an item: the head of a 'struct group' in a prefix tree. */
 };
 
 struct item {
@@ -188,8 +187,7 @@ struct clause {
 /* Groups. -------------------------------------------------------------------------------------------------------- */
 
 struct group {
-    uint8_t kind;                       /* ITEM_GROUP: must be where it is in 'struct item'. */
-    uint8_t side, direction;
+    uint8_t side, direction;            /* enum side, enum flow_direction. */
     struct hmap_node node;              /* In 'groups', by hash. */
     struct ovs_list dirty;              /* In 'dirty_groups' or empty. */
     unsigned int n_refs;                /* Who has it, users included. */
@@ -272,6 +270,7 @@ struct policy {
     struct ovs_list dirty_groups, dirty_conjs, dirty_clauses, dirty_locals;
     struct address *dirty_addresses;
     size_t n_conjs;
+    size_t n_peer_classes;              /* Those of peers with a 'struct class_info'. */
     unsigned int epoch;                 /* Changes when policy_run() begins and when it ends. */
 
     struct effects drops, puts, others; /* Taken in this order. */
@@ -359,6 +358,8 @@ bool policy_classes_run(struct policy *, enum side);
 /* policy-addresses.c. */
 /* All addresses that the pod may have: its object's, and those of its attachments. */
 void policy_pod_refresh(struct policy *, const struct kube_pod *);
+/* The same of one whose class is being looked at. */
+void policy_pod_refresh_class(struct policy *, const struct kube_pod *, const struct class_info *);
 void policy_addresses_run(struct policy *);
 void policy_addresses_moved(struct policy *, const struct group *);
 struct local *policy_local_first(const struct policy *, const struct kube_pod *);

@@ -209,13 +209,21 @@ policy_run(struct policy *p)
 
 /* Hashes. -------------------------------------------------------------------------------------------------------- */
 
+/* Eight bytes at a time.  Not one of libopenvswitch's hashes: these may differ between its versions and processors, and
+ * numbers stay in the switch. */
 uint64_t
-policy_hash(const void *data, size_t n, uint64_t basis)
+policy_hash(const void *data, size_t n, uint64_t hash)
 {
-    ovs_u128 u128;
+    const char *bytes = data;
 
-    hash_bytes128(data, n, basis ^ basis >> 32, &u128);
-    return policy_hash_mix(u128.u64.lo + basis) ^ u128.u64.hi;
+    hash = policy_hash_mix(hash + n + UINT64_C(0x9e3779b97f4a7c15));
+    for (size_t i = 0; i < n; i += 8) {
+        uint64_t word = 0;
+
+        memcpy(&word, bytes + i, MIN(n - i, 8));
+        hash = policy_hash_mix(hash ^ word);
+    }
+    return hash;
 }
 
 uint64_t

@@ -11,12 +11,13 @@
  * of libopenvswitch's hashes, because these may differ between its versions and processors, and cookies stay in the
  * switch. */
 static uint64_t
-fnv1a(const char *s)
+fnv1a(const void *data, size_t n)
 {
+    const uint8_t *bytes = data;
     uint64_t hash = UINT64_C(0xcbf29ce484222325);
 
-    for (; *s; s++) {
-        hash = (hash ^ (uint8_t) *s) * UINT64_C(0x100000001b3);
+    for (size_t i = 0; i < n; i++) {
+        hash = (hash ^ bytes[i]) * UINT64_C(0x100000001b3);
     }
     return hash;
 }
@@ -39,7 +40,7 @@ cookie_from_owner(const char *owner)
 {
 #define COOKIE_KIND(NAME, VALUE, TEXT)                                                                                 \
     if (owner_is_kind(owner, TEXT)) {                                                                                  \
-        return (uint64_t) VALUE << 56 | fold(fnv1a(owner));                                                            \
+        return (uint64_t) VALUE << 56 | fold(fnv1a(owner, strlen(owner)));                                                            \
     }
     COOKIE_KINDS
 #undef COOKIE_KIND
@@ -53,9 +54,9 @@ cookie_from_hash(enum cookie_kind kind, uint64_t hash)
 }
 
 uint64_t
-cookie_from_text(enum cookie_kind kind, const char *text)
+cookie_from_bytes(enum cookie_kind kind, const void *data, size_t n)
 {
-    return cookie_from_hash(kind, fnv1a(text));
+    return cookie_from_hash(kind, fnv1a(data, n));
 }
 
 const char *

@@ -19,6 +19,7 @@
  *
  * The cookie 0 is nobody's, and UINT64_MAX is OpenFlow's "don't change": neither is ever made. */
 
+#include <stddef.h>
 #include <stdint.h>
 
 #define COOKIE_KINDS                                                                                                   \
@@ -43,8 +44,8 @@ uint64_t cookie_from_owner(const char *owner);
 
 /* The cookie of a thing without an owner: a kind and a hash. */
 uint64_t cookie_from_hash(enum cookie_kind, uint64_t hash);
-/* The same, of a text. */
-uint64_t cookie_from_text(enum cookie_kind, const char *);
+/* The same, of so many bytes. */
+uint64_t cookie_from_bytes(enum cookie_kind, const void *, size_t);
 
 /* "Base", "Node", "Pod", or NULL for a cookie that is not ours. */
 const char *cookie_kind_name(uint64_t cookie);

@@ -2,11 +2,10 @@
 
 #include "policy-flow.h"
 
-#include <inttypes.h>
+#include <string.h>
 
 #include "build.h"
 #include "cookie.h"
-#include "openvswitch/dynamic-string.h"
 
 static const enum pipeline_table tier_tables[FLOW_N_DIRECTIONS][FLOW_N_TIERS] = {
     [FLOW_EGRESS] = { TABLE_EGRESS_ADMIN, TABLE_EGRESS_POLICY, TABLE_EGRESS_BASELINE },
@@ -33,32 +32,23 @@ flow_rule_cookie(uint64_t rule_hash)
     return cookie_from_hash(COOKIE_RULE, rule_hash);
 }
 
-/* Takes the text's memory. */
-static uint64_t
-text_cookie(enum cookie_kind kind, struct ds *text)
-{
-    uint64_t cookie = cookie_from_text(kind, ds_cstr(text));
-    ds_destroy(text);
-    return cookie;
-}
-
 uint64_t
 flow_endpoint_cookie(enum flow_direction direction, const struct inet_prefix *prefix)
 {
-    struct ds ds = DS_EMPTY_INITIALIZER;
-    ds_put_format(&ds, "%d ", direction);
-    inet_prefix_put(&ds, prefix);
-    return text_cookie(COOKIE_ENDPOINT, &ds);
+    uint8_t bytes[2 + sizeof prefix->addr] = { direction, prefix->plen };
+
+    memcpy(bytes + 2, &prefix->addr, sizeof prefix->addr);
+    return cookie_from_bytes(COOKIE_ENDPOINT, bytes, sizeof bytes);
 }
 
 static uint64_t
 clause_cookie(const struct flow_clause *c)
 {
-    struct ds ds = DS_EMPTY_INITIALIZER;
-    ds_put_format(&ds, "%d %d %"PRIu16" %d %"PRIu32" %"PRIx32"/%"PRIx32, c->direction, c->tier, c->level, c->kind,
-                  c->kind == FLOW_CLAUSE_SUBJECT || c->kind == FLOW_CLAUSE_PEER ? c->number : 0,
-                  c->kind == FLOW_CLAUSE_L4 ? c->l4.value : 0, c->kind == FLOW_CLAUSE_L4 ? c->l4.mask : 0);
-    return text_cookie(COOKIE_IDENTITY, &ds);
+    bool group = c->kind == FLOW_CLAUSE_SUBJECT || c->kind == FLOW_CLAUSE_PEER, l4 = c->kind == FLOW_CLAUSE_L4;
+    ovs_be32 words[] = { htonl(c->direction << 24 | c->tier << 16 | c->level), htonl(c->kind),
+                         htonl(group ? c->number : l4 ? c->l4.value : 0), htonl(l4 ? c->l4.mask : 0) };
+
+    return cookie_from_bytes(COOKIE_IDENTITY, words, sizeof words);
 }
 
 /* Flows. --------------------------------------------------------------------------------------------------------- */
