@@ -156,14 +156,27 @@ may_be_selected(const struct dataplane *dp, const struct attachment *a)
             || simap_contains(&dp->policy_namespaces, a->pod_namespace ? a->pod_namespace : ""));
 }
 
-bool
-dataplane_policy_get_(const struct dataplane *dp, const struct attachment *a, struct flow_pod_policy *out)
+static bool
+is_closed(const struct dataplane *dp, const struct attachment *a)
 {
     const struct policy_pod *p = pod_find(dp, a->id);
 
+    return a->pod_name && !(p && p->pod) && may_be_selected(dp, a);
+}
+
+const char *
+dataplane_policy_problem_(const struct dataplane *dp, const struct attachment *a)
+{
+    return (a->state == ATTACHMENT_UP && is_closed(dp, a)
+            ? "denied: the Pod object is not known, and there are policies that might select it" : NULL);
+}
+
+bool
+dataplane_policy_get_(const struct dataplane *dp, const struct attachment *a, struct flow_pod_policy *out)
+{
     policy_get_local(dp->policy, a->id, out);
     out->log = policy_log_level(dp->config, dp->store, a->pod_namespace ? a->pod_namespace : "");
-    return !a->pod_name || (p && p->pod) || !may_be_selected(dp, a);
+    return !is_closed(dp, a);
 }
 
 static void

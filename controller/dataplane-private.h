@@ -210,6 +210,8 @@ void dataplane_domain_destroy_(struct dataplane *);
 /* What has been learned goes into the flows; answers whose flows are in place go on to the pods. */
 void dataplane_domain_run_(struct dataplane *);
 void dataplane_domain_wait_(struct dataplane *);
+/* NULL, or why an attachment is isolated though it is known (a constant). */
+const char *dataplane_policy_problem_(const struct dataplane *, const struct attachment *);
 
 /* dataplane-link.c */
 void dataplane_link_effect_(struct dataplane *, const struct attachment_effect *, int netns_fd);

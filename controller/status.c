@@ -72,6 +72,7 @@ put_attached(const struct attachment *a, void *pods_)
         json_array_append_new(ips, address_to_json(&a->ips[i].prefix.addr));
     }
     const char *why = attachment_problem(a);
+    why = why ? why : dataplane_policy_problem_(pods->dp, a);
     why = why ? why : a->owner ? of_state_owner_failed(ofctrl_state(pods->dp->ofctrl), a->owner) : NULL;
     why = why ? why : a->ofport ? ovsdb_port_error(pods->dp->ovsdb, a->host_name) : NULL;
     snprintf(mac, sizeof mac, ETH_ADDR_FMT, ETH_ADDR_ARGS(a->mac));

@@ -77,6 +77,10 @@ class PolicyPlane(LabCase):
             time.sleep(0.05)            # No event tells the test what sluiced has heard of.
         return value
 
+    def problem(self, name):
+        pods = json.loads(self.lab.exec("node-1", "sluicectl", "pods", "--json"))
+        return next(one for one in pods if one["name"] == name and "container" in one).get("problem")
+
     # --- packets ---
 
     def reaches(self, sender, address, seconds=1):
@@ -173,8 +177,10 @@ class PolicyPlane(LabCase):
         self.assert_ways(*((*way, True) for way in both))
         self.put(policy("default/narrow", {"matchLabels": {"app": "nobody"}}))
         self.assert_ways(*((*way, False) for way in both))
+        self.assertIn("there are policies that might select it", self.problem("unnamed"))
         self.remove("NetworkPolicy", "default", "narrow")
         self.assert_ways(*((*way, True) for way in both))
+        self.assertIsNone(self.problem("unnamed"))
 
     def test_not_understood(self):
         """What cannot be decoded closes, is named, and opens nothing; a good version stays."""
