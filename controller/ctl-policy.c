@@ -150,7 +150,8 @@ ctl_isolating(struct unixctl_conn *conn, int argc OVS_UNUSED, const char *argv[]
     json_t *array = json_array();
 
     if (pod) {
-        policy_explain_isolating(dp->store, pod, !strcmp(argv[2], "egress") ? FLOW_EGRESS : FLOW_INGRESS, put_object, array);
+        policy_explain_isolating(dp->store, pod, !strcmp(argv[2], "egress") ? FLOW_EGRESS : FLOW_INGRESS, put_object,
+                                 array);
     }
     reply_json(conn, array);
 }

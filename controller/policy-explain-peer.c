@@ -277,7 +277,8 @@ in_networks(const struct kube_cnp_peer *peer, const struct in6_addr *addr, struc
 }
 
 static bool
-cnp_pods(const struct explain_question *q, const struct kube_cnp_peer *peer, const struct explain_end *end, struct ds *why)
+cnp_pods(const struct explain_question *q, const struct kube_cnp_peer *peer, const struct explain_end *end,
+         struct ds *why)
 {
     const struct kube_selector *namespaces = peer->pods ? &peer->pods->namespaces : peer->namespaces;
     const struct kube_pod *pod = selectable(end, why);
@@ -350,7 +351,8 @@ named_port(const struct explain_question *q, const struct kube_policy_port *p, s
                 return true;
             }
             ds_put_format(why, "%snamed port %s is %s/%d on pod %s/%s", told ? ", " : "", p->name,
-                          policy_protocol_name(port.protocol, buf), port.number, pod->object.namespace_, pod->object.name);
+                          policy_protocol_name(port.protocol, buf), port.number, pod->object.namespace_,
+                          pod->object.name);
             if (!protocol) {
                 ds_put_format(why, ", not %s", policy_protocol_name(p->protocol, buf));
             }
@@ -400,8 +402,8 @@ one_port(const struct explain_question *q, const struct kube_policy_port *p, enu
 }
 
 bool
-explain_ports_(const struct explain_question *q, const struct kube_policy_port *ports, size_t n, enum flow_action action,
-               struct ds *why)
+explain_ports_(const struct explain_question *q, const struct kube_policy_port *ports, size_t n,
+               enum flow_action action, struct ds *why)
 {
     char buf[POLICY_PROTOCOL_STRLEN];
 

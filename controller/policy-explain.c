@@ -24,7 +24,8 @@ peer_of(const struct explain_question *q, enum flow_direction direction)
 /* What has been found. ------------------------------------------------------------------------------------------- */
 
 static size_t
-add_policy(struct explanation *e, const struct kube_object *object, enum flow_tier tier, int priority, const char *problem)
+add_policy(struct explanation *e, const struct kube_object *object, enum flow_tier tier, int priority,
+           const char *problem)
 {
     if (e->n_policies >= e->allocated_policies) {
         e->policies = x2nrealloc(e->policies, &e->allocated_policies, sizeof *e->policies);
@@ -197,7 +198,8 @@ is_understood(const struct kube_cnp_rule *rule)
     return true;
 }
 
-/* A rule that is not understood never opens anything: Accept matches nothing, others deny all (clusternetworkpolicy 7). */
+/* A rule that is not understood never opens anything: Accept matches nothing, others deny all (clusternetworkpolicy
+ * 7). */
 static enum flow_action
 action_of(const struct kube_cnp_rule *rule)
 {

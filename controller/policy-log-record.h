@@ -47,7 +47,7 @@ struct policy_log_entry {
     enum flow_direction direction;
     bool denied;
     const char *tier;                   /* "Admin"; NULL: no policy decided. */
-    const struct svec *policies;        /* "NetworkPolicy/shop/web": one; or all that share the rule or the default deny. */
+    const struct svec *policies;        /* "NetworkPolicy/shop/web": one; or all that share it. */
     const char *rule, *rule_name;       /* "ingress[0]", "default deny"; NULL: none. */
     const char *src_namespace, *src_name, *dst_namespace, *dst_name;    /* Pods; NULL: none. */
 };
@@ -59,8 +59,8 @@ struct policy_log_entry {
  *      "source": {"address": "10.244.1.3", "namespace": "shop", "pod": "client"},
  *      "destination": {...}, "protocol": "tcp", "port": 8081, "sourcePort": 40000}
  *
- * tier, policy and rule are null if none decided, "policies" lists them all if there are several; ports are missing where
- * there are none. */
+ * tier, policy and rule are null if none decided, "policies" lists them all if there are several; ports are missing
+ * where there are none. */
 void policy_log_entry_format(const struct policy_log_entry *, struct ds *);
 
 /* The line that says how many are missing: {"time", "node", "notLogged": N, "why"}. */

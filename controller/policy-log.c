@@ -155,7 +155,8 @@ look_at_file(struct policy_log *log)
     if (stats.n_lost > log->lost_seen) {
         static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(1, 5);
         VLOG_WARN_RL(&rl, "%s: %"PRIu64" lines could not be written%s%s", log->dp->config->policy_log_file,
-                     stats.n_lost - log->lost_seen, stats.error ? ": " : "", stats.error ? ovs_strerror(stats.error) : "");
+                     stats.n_lost - log->lost_seen, stats.error ? ": " : "",
+                     stats.error ? ovs_strerror(stats.error) : "");
         put_gap(log, stats.n_lost - log->lost_seen, "more than the file could take");
         log->lost_seen = stats.n_lost;
     }
@@ -274,7 +275,8 @@ isolating(struct policy_log *log, const struct kube_pod *pod, enum flow_directio
 }
 
 static void
-find_decision(struct policy_log *log, const struct policy_verdict *v, const struct kube_pod *subject, struct decision *d)
+find_decision(struct policy_log *log, const struct policy_verdict *v, const struct kube_pod *subject,
+              struct decision *d)
 {
     *d = (struct decision) { .policies = &d->rule_policies, .rule_policies = SVEC_EMPTY_INITIALIZER };
     if (v->conj_id) {

@@ -3,11 +3,12 @@
 
 /* The log of what policies decide: one JSON object a line (policy-log-record.h), in a file (log-file.h).
  *
- * Which verdicts are logged is a pod's: the configuration's "policy-log", or the annotation POLICY_LOG_ANNOTATION of its
- * namespace.  Each denied packet, and with "all" the first packet of each connection that is allowed, by each direction
+ * Which verdicts are logged is a pod's: the configuration's "policy-log", or the annotation POLICY_LOG_ANNOTATION of
+ * its namespace.  Each denied packet, and with "all" the first of each connection that is allowed, by each direction
  * that some policy concerns, comes from the switch under a meter; how many the meter held back is a line of its own.
  *
- * Part of the shell around the cores: it looks at the dataplane (dataplane-private.h).  Follows the run / wait pattern. */
+ * Part of the shell around the cores: it looks at the dataplane (dataplane-private.h).  Follows the run / wait
+ * pattern. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,8 +27,8 @@ struct policy_log *policy_log_create(struct dataplane *);
 void policy_log_destroy(struct policy_log *);           /* Before both. */
 void policy_log_run(struct policy_log *);
 void policy_log_wait(struct policy_log *);
-/* The configuration was read again (SIGHUP): the next line goes to the file opened anew.  True if other verdicts than before
- * are to be logged. */
+/* The configuration was read again (SIGHUP): the next line goes to the file opened anew.  True if other verdicts than
+ * before are to be logged. */
 bool policy_log_reconfigure(struct policy_log *);
 
 /* Which verdicts about pods of a namespace are logged. */

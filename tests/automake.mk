@@ -330,7 +330,10 @@ tests_unit_test_trace_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/tests/unit
 tests_unit_test_trace_LDADD = controller/libcontroller.la flows/libflows.la $(UNIT_LDADD)
 EXTRA_DIST += tests/unit/trace/gateway.trace tests/unit/trace/multicast.trace tests/unit/trace/near.trace \
 	tests/unit/trace/nomatch.trace tests/unit/trace/outside.trace tests/unit/trace/recirc.trace \
-	tests/unit/trace/remote.trace tests/unit/trace/status.json tests/unit/trace/tunnel.trace
+	tests/unit/trace/remote.trace tests/unit/trace/status.json tests/unit/trace/tunnel.trace \
+	tests/unit/trace/policy-admin.trace tests/unit/trace/policy-allowed.trace tests/unit/trace/policy-baseline.trace \
+	tests/unit/trace/policy-denied.trace tests/unit/trace/policy-egress.trace tests/unit/trace/policy-pass.trace \
+	tests/unit/trace/policy-status.json
 
 EXTRA_DIST += tests/system/test-lab-trace.py tests/system/test-lab-policy-trace.py
 

@@ -244,7 +244,8 @@ concerns(const json_t *names, const json_t *policies)
 }
 
 static void
-add_default_deny(struct asker *a, const struct flow_counter *c, const char *direction, const json_t *policies, json_t *array)
+add_default_deny(struct asker *a, const struct flow_counter *c, const char *direction, const json_t *policies,
+                 json_t *array)
 {
     char *cookie = xasprintf("0x%"PRIx64, c->cookie), *owner = NULL, *pod;
     const char *owner_args[] = { cookie };
@@ -332,7 +333,8 @@ print_rule(const json_t *rule)
     json_t *other;
     size_t i;
 
-    printf("    %s%s%s%s %s: ", text_of(rule, "rule"), *name ? " \"" : "", name, *name ? "\"" : "", text_of(rule, "action"));
+    printf("    %s%s%s%s %s: ", text_of(rule, "rule"), *name ? " \"" : "", name, *name ? "\"" : "",
+           text_of(rule, "action"));
     print_counts(rule);
     json_array_foreach (json_object_get(rule, "sharedWith"), i, other) {
         printf("%s%s", i ? ", " : "; together with ", json_string_value(other));
@@ -345,7 +347,7 @@ print_policy(const json_t *policy)
 {
     const json_t *pods = json_object_get(policy, "pods"), *priority = json_object_get(policy, "priority");
     bool realized = json_is_true(json_object_get(policy, "realized"));
-    char *order = json_is_integer(priority) ? xasprintf("%lld", (long long int) json_integer_value(priority)) : xstrdup("-");
+    char *order = (priority ? xasprintf("%lld", (long long int) json_integer_value(priority)) : xstrdup("-"));
     json_t *rule;
     size_t i;
 

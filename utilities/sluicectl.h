@@ -45,9 +45,9 @@ struct trace_options {
 };
 int trace_verb(const struct trace_options *);
 
-/* "sluicectl policies": every policy with its tier, the local pods for which it counts, and whether it is in place; with
- * 'stats' the counters of its rules and of what is dropped because no rule allows it.  sluiced says what there is, the
- * switch is asked for the counters. */
+/* "sluicectl policies": every policy with its tier, the local pods for which it counts, and whether it is in place;
+ * with 'stats' the counters of its rules and of what is dropped because no rule allows it.  sluiced says what there is,
+ * the switch is asked for the counters. */
 struct policies_options {
     const char *rundir;
     const char *name;                   /* NULL: all; else a name or a part of it between slashes. */

@@ -60,7 +60,8 @@ find_decision(const struct trace_facts *facts, const struct trace *trace, const 
         const struct trace_step *step = &trace->steps[i];
 
         for (size_t tier = 0; tier < FLOW_N_TIERS; tier++) {
-            if (step->table_id == t->tiers[tier] && step->matched && !step->larger && !strcmp(step->bridge, facts->bridge)) {
+            if (step->table_id == t->tiers[tier] && step->matched && !step->larger
+                && !strcmp(step->bridge, facts->bridge)) {
                 set_decision(step, tier, d);
             }
         }

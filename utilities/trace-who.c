@@ -149,7 +149,7 @@ put_names(const json_t *json, struct ds *s)
     size_t i;
 
     if (!names) {
-        ds_put_cstr(s, *text_of(json, "policy") ? text_of(json, "policy") : "a policy that sluiced does not know any more");
+        ds_put_cstr(s, *text_of(json, "policy") ? text_of(json, "policy") : "a policy that has gone meanwhile");
     }
     json_array_foreach (names, i, name) {
         ds_put_format(s, "%s%s", i ? ", " : "", json_string_value(name));
@@ -162,7 +162,8 @@ who_decided_text(const json_t *json)
     struct ds s = DS_EMPTY_INITIALIZER;
     const char *pod = text_of(json, "pod"), *rule = text_of(json, "rule"), *name = text_of(json, "ruleName");
 
-    ds_put_format(&s, "%s%s%s is %s ", text_of(json, "direction"), *pod ? " of pod " : "", pod, text_of(json, "verdict"));
+    ds_put_format(&s, "%s%s%s is %s ", text_of(json, "direction"), *pod ? " of pod " : "", pod,
+                  text_of(json, "verdict"));
     if (json_is_null(json_object_get(json, "tier"))) {
         ds_put_cstr(&s, "as no policy says anything to it");
     } else if (!strcmp(rule, POLICY_DEFAULT_DENY)) {
@@ -172,7 +173,8 @@ who_decided_text(const json_t *json)
     } else {
         ds_put_cstr(&s, "by ");
         put_names(json, &s);
-        ds_put_format(&s, ", %s%s%s%s (tier %s)", rule, *name ? " \"" : "", name, *name ? "\"" : "", text_of(json, "tier"));
+        ds_put_format(&s, ", %s%s%s%s (tier %s)", rule, *name ? " \"" : "", name, *name ? "\"" : "",
+                      text_of(json, "tier"));
     }
     return ds_steal_cstr(&s);
 }

@@ -1,8 +1,8 @@
 #ifndef SLUICE_TRACE_WHO_H
 #define SLUICE_TRACE_WHO_H 1
 
-/* The names behind a trace: whose a flow is, which rule decided and why the others did not, as sluiced tells it.  What was
- * asked once is kept until who_forget(). */
+/* The names behind a trace: whose a flow is, which rule decided and why the others did not, as sluiced tells it.
+ * What was asked once is kept until who_forget(). */
 
 #include <jansson.h>
 
@@ -23,8 +23,8 @@ void who_destroy(struct who *);         /* Frees the content. */
 /* The owner of a cookie; NULL: nobody that sluiced knows. */
 const char *who_owns(struct who *, uint64_t cookie);
 
-/* {"direction", "verdict", "pod", "tier", "policy", "rule", "ruleName", "policies"}: 'tier', 'policy' and 'rule' are null if
- * none decided; 'policies', all of them, is there if there are several.  The caller's. */
+/* {"direction", "verdict", "pod", "tier", "policy", "rule", "ruleName", "policies"}: 'tier', 'policy' and 'rule' are
+ * null if none decided; 'policies', all of them, is there if there are several.  The caller's. */
 json_t *who_decided(struct who *, const struct trace_decision *);
 /* "ingress of pod shop/web is denied by NetworkPolicy/shop/web, ingress[0]".  The caller's. */
 char *who_decided_text(const json_t *);

@@ -244,8 +244,8 @@ put_decisions(const struct result *r, json_t *json)
     }
 }
 
-/* The members that INTERFACES promises; those of policies are null if none decided, those of Services as long as there are
- * none. */
+/* The members that INTERFACES promises; those of policies are null if none decided, those of Services as long as
+ * there are none. */
 static void
 put_result(struct tracer *t, const struct result *r, bool with_path, json_t *json)
 {
@@ -310,10 +310,12 @@ print_explanation(const struct result *r, const char *direction, const char *ver
     }
 }
 
+/* Of a denial only the direction that denied is explained, unless both are asked for. */
 static void
-print_decisions(const struct result *r)
+print_decisions(const struct tracer *t, const struct result *r)
 {
     static const char *const directions[] = { "egress", "ingress" };
+    const char *behind = json_string_value(json_object_get(r->decision, "direction"));
     const json_t *judged[ARRAY_SIZE(directions)] = { NULL };
     json_t *decision;
     size_t i;
@@ -327,7 +329,9 @@ print_decisions(const struct result *r)
         free(text);
     }
     for (i = 0; r->explanation && i < ARRAY_SIZE(directions); i++) {
-        print_explanation(r, directions[i], json_string_value(json_object_get(judged[i], "verdict")));
+        if (t->explain || !strcmp(directions[i], behind)) {
+            print_explanation(r, directions[i], json_string_value(json_object_get(judged[i], "verdict")));
+        }
     }
 }
 
@@ -342,7 +346,7 @@ print_result(struct tracer *t, const struct trace_question *q, const struct resu
     for (size_t i = 0; i < r->trace.n_steps; i++) {
         print_step(t, &r->trace.steps[i]);
     }
-    print_decisions(r);
+    print_decisions(t, r);
     printf("%s: %s\n", v->allowed ? "allowed" : "denied", v->text);
     if (v->next) {
         printf("It goes on there: ask node %s, trace --from %s --to %s\n", v->next, q->from, q->to);
@@ -469,7 +473,8 @@ trace_batch(struct tracer *t, const char *path)
 int
 trace_verb(const struct trace_options *o)
 {
-    struct tracer t = { .rundir = o->rundir, .explain = o->explain, .single = !o->batch, .who = WHO_INITIALIZER(&t.who) };
+    struct tracer t = { .rundir = o->rundir, .explain = o->explain, .single = !o->batch,
+                        .who = WHO_INITIALIZER(&t.who) };
     int status = o->batch ? trace_batch(&t, o->batch) : trace_one(&t, o);
 
     disconnect(&t);

@@ -85,7 +85,7 @@ class PolicyTrace(LabCase):
     # --- trace ---
 
     def questions(self):
-        ends = [*PODS, "node-1", "node-2"]
+        ends = [*PODS, "node-1", "node-2", "outside"]
         for sender in ends:
             for to in PODS:
                 for family in (4, 6):
@@ -94,8 +94,12 @@ class PolicyTrace(LabCase):
 
     def traced(self, questions):
         """All answers on the way of each packet."""
+        outside = self.lab.ips("outside")
+        homes = {**PODS, "node-1": "node-1", "node-2": "node-2"}
         answers = [[] for _ in questions]
-        pending = [(i, PODS.get(question["from"], question["from"])) for i, question in enumerate(questions)]
+        pending = [(i, homes.get(question["from"], homes[question["to"]])) for i, question in enumerate(questions)]
+        questions = [{**question, "from": outside[question["family"]]} if question["from"] == "outside" else question
+                     for question in questions]
         for _ in range(2):
             for node in ("node-1", "node-2"):
                 here = [i for i, where in pending if where == node]

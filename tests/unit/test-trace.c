@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "json-get.h"
+#include "openvswitch/dynamic-string.h"
 #include "packets.h"
 #include "pipeline.h"
 #include "unit.h"
@@ -203,16 +204,22 @@ END_TEST
 /* Facts and packets. --------------------------------------------------------------------------------------------- */
 
 static void
-load_facts(struct trace_facts *facts)
+load_facts_from(const char *name, struct trace_facts *facts)
 {
     ERROR_AUTO struct error error = ERROR_INIT;
     size_t size;
-    char *text = slurp("status.json", &size);
+    char *text = slurp(name, &size);
     json_t *status = json_get_load(text, size, &error);
 
     ck_assert_msg(status && !trace_facts_parse(status, facts, &error), "%s", error_message(&error));
     json_decref(status);
     free(text);
+}
+
+static void
+load_facts(struct trace_facts *facts)
+{
+    load_facts_from("status.json", facts);
 }
 
 START_TEST(test_facts_wrong)
@@ -412,6 +419,53 @@ START_TEST(test_verdict)
 }
 END_TEST
 
+/* Who decided, from recordings of pods with the policies of tests/system/test-lab-policy-trace.py (issue 5, item 5). */
+static const struct {
+    const char *file, *from, *to;
+    const char *decisions;              /* Of each direction: verdict, by what, tier (0 Admin). */
+    const char *behind;                 /* The direction that the verdict is about. */
+} policy_traces[] = {
+    { "policy-allowed.trace", "shop/client", "shop/web", "egress allowed rule 1; ingress allowed rule 1; ", "ingress" },
+    { "policy-denied.trace", "shop/client", "shop/web", "egress allowed rule 1; ingress denied default 1; ", "ingress" },
+    { "policy-egress.trace", "shop/client", "test/near", "egress denied default 1; ", "egress" },
+    { "policy-pass.trace", "shop/web", "shop/plain", "ingress allowed nothing 2; ", NULL },
+    { "policy-baseline.trace", "shop/web", "shop/plain", "ingress denied rule 2; ", "ingress" },
+    { "policy-admin.trace", "test/near", "shop/web", "ingress denied rule 0; ", "ingress" },
+    { "near.trace", "shop/client", "shop/web", "", NULL },
+};
+
+START_TEST(test_decisions)
+{
+    static const char *const by[] = { "rule", "default", "nothing" };
+    struct trace_question q = { policy_traces[_i].from, policy_traces[_i].to, "tcp", 80, 0, 4, NULL };
+    struct ds s = DS_EMPTY_INITIALIZER;
+    struct trace_verdict v;
+    struct trace_packet packet;
+    struct trace_facts facts;
+    struct trace trace;
+
+    load_facts_from("policy-status.json", &facts);
+    ck_assert_int_eq(trace_packet_make(&facts, &q, &packet, NULL), 0);
+    parse_file(policy_traces[_i].file, &trace);
+    trace_verdict_make(&facts, &packet, &trace, &v);
+    for (size_t i = 0; i < v.n_decisions; i++) {
+        const struct trace_decision *d = &v.decisions[i];
+        bool egress = d->direction == FLOW_EGRESS;
+
+        ds_put_format(&s, "%s %s %s %d; ", egress ? "egress" : "ingress", d->denied ? "denied" : "allowed", by[d->by], d->tier);
+        ck_assert_str_eq(d->pod->name, egress ? q.from : q.to);
+    }
+    ck_assert_str_eq(ds_cstr(&s), policy_traces[_i].decisions);
+    const struct trace_decision *behind = trace_verdict_decision(&v);
+    ck_assert_pstr_eq(!behind ? NULL : behind->direction == FLOW_EGRESS ? "egress" : "ingress", policy_traces[_i].behind);
+    ds_destroy(&s);
+    trace_verdict_destroy(&v);
+    trace_packet_destroy(&packet);
+    trace_destroy(&trace);
+    trace_facts_destroy(&facts);
+}
+END_TEST
+
 /* What Open vSwitch does not send although a flow says so is not allowed. */
 START_TEST(test_not_sent)
 {
@@ -450,5 +504,6 @@ UNIT_MAIN("trace", {
     tcase_add_test(tc, test_whose);
     tcase_add_loop_test(tc, test_packet, 0, ARRAY_SIZE(questions));
     tcase_add_loop_test(tc, test_verdict, 0, ARRAY_SIZE(verdicts));
+    tcase_add_loop_test(tc, test_decisions, 0, ARRAY_SIZE(policy_traces));
     tcase_add_test(tc, test_not_sent);
 })
