@@ -242,6 +242,19 @@ put_failed(const char *owner, const char *why, void *array)
     }
 }
 
+static void
+put_log_problem(const struct dataplane *dp, json_t *problems)
+{
+    struct policy_log_stats stats;
+
+    policy_log_get_stats(dp->policy_log, &stats);
+    if (stats.error) {
+        char *why = xasprintf("%s: %s", dp->config->policy_log_file, ovs_strerror(stats.error));
+        put_problem("policy-log", why, problems);
+        free(why);
+    }
+}
+
 static json_t *
 get_problems(const struct dataplane *dp, const struct source *source, const struct report *report)
 {
@@ -270,6 +283,7 @@ get_problems(const struct dataplane *dp, const struct source *source, const stru
     if (tnl_neigh_problem(dp->tnl_neigh)) {
         put_problem("tunnels", tnl_neigh_problem(dp->tnl_neigh), problems);
     }
+    put_log_problem(dp, problems);
     return problems;
 }
 
@@ -341,6 +355,17 @@ get_bridge(const struct dataplane *dp)
     return bridge;
 }
 
+/* Lines that were written, packets that the meter held back, lines that could not be written. */
+static json_t *
+get_policy_log(const struct dataplane *dp)
+{
+    struct policy_log_stats stats;
+
+    policy_log_get_stats(dp->policy_log, &stats);
+    return json_pack("{s:I, s:I, s:I}", "lines", (json_int_t) stats.n_lines, "metered", (json_int_t) stats.n_metered,
+                     "lost", (json_int_t) stats.n_lost);
+}
+
 json_t *
 status_get(const struct dataplane *dp, const struct source *source, const struct report *report, bool everything)
 {
@@ -364,6 +389,7 @@ status_get(const struct dataplane *dp, const struct source *source, const struct
     json_object_set_new(status, "known", get_known(dp));
     json_object_set_new(status, "source", source_to_json(source));
     json_object_set_new(status, "openflow", get_openflow(dp));
+    json_object_set_new(status, "policyLog", get_policy_log(dp));
     json_object_set_new(status, "problems", get_problems(dp, source, report));
     json_object_set_new(status, "ipam", status_ipam(dp));
     if (everything) {

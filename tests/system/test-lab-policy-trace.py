@@ -236,6 +236,8 @@ class PolicyTrace(LabCase):
         for name in ("other", "elsewhere"):
             self.lab("delete", "networkpolicy", f"shop/{name}")
         self.lab("wait")
+        self.lab("restart", "node-1", "sluiced")
+        self.lab("wait")
         now = self.counters()
         self.assertTrue(all(now[0][key] >= value for key, value in kept[0].items()), (kept, now))
         self.assertIn("ingress[0] Accept: ", self.ctl("node-1", "policies", "web", "--stats"))
@@ -265,6 +267,10 @@ class PolicyTrace(LabCase):
 
 class PolicyLog(LabCase):
     PODS = everything()
+    ALLOWED_LOG = [("sluiced", r"policy_log\|WARN\|.*policy.log: \d+ lines could not be written: Is a directory",
+                    "the test makes it so"),
+                   ("ovs-vswitchd", r"(rconn|vconn_stream)\|(WARN|ERR)\|.*(Broken pipe|Connection reset by peer)",
+                    "the test ends its monitors")]
 
     def configure(self, level, node="node-1"):
         """SIGHUP with that policy-log."""
@@ -377,6 +383,10 @@ class PolicyLog(LabCase):
         self.assertLessEqual(len(logged), 100 + 120 * took)     # Burst and rate of METER_POLICY_LOG.
         self.assertGreater(len(logged), 20)
         self.assertEqual(self.probe("shop/client", "shop/web", 80), "connected")
+        status = json.loads(self.lab.exec("node-1", "sluicectl", "status", "--json"))["policyLog"]
+        self.assertGreaterEqual(status["metered"], gap["notLogged"])
+        self.assertGreaterEqual(status["lines"], len(logged))
+        self.assertEqual(status["lost"], 0)
 
     def test_6_rotated(self):
         self.configure("drops")
@@ -386,6 +396,19 @@ class PolicyLog(LabCase):
         self.configure("drops")
         self.assertEqual(self.probe("shop/client", "shop/web", 81), "dropped")
         self.await_line({"verdict": "denied"}, 0)
+
+    def test_7_unwritable(self):
+        """A log that cannot be written stops nothing, and the status says so."""
+        self.configure("drops")
+        os.rename(self.log_path(), self.log_path() + ".2")
+        os.mkdir(self.log_path())
+        self.configure("drops")
+        self.assertEqual(self.probe("shop/client", "shop/web", 81), "dropped")
+        self.lab.await_output("node-1", ["ovs-ofctl", "-O", "OpenFlow15", "monitor", "br-int", "watch:"], lambda: any(
+            problem.startswith("policy-log: ") and problem.endswith("Is a directory")
+            for problem in json.loads(self.lab.exec("node-1", "sluicectl", "status", "--json"))["problems"]))
+        self.assertEqual(self.probe("shop/client", "shop/web", 80), "connected")
+        os.rmdir(self.log_path())
 
 
 if __name__ == "__main__":
