@@ -56,8 +56,8 @@ struct class_node {
 };
 
 struct class {
-    struct match_class up;
     struct hmap_node node;              /* In 'classes', by content, until its end was popped. */
+    struct match_class up;
     struct class *next;                 /* In the queue. */
     struct match_ns *ns;
     struct ovs_list in_ns;              /* In 'ns->classes' while it has pods. */
@@ -114,8 +114,8 @@ struct term_node {
 };
 
 struct term {
-    struct match_term up;
     struct hmap_node node;              /* In 'terms', by hash, while it is referenced. */
+    struct match_term up;
     struct term *next;                  /* In 'dead'. */
     const struct kube_requirement *pivot;       /* Of the pods.  NULL: none that could be. */
     struct term_place *places;

@@ -3,7 +3,6 @@
 #include "controller/policy-match-private.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "hash.h"
 #include "intern.h"
@@ -27,6 +26,7 @@ static void
 class_destroy(struct policy_match *m, struct class *c)
 {
     pod_set_destroy(&c->pods);
+    intern_unref(c->up.namespace_);
     intern_unref(c->up.labels);
     intern_unref(c->up.ports);
     free(c->up.terms);
@@ -124,7 +124,8 @@ class_find(const struct policy_match *m, const struct kube_pod *pod, uint32_t ha
     struct class *c;
 
     HMAP_FOR_EACH_WITH_HASH (c, node, hash, &m->classes) {
-        if (labels_equal(c->up.labels, pod->object.labels) && !strcmp(c->up.namespace_, pod->object.namespace_)
+        if (labels_equal(c->up.labels, pod->object.labels)
+            && intern_string_equal(c->up.namespace_, pod->object.namespace_)
             && intern_tuple_equal(c->up.ports, pod->ports)) {
             return c;
         }
@@ -142,7 +143,7 @@ class_create(struct policy_match *m, const struct kube_pod *pod, uint32_t hash)
     c->nodes = c->own;
     c->ns = ns_get(m, pod->object.namespace_);
     c->ns->n_classes++;
-    c->up.namespace_ = c->ns->name;
+    c->up.namespace_ = intern_ref(pod->object.namespace_);
     c->up.labels = intern_ref(pod->object.labels);
     c->up.ports = intern_ref(pod->ports);
     hmap_insert(&m->classes, &c->node, hash);
@@ -294,6 +295,13 @@ class_settle(struct class *c)
     }
 
     struct match_term **old = c->up.terms, **new = old + n_old;
+    if (!n_old && !c->stale) {          /* Nothing could go, and so nothing come back. */
+        qsort(new, n_new, sizeof *new, compare_terms);
+        c->n_settled = n_new;
+        c->report = true;
+        return;
+    }
+
     struct match_term **terms = xmalloc(c->up.n_terms * sizeof *terms + 1);
     qsort(new, n_new, sizeof *new, compare_terms);
     for (size_t i = 0, k = 0; i < n_old || k < n_new;) {
