@@ -109,18 +109,20 @@ def explain(judgement, directions):
 
 def packet_text(packet):
     """As in the golden cases."""
+    sent_by = f" sent by {packet.own_stack}" if packet.own_stack else ""
     port = "" if packet.port is None else f"/{packet.port}"
-    own = f" (sent by {packet.own_stack})" if packet.own_stack else ""
-    return f"{packet.source} -> {packet.destination} {packet.protocol.lower()}{port}{own}"
+    return f"{packet.source}{sent_by} -> {packet.destination} {packet.protocol.lower()}{port}"
 
 
 # Shrinking.
 
 def still_wrong(switch, objects, mismatch, damage=None):
+    """The mismatch with other objects, if it is still of the same kind."""
     try:
-        return next(Comparison(switch, objects, mismatch.node, damage).run([mismatch.packet]), None)
+        found = next(Comparison(switch, objects, mismatch.node, damage).run([mismatch.packet]), None)
     except (manifests.CompileError, RuntimeError, KeyError):
         return None
+    return found if found and found.given.split()[0] == mismatch.given.split()[0] else None
 
 
 def shrink(switch, mismatch, damage=None, budget=600):
@@ -129,7 +131,7 @@ def shrink(switch, mismatch, damage=None, budget=600):
     progress = True
     while progress and budget > 0:
         progress = False
-        for smaller in candidates(objects):
+        for smaller in candidates(objects, mismatch.node):
             budget -= 1
             if budget <= 0:
                 break
@@ -139,9 +141,9 @@ def shrink(switch, mismatch, damage=None, budget=600):
     return still_wrong(switch, objects, mismatch, damage) or mismatch
 
 
-def candidates(objects):
+def candidates(objects, node):
     """Smaller sets of objects: halves first, then single objects, then parts of objects."""
-    removable = [o for o in objects if o["kind"] != "Node"]
+    removable = [o for o in objects if o["kind"] != "Node" or oracle.name_of(o) != node]
     size = len(removable) // 2
     while size >= 1:
         for start in range(0, len(removable), size):
@@ -180,13 +182,12 @@ def removable_paths(value, path=()):
             yield from removable_paths(item, path + (key,))
 
 
-def report(switch, mismatch, seed):
+def report(switch, mismatch, seed, damage=None):
     """The text of a mismatch, as small as it gets, with a case for tests/policy/golden."""
-    small = shrink(switch, mismatch)
-    case = {"kind": "Expect", "node": small.node,
-            "verdicts": [{packet_text(small.packet): sorted(
-                judge.expected(oracle.Cluster(small.objects).judge(small.packet),
-                               ["egress", "ingress"]))[0]}]}
+    small = shrink(switch, mismatch, damage)
+    verdicts = oracle.Cluster(small.objects).judge(small.packet).verdicts
+    case = {"kind": "Expect", "cluster": "own",
+            "verdicts": [{packet_text(small.packet): "either" if len(verdicts) > 1 else min(verdicts)}]}
     return (f"seed {seed}: {small.node}: {packet_text(small.packet)}\n  oracle: {small.expected}\n"
             f"  Open vSwitch: {small.given}\n{manifests.text(small.objects + [case])}")
 

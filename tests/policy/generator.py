@@ -278,6 +278,8 @@ class Generator:
         kind = rng.random()
         if kind < 0.25:
             return {"destinationNamedPort": rng.choice(PORT_NAMES)}
+        if kind > 0.99:
+            return rng.choice(({"quic": {"destinationPort": {"number": 443}}}, {"tcp": {}}))
         if kind < 0.6:
             port = {"number": rng.choice(NUMBERS)}
         else:

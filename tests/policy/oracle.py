@@ -303,14 +303,14 @@ class Cluster:
         return ({Outcome(ALLOWED, by_action["Accept"])} if by_action["Accept"] else set()), by_action["Pass"]
 
     def cluster_rule_action(self, rule, direction, subject, peer, packet, peer_address):
-        """The action if the rule matches, else None.  clusternetworkpolicy 7: a peer with no known field: Accept matches
-        nothing, Deny and Pass become a denial of everything."""
+        """The action if the rule matches, else None.  clusternetworkpolicy 7: a peer (or protocol) with no known field: Accept
+        matches nothing, Deny and Pass become a denial of everything."""
         peers = rule["from" if direction == "ingress" else "to"]
-        if any(is_unknown(p, direction) for p in peers):
+        protocols = rule.get("protocols") or []
+        if any(is_unknown(p, direction) for p in peers) or any(is_unknown_protocol(p) for p in protocols):
             return None if rule["action"] == "Accept" else "Deny"
         by_pods = any(self.namespaces_or_pods(p, peer) for p in peers)
         by_peer = by_pods or any(self.address_peer_matches(p, peer_address) for p in peers)
-        protocols = rule.get("protocols") or []
         if not protocols:
             return rule["action"] if by_peer else None
         for item in protocols:
@@ -366,9 +366,7 @@ def cluster_protocol_matches(item, packet):
         value = item.get(protocol.lower())
         if value is None or packet.protocol != protocol:
             continue
-        port = value.get("destinationPort")
-        if not port:
-            return True
+        port = value["destinationPort"]
         if port.get("number") is not None:
             return packet.port == port["number"]
         return port["range"]["start"] <= packet.port <= port["range"]["end"]
@@ -379,6 +377,12 @@ def is_unknown(peer, direction):
     """clusternetworkpolicy 5, 7: egress has more kinds of peers than ingress."""
     known = ["namespaces", "pods"] + (["nodes", "networks", "domainNames"] if direction == "egress" else [])
     return not any(peer.get(field) is not None for field in known)
+
+
+def is_unknown_protocol(item):
+    """clusternetworkpolicy 6, 7."""
+    ports = [(item.get(protocol) or {}).get("destinationPort") or {} for protocol in ("tcp", "udp", "sctp")]
+    return not item.get("destinationNamedPort") and not any("number" in port or "range" in port for port in ports)
 
 
 def node_addresses(node):

@@ -67,14 +67,19 @@ class Unixctl:
 
     def batch(self, method, lists):
         """The answers to one request after the other, which may be errors; at most IN_FLIGHT under way."""
-        sent = 0
-        for done in range(len(lists)):
-            if sent < len(lists) and sent - done < IN_FLIGHT // 2:
-                more = lists[sent:done + IN_FLIGHT]
-                self.send([(method, params) for params in more])
-                sent += len(more)
-            reply = self.receive()
-            yield reply.get("result") or reply["error"]
+        sent = received = 0
+        try:
+            while received < len(lists):
+                if sent < len(lists) and sent - received < IN_FLIGHT // 2:
+                    more = lists[sent:received + IN_FLIGHT]
+                    self.send([(method, params) for params in more])
+                    sent += len(more)
+                reply = self.receive()
+                received += 1
+                yield reply.get("result") or reply["error"]
+        finally:
+            for _ in range(sent - received):    # Nobody wants to know any more.
+                self.receive()
 
 
 class Switch:
