@@ -221,7 +221,7 @@ DAMAGES = {
 }
 
 
-def undetected(switch, seed, clusters=6, packets=1500):
+def undetected(switch, seed, clusters=25, packets=1000):
     """Damages of the flows that go unnoticed; shows that each is, and reduces one of them."""
     left, smallest = dict(DAMAGES), None
     for number in range(clusters):
