@@ -165,8 +165,9 @@ set_ipam_mode(struct config *config, const char *value, struct error *error)
     return set_text(&config->ipam_mode, value, error);
 }
 
+/* A time from 0 to 1h. */
 static int
-set_quarantine(struct config *config, const char *value, struct error *error)
+parse_time(const char *value, long long int *ms, struct error *error)
 {
     static const struct { const char *unit; long long int ms; } units[] = {
         { "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 },
@@ -177,17 +178,29 @@ set_quarantine(struct config *config, const char *value, struct error *error)
 
     if (end != value && number >= 0 && number <= 3600000 && !errno) {
         if (!number && !*end) {
-            config->quarantine_ms = 0;
+            *ms = 0;
             return 0;
         }
         for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
             if (!strcmp(end, units[i].unit) && number * units[i].ms <= 3600000) {
-                config->quarantine_ms = number * units[i].ms;
+                *ms = number * units[i].ms;
                 return 0;
             }
         }
     }
     return error_set(error, EINVAL, "\"%.64s\" is not a time from 0 to 1h with a unit (ms, s, m, h), such as 60s", value);
+}
+
+static int
+set_quarantine(struct config *config, const char *value, struct error *error)
+{
+    return parse_time(value, &config->quarantine_ms, error);
+}
+
+static int
+set_domain_idle(struct config *config, const char *value, struct error *error)
+{
+    return parse_time(value, &config->domain_idle_ms, error);
 }
 
 static int
@@ -245,6 +258,7 @@ static const struct key keys[] = {
     VALUE(NULL, "ovsdb", "REMOTE", set_ovsdb, "the Open vSwitch database"),
     VALUE(NULL, "ovs-rundir", "DIR", set_ovs_rundir, "run directory of Open vSwitch"),
     VALUE(NULL, "log-file", "FILE", set_log_file, "where to log (default: standard error)"),
+    VALUE(NULL, "domain-idle", "TIME", set_domain_idle, "how long an address of a domain name stays unused, 0 to 1h"),
     VALUE(NULL, "policy-log", "WHAT", set_policy_log, "verdicts of policies to log: none, drops or all"),
     VALUE(NULL, "policy-log-file", "FILE", set_policy_log_file, "where to log them"),
 };
@@ -567,6 +581,7 @@ config_init(struct config *config)
         .masquerade = true,
         .ipam_mode = xstrdup("host"),
         .quarantine_ms = 60000,
+        .domain_idle_ms = 600000,
         .run_dir = xstrdup(SLUICE_RUNDIR),
         .state_dir = xstrdup(SLUICE_STATEDIR),
         .ovsdb = xstrdup("unix:" SLUICE_OVS_RUNDIR "/db.sock"),

@@ -42,6 +42,7 @@ struct config {
     char *ovs_rundir;                   /* Where br-int.mgmt and ovs-vswitchd's control socket are. */
     char *log_file;                     /* NULL: standard error. */
 
+    long long int domain_idle_ms;       /* 0 to 3,600,000. */
     enum flow_log policy_log;           /* Which verdicts of policies are logged. */
     char *policy_log_file;              /* Where. */
 };

@@ -167,7 +167,7 @@ dataplane_domain_init_(struct dataplane *dp)
     struct dataplane_domain *d = xzalloc(sizeof *d);
 
     dp->domain = d;
-    d->core = domains_create();
+    d->core = domains_create(dp->config->domain_idle_ms);
     d->path = xasprintf("%s/domains", dp->config->state_dir);
     ovs_list_init(&d->held);
     if (!access(d->path, F_OK)) {
@@ -277,7 +277,7 @@ static void
 ask(struct dataplane *dp, const char *name, const struct in6_addr *addr)
 {
     if (!policy_wants_domain(dp->policy, name)) {
-        domains_idle(dp->domain->core, name, addr, DOMAIN_IDLE, time_msec());
+        domains_idle(dp->domain->core, name, addr, LLONG_MAX, time_msec());
         dp->domain->learned = true;
         return;
     }
@@ -332,6 +332,7 @@ dataplane_domain_run_(struct dataplane *dp)
     struct in6_addr addr;
     const char *name;
 
+    domains_set_idle(d->core, dp->config->domain_idle_ms);
     domains_run(d->core, time_msec());
     while (domains_pop_question(d->core, &name, &addr)) {
         ask(dp, name, &addr);

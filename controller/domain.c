@@ -41,6 +41,7 @@ struct question {
 };
 
 struct domains {
+    long long int idle;
     struct hmap names, entries;
     struct heap times;
     struct ovs_list changed, unsaved;
@@ -50,10 +51,11 @@ struct domains {
 };
 
 struct domains *
-domains_create(void)
+domains_create(long long int idle)
 {
     struct domains *domains = xzalloc(sizeof *domains);
 
+    domains->idle = idle;
     hmap_init(&domains->names);
     hmap_init(&domains->entries);
     heap_init(&domains->times);
@@ -61,6 +63,12 @@ domains_create(void)
     ovs_list_init(&domains->unsaved);
     ovs_list_init(&domains->questions);
     return domains;
+}
+
+void
+domains_set_idle(struct domains *domains, long long int idle)
+{
+    domains->idle = idle;
 }
 
 static struct name *
@@ -197,7 +205,7 @@ put(struct domains *domains, const char *text, const struct in6_addr *addr, long
     if (!entry->told) {
         list_add(&domains->changed, &entry->changed);
     }
-    if (entry->saved == LLONG_MIN || entry->expires - entry->saved > DOMAIN_IDLE) {
+    if (entry->saved == LLONG_MIN || entry->expires - entry->saved > domains->idle) {
         list_add(&domains->unsaved, &entry->unsaved);
     }
 }
@@ -220,7 +228,7 @@ put_all(struct domains *domains, const char *name, const struct dns_answer *answ
 {
     for (size_t i = 0; i < answer->n_addrs; i++) {
         long long int ttl = answer->addrs[i].ttl * 1000LL;
-        put(domains, name, &answer->addrs[i].addr, now + MIN(MAX(ttl, DOMAIN_MIN_TTL), DOMAIN_MAX_TTL));
+        put(domains, name, &answer->addrs[i].addr, now + MAX(MIN(ttl, DOMAIN_MAX_TTL), domains->idle));
     }
 }
 
@@ -317,8 +325,8 @@ domains_idle(struct domains *domains, const char *name, const struct in6_addr *a
             || (name && strcmp(name, entry->name->text))) {
             continue;
         }
-        if (idle < DOMAIN_IDLE) {
-            entry_schedule(domains, entry, now + DOMAIN_IDLE - idle);
+        if (idle < domains->idle) {
+            entry_schedule(domains, entry, now + domains->idle - idle);
         } else {
             entry->gone = true;
             list_take(&entry->unsaved);
@@ -344,7 +352,7 @@ domains_for_each(const struct domains *domains, void (*cb)(const struct domain_e
 void
 domains_restore(struct domains *domains, const struct domain_entry *e, long long int now)
 {
-    put(domains, e->name, &e->addr, MIN(MAX(e->expires, now + DOMAIN_IDLE), now + DOMAIN_MAX_TTL));
+    put(domains, e->name, &e->addr, MIN(MAX(e->expires, now + domains->idle), now + DOMAIN_MAX_TTL));
 
     struct name *name = name_get(domains, e->name);
     struct entry *entry = entry_find(domains, name, &e->addr);

@@ -8,9 +8,9 @@
  * for the wanted names that match what it was asked for; then all its addresses belong to each of them, whatever CNAMEs
  * are between (network-policy-api, NPEP-133).
  *
- * An address stays for its TTL, at least DOMAIN_MIN_TTL and at most DOMAIN_MAX_TTL, and after that for as long as pods
- * send to it: the core asks when an address was used last, and drops it once that is DOMAIN_IDLE ago.  So a connection
- * outlives the TTL.  What was never in an answer is never there.
+ * An address stays for its TTL (at most DOMAIN_MAX_TTL), at least for 'idle', and after that for as long as pods send to
+ * it: the core asks when an address was used last, and drops it once that is 'idle' ago.  So a connection outlives the
+ * TTL.  What was never in an answer is never there.
  *
  *     answer --> domains_answer() --> domains_pop() --> policy_domain_address()
  *     time   --> domains_run()    --> domains_pop_question() --> (the switch) --> domains_idle()
@@ -24,9 +24,7 @@
 
 #include "dns-answer.h"
 
-#define DOMAIN_MIN_TTL (60 * 1000LL)
 #define DOMAIN_MAX_TTL (24 * 60 * 60 * 1000LL)
-#define DOMAIN_IDLE (10 * 60 * 1000LL)
 
 /* What is beyond is not learned (and not allowed). */
 #define DOMAIN_MAX_ADDRS_PER_NAME 4096
@@ -34,8 +32,9 @@
 
 struct domains;
 
-struct domains *domains_create(void);
+struct domains *domains_create(long long int idle);
 void domains_destroy(struct domains *);
+void domains_set_idle(struct domains *, long long int idle);     /* From now on. */
 
 /* How a name is written here: lower case, no dot at the end.  In place. */
 void domain_normalise(char *name);
@@ -60,7 +59,7 @@ bool domains_pop_question(struct domains *, const char **name, struct in6_addr *
 /* The answer: nothing was sent to the address, as one of 'name' (NULL: of any name), for 'idle' ms. */
 void domains_idle(struct domains *, const char *name, const struct in6_addr *, long long int idle, long long int now);
 
-/* Everything that is to be saved, and back.  What is restored stays for DOMAIN_IDLE at least. */
+/* Everything that is to be saved, and back.  What is restored stays for 'idle' at least. */
 struct domain_entry {
     const char *name;
     struct in6_addr addr;

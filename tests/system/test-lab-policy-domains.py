@@ -11,12 +11,13 @@ import select
 import socket
 import struct
 import threading
+import time
 
 import labtest
 from labkit import netns
 from labtest import LabCase, pod
 
-# What was denied a moment ago may be denied for a moment more: that is how long OVS takes to forget a megaflow.
+# What was denied a moment ago may be denied for a moment more: that long OVS takes to forget a megaflow.
 AGAIN = {"tries": 16, "seconds": 0.5}
 A, CNAME, AAAA = 1, 5, 28
 
@@ -97,7 +98,7 @@ class Resolver:
 class Domains(LabCase):
     PODS = [pod("client", "node-1", labels={"app": "client"}), pod("free", "node-1", ("TCP:80",), labels={"app": "free"}),
             pod("near", "node-1", labels={"app": "server"}), pod("far", "node-2", labels={"app": "server"})]
-    ALLOWED_LOG = [("sluiced", r"Connection|connection|end of file", "the test restarts it")]
+    ALLOWED_LOG = [("ovs-vswitchd", r"rconn\|WARN\|.*connection dropped \(Broken pipe\)", "a monitor or sluiced was killed")]
 
     @classmethod
     def setUpClass(cls):
@@ -224,6 +225,48 @@ class Domains(LabCase):
             asked = self.resolver.asked
             self.assertTrue(self.reaches("default/far"))
             self.assertEqual(self.resolver.asked, asked)
+
+    def learned(self, address):
+        """Whether flows of node-1 know an address as that of a name."""
+        return any(f"_dst={address} " in line.replace(",", " ") and "table=32," in line for line in self.lab.flows("node-1"))
+
+    def await_forgotten(self, address):
+        """Without sending to it, for that keeps it."""
+        self.lab.await_output("node-1", ["stdbuf", "-oL", "ovs-ofctl", "-O", "OpenFlow15", "monitor", "br-int", "watch:!initial"],
+                              lambda: not self.learned(address), 30)
+
+    def configure(self, text):
+        """More of sluiced's configuration on node-1, until the end of the test."""
+        path = self.lab.node("node-1").path("sluiced.yaml")
+        with open(path) as file:
+            before = file.read()
+
+        def write(content):
+            with open(path, "w") as file:
+                file.write(content)
+            self.lab("restart", "node-1", "sluiced")
+            self.lab("wait")
+        self.addCleanup(write, before)
+        write(before + text)
+
+    def test_time(self):
+        """An address that is used stays beyond its TTL; one that is not goes."""
+        self.configure("domain-idle: 4s\n")
+        self.policy("used.example.com", "idle.example.com")
+        far = self.lab.ips("default/far")
+        self.resolver.names.update({"used.example.com": far[4], "idle.example.com": far[6]})
+        self.ask("used.example.com")
+        self.ask("idle.example.com", 6)
+        self.assertTrue(self.learned(far[4]) and self.learned(far[6]))
+        begin = time.monotonic()
+        while time.monotonic() < begin + 12:
+            self.assertTrue(self.reaches("default/far"))
+            time.sleep(0.5)
+        self.await_forgotten(far[6])
+        self.assertTrue(self.denied("default/far", 6))
+        self.assertTrue(self.learned(far[4]))
+        self.await_forgotten(far[4])
+        self.assertTrue(self.denied("default/far"))
 
     def test_rule_goes(self):
         """Without the rule the address counts no more; DNS goes its usual way."""

@@ -29,7 +29,7 @@ START_TEST(test_everything)
         "uplink: eth0\nmtu: 1400\npod-cidrs: [10.244.1.0/24, 'fd00::/64']\nservice-cidrs: []\nmasquerade: false\n"
         "ipam: {mode: host, quarantine: 5m, reserve: [10.244.1.0/28]}\nrun-dir: /r\nstate-dir: /s\n"
         "ovsdb: unix:/o\novs-rundir: /or\nlog-file: /l\n"
-        "policy-log: drops\npolicy-log-file: /p\n";
+        "policy-log: drops\npolicy-log-file: /p\ndomain-idle: 90s\n";
     ERROR_AUTO struct error error = ERROR_INIT;
     struct config c;
 
@@ -44,6 +44,7 @@ START_TEST(test_everything)
     ck_assert_str_eq(c.log_file, "/l");
     ck_assert(c.policy_log == FLOW_LOG_DROPS);
     ck_assert_str_eq(c.policy_log_file, "/p");
+    ck_assert_int_eq(c.domain_idle_ms, 90000);
 
     /* An option overrides, and a list as an option replaces. */
     ck_assert(!config_set(&c, "pod-cidrs", "10.1.0.0/24", &error) && c.n_pod_cidrs == 1);
@@ -78,6 +79,7 @@ START_TEST(test_bad)
         { "uplink: a/b\n", "cannot be the name of an interface" },
         { "node: {", "t:2: " },
         { "masquerade: maybe\n", "none of auto, true, false" },
+        { "domain-idle: 2h\n", "not a time" },
         { "policy-log: yes\n", "policy-log: \"yes\" is none of none, drops, all" },
         { "? {a: b}\n: c\n", "unknown key \"?\"" },
     };

@@ -11,6 +11,7 @@
 #include "unit.h"
 
 #define SECOND 1000LL
+#define IDLE (600 * SECOND)
 
 /* What the core's user knows: "NAME ADDRESS" of all that is present. */
 static struct sset present;
@@ -23,7 +24,7 @@ setup(void)
 {
     sset_init(&present);
     sset_init(&wanted);
-    domains = domains_create();
+    domains = domains_create(IDLE);
 }
 
 static void
@@ -132,13 +133,13 @@ START_TEST(test_time)
     ck_assert(answer("example.com", "1.2.3.4", 5, 30 * SECOND));
     ck_assert_uint_eq(pop(), 0);                                /* Nothing new. */
 
-    domains_run(domains, 60 * SECOND);
-    if (domains_pop_question(domains, &name, &asked)) {                /* It may ask, but the address has time left. */
-        domains_idle(domains, NULL, &asked, DOMAIN_IDLE, 60 * SECOND);
+    domains_run(domains, IDLE);
+    if (domains_pop_question(domains, &name, &asked)) {         /* It may ask, but the address has time left. */
+        domains_idle(domains, NULL, &asked, IDLE, IDLE);
     }
     ck_assert_uint_eq(pop(), 0);
 
-    long long int now = 90 * SECOND;                            /* The smallest TTL after the second answer. */
+    long long int now = 30 * SECOND + IDLE;                     /* The smallest time after the second answer. */
     ck_assert_int_le(domains_next(domains), now);
     domains_run(domains, now);
     ck_assert(domains_pop_question(domains, &name, &asked) && !memcmp(&asked, &a, sizeof a));
@@ -151,13 +152,13 @@ START_TEST(test_time)
     now += 20 * SECOND;
     domains_idle(domains, NULL, &a, 10 * SECOND, now);                /* A connection lives. */
     ck_assert_uint_eq(pop(), 0);
-    ck_assert_int_eq(domains_next(domains), now + DOMAIN_IDLE - 10 * SECOND);
+    ck_assert_int_eq(domains_next(domains), now + IDLE - 10 * SECOND);
     now = domains_next(domains);
     domains_run(domains, now);
     ck_assert(domains_pop_question(domains, &name, &asked));
-    domains_idle(domains, "www.example.com", &a, DOMAIN_IDLE, now);
+    domains_idle(domains, "www.example.com", &a, IDLE, now);
     ck_assert_uint_eq(pop(), 0);
-    domains_idle(domains, name, &a, DOMAIN_IDLE, now);          /* It does not any more. */
+    domains_idle(domains, name, &a, IDLE, now);          /* It does not any more. */
     ck_assert(pop() == 1 && !has("example.com 1.2.3.4"));
     ck_assert_int_eq(domains_next(domains), LLONG_MAX);
 
@@ -190,15 +191,15 @@ START_TEST(test_back_again)
 
     sset_add(&wanted, "example.com");
     answer("example.com", "1.2.3.4", 0, 0);
-    domains_idle(domains, NULL, &a, DOMAIN_IDLE, 61 * SECOND);        /* Never told. */
+    domains_idle(domains, NULL, &a, IDLE, IDLE);        /* Never told. */
     ck_assert_uint_eq(pop(), 0);
-    answer("example.com", "1.2.3.4", 0, 62 * SECOND);
+    answer("example.com", "1.2.3.4", 0, IDLE + SECOND);
     ck_assert_uint_eq(pop(), 1);
-    domains_idle(domains, NULL, &a, DOMAIN_IDLE, 200 * SECOND);
-    answer("example.com", "1.2.3.4", 0, 200 * SECOND);
+    domains_idle(domains, NULL, &a, IDLE, 2 * IDLE + SECOND);
+    answer("example.com", "1.2.3.4", 0, 2 * IDLE + SECOND);
     ck_assert_uint_eq(pop(), 0);
     ck_assert(has("example.com 1.2.3.4"));
-    ck_assert_int_eq(domains_next(domains), 260 * SECOND);
+    ck_assert_int_eq(domains_next(domains), 3 * IDLE + SECOND);
 }
 END_TEST
 
@@ -245,7 +246,7 @@ START_TEST(test_saved)
     sset_add(&wanted, "example.com");
     answer("example.com", "1.2.3.4", 60, 0);
     ck_assert(domains_pop_unsaved(domains, &e));
-    ck_assert(!strcmp(e.name, "example.com") && !memcmp(&e.addr, &a, sizeof a) && e.expires == 60 * SECOND);
+    ck_assert(!strcmp(e.name, "example.com") && !memcmp(&e.addr, &a, sizeof a) && e.expires == IDLE);
     ck_assert(!domains_pop_unsaved(domains, &e));
     answer("example.com", "1.2.3.4", 60, 30 * SECOND);          /* Hardly later: what is saved is good enough. */
     ck_assert(!domains_pop_unsaved(domains, &e));
@@ -253,19 +254,19 @@ START_TEST(test_saved)
     ck_assert(domains_pop_unsaved(domains, &e) && e.expires == 3600 * SECOND);
     answer("example.com", "fd00::1", 0, 0);
 
-    struct domains *other = domains_create();
+    struct domains *other = domains_create(IDLE);
     domains_for_each(domains, restore, other);
     domains_destroy(domains);
     domains = other;
     ck_assert_uint_eq(pop(), 2);
     ck_assert(has("example.com 1.2.3.4") && has("example.com fd00::1"));
     ck_assert(!domains_pop_unsaved(domains, &e));
-    ck_assert_int_eq(domains_next(domains), 1000 * SECOND + DOMAIN_IDLE);       /* That of fd00::1. */
+    ck_assert_int_eq(domains_next(domains), 1000 * SECOND + IDLE);       /* That of fd00::1. */
 
     struct in6_addr asked;
-    domains_run(domains, 1000 * SECOND + DOMAIN_IDLE);
+    domains_run(domains, 1000 * SECOND + IDLE);
     ck_assert(domains_pop_question(domains, &name, &asked));
-    domains_idle(domains, NULL, &asked, DOMAIN_IDLE, 1000 * SECOND + DOMAIN_IDLE);
+    domains_idle(domains, NULL, &asked, IDLE, 1000 * SECOND + IDLE);
     ck_assert(pop() == 1 && has("example.com 1.2.3.4"));
     ck_assert_int_eq(domains_next(domains), 3600 * SECOND);
 }
@@ -322,7 +323,7 @@ START_TEST(test_random)
             for (int r = 0; r < 3; r++) {
                 bool matches = r == 2 ? n != 2 : !strcmp(rules[r], names[n]);
                 if (matches) {
-                    until[r][i] = MAX(until[r][i], now + MAX(ttl * SECOND, DOMAIN_MIN_TTL));
+                    until[r][i] = MAX(until[r][i], now + MAX(ttl * SECOND, IDLE));
                 }
             }
         }
@@ -335,7 +336,7 @@ START_TEST(test_random)
             for (int i = 0; i < N_ADDRS; i++) {
                 char k[64];
                 snprintf(k, sizeof k, "%s 10.0.0.%d", rules[r], i);
-                ck_assert_msg(has(k) || !until[r][i] || (until[r][i] <= now && now - used[i] >= DOMAIN_IDLE),
+                ck_assert_msg(has(k) || !until[r][i] || (until[r][i] <= now && now - used[i] >= IDLE),
                               "%s left too early", k);
                 ck_assert_msg(!has(k) || until[r][i], "%s was never learned", k);
                 if (!has(k)) {
@@ -346,7 +347,7 @@ START_TEST(test_random)
     }
     now += DOMAIN_MAX_TTL;                                      /* In the end all of them go. */
     for (domains_run(domains, now); domains_pop_question(domains, &name, &asked); ) {
-        domains_idle(domains, NULL, &asked, DOMAIN_IDLE, now);
+        domains_idle(domains, NULL, &asked, IDLE, now);
     }
     pop();
     ck_assert(sset_is_empty(&present));
