@@ -222,13 +222,6 @@ dataplane_fill_underlay_(const struct dataplane *dp, struct node_underlay *under
 
 /* The host's network. -------------------------------------------------------------------------------------------- */
 
-/* IANA's, which Open vSwitch uses; 0: no tunnels. */
-static uint16_t
-tunnel_udp_port(enum encap encap)
-{
-    return encap == ENCAP_NONE ? 0 : encap == ENCAP_VXLAN ? 4789 : 6081;
-}
-
 /* Everything but the routes to the peers. */
 static void
 set_hostnet(struct dataplane *dp)
@@ -249,7 +242,7 @@ set_hostnet(struct dataplane *dp)
     struct hostnet_config config = {
         .gateway = GATEWAY, .gateway_mac = node_gateway_mac, .gateway_addrs = addrs, .n_gateway_addrs = n_own,
         .mtu = facts->mtu, .cluster_cidrs = cluster, .n_cluster_cidrs = n_outside + n_own,
-        .masquerade = dp->config->masquerade, .own_mac = node_own_mac, .tunnel_port = tunnel_udp_port(facts->encap),
+        .masquerade = dp->config->masquerade, .own_mac = node_own_mac, .tunnel_port = node_tunnel_udp(facts->encap),
         .uplink_bridge = facts->take_over ? DATAPLANE_UPLINK_BRIDGE : NULL,
         .uplink_bridge_pending = !dp->base_seen, .guard_af_packet = true,
     };

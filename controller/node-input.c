@@ -12,6 +12,12 @@ const struct eth_addr node_router_mac = ETH_ADDR_C(0a,53,4c,00,00,01);
 const struct eth_addr node_gateway_mac = ETH_ADDR_C(0a,53,4c,00,00,02);
 const struct eth_addr node_own_mac = ETH_ADDR_C(0a,53,4c,00,00,03);
 
+uint16_t
+node_tunnel_udp(enum encap encap)
+{
+    return encap == ENCAP_NONE ? 0 : encap == ENCAP_VXLAN ? 4789 : 6081;
+}
+
 void
 node_fill_local(struct flow_local *local, const char *node, enum encap encap, uint16_t mtu, bool nd_by_controller,
                 const struct inet_prefix *cidrs, const struct in6_addr *gateways, size_t n)
@@ -21,6 +27,7 @@ node_fill_local(struct flow_local *local, const char *node, enum encap encap, ui
         .own_mac = node_own_mac,
         .gateway_port = u16_to_ofp(OFPORT_GATEWAY),
         .tunnel_port = encap == ENCAP_NONE ? OFPP_NONE : u16_to_ofp(OFPORT_TUNNEL),
+        .tunnel_udp = node_tunnel_udp(encap),
         .mtu = mtu, .nd_by_controller = nd_by_controller, .pod_cidrs = cidrs, .n_pod_cidrs = n,
         .gateway_addrs = gateways, .n_gateway_addrs = n,
     };

@@ -20,6 +20,9 @@
 /* Fixed MACs, the same on every node: neither is ever seen outside of a node's br-int. */
 extern const struct eth_addr node_router_mac, node_gateway_mac, node_own_mac;
 
+/* The UDP port of tunnels: IANA's, which Open vSwitch uses; 0: no tunnels. */
+uint16_t node_tunnel_udp(enum encap);
+
 struct node_underlay {
     const char *node;                   /* Own name. */
     enum encap encap;

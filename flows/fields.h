@@ -157,6 +157,7 @@ const struct flow_field_info *flow_field_info(enum flow_field);
     PRIORITY(TRANSIT, TUNNEL_TO_TUNNEL, 400, "drop: out of the tunnel into the tunnel")                                \
     PRIORITY(TRANSIT, TUNNEL_TO_OUTSIDE, 390, "drop: out of the tunnel to outside of this node")                       \
     PRIORITY(TRANSIT, GATEWAY_RETURN, 380, "drop: out of the gateway port back to where it came from")                 \
+    PRIORITY(TRANSIT, FORGED, 370, "drop: to the node or outside, to the UDP port of the tunnels")                     \
     PRIORITY(TRANSIT, UNCOUNTED, 300, "the node's stack or the router itself is one end: no hop of br-int")            \
     PRIORITY(TRANSIT, EXPIRED, 200, "to the controller: the last hop was this one (ICMP time exceeded)")               \
     PRIORITY(TRANSIT, HOP, 100, "one hop")                                                                             \

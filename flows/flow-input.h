@@ -28,6 +28,7 @@ struct flow_local {
                                          * comes from 'gateway_mac' (SOURCE_FORWARDED).  Zeros: not told apart. */
     ofp_port_t gateway_port;
     ofp_port_t tunnel_port;             /* OFPP_NONE: this node has no tunnel. */
+    uint16_t tunnel_udp;                /* UDP port of encapsulated packets; 0: none. */
     uint16_t mtu;                       /* Of the pods; what is larger is answered with ICMP. */
     bool nd_by_controller;              /* The datapath cannot make an advertisement of a solicitation (OVSDB: Datapath
                                          * capability "nd_ext" is false, as in the kernel): they go to the

@@ -97,7 +97,7 @@ compile_example(struct flow_set *out)
             .name = "node-1", .mtu = 1450,
             .router_mac = ETH_ADDR_C(02,73,6c,00,00,01), .gateway_mac = ETH_ADDR_C(02,73,6c,00,00,02),
             .own_mac = ETH_ADDR_C(02,73,6c,00,00,03),
-            .gateway_port = u16_to_ofp(2), .tunnel_port = u16_to_ofp(1),
+            .gateway_port = u16_to_ofp(2), .tunnel_port = u16_to_ofp(1), .tunnel_udp = 6081,
             .pod_cidrs = own, .n_pod_cidrs = ARRAY_SIZE(own),
             .gateway_addrs = gateways, .n_gateway_addrs = ARRAY_SIZE(gateways),
         },

@@ -16,7 +16,11 @@
  * is on either side, because the stack counts what it forwards, and what is delivered to the node, or comes from it,
  * has no hop.
  *
- * Nothing leaves by the tunnel that came in by it, so there is no loop through it. */
+ * Nothing leaves by the tunnel that came in by it, so there is no loop through it.
+ *
+ * A pod must not make encapsulated packets itself: with them it could be any source.  On the userspace datapath Open
+ * vSwitch decapsulates what br-int sends to the gateway port, if it is for an address of the node and the tunnels' UDP
+ * port.  Fragments it does not, but another node would, or the kernel: nftables drops them (controller/hostnet-nft.c). */
 
 #include <config.h>
 
@@ -75,6 +79,17 @@ hop(const struct flow_local *local, struct build *b, enum flow_source source, en
     build_flow(b, TABLE_TRANSIT, PRIORITY_TRANSIT_HOP);
 }
 
+static void
+drop_forged(const struct flow_local *local, struct build *b, enum flow_dest dest, uint16_t dl_type)
+{
+    struct match *match = build_match(b);
+    match_field(match, FIELD_DEST, dest);
+    match_set_dl_type(match, htons(dl_type));
+    match_set_nw_proto(match, IPPROTO_UDP);
+    match_set_tp_dst(match, htons(local->tunnel_udp));
+    build_flow(b, TABLE_TRANSIT, PRIORITY_TRANSIT_FORGED);
+}
+
 void
 table_transit_base(const struct flow_local *local, struct build *b)
 {
@@ -92,6 +107,10 @@ table_transit_base(const struct flow_local *local, struct build *b)
     pass(local, b, SOURCE_ROUTER, 0);
 
     for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
+        if (local->tunnel_udp) {
+            drop_forged(local, b, DEST_NODE, families[i]);
+            drop_forged(local, b, DEST_OUTSIDE, families[i]);
+        }
         expired(b, families[i], 0);
         expired(b, families[i], 1);
         hop(local, b, SOURCE_POD, DEST_POD, families[i]);

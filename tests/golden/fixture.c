@@ -104,6 +104,10 @@ set_node(struct fixture *f, const char *key, char *value, struct error *error)
         return parse_port(value, &local->gateway_port, error);
     } else if (!strcmp(key, "tunnel-port")) {
         return parse_port(value, &local->tunnel_port, error);
+    } else if (!strcmp(key, "tunnel-udp")) {
+        retval = parse_number(value, UINT16_MAX, &n, error);
+        local->tunnel_udp = n;
+        return retval;
     } else if (!strcmp(key, "mtu")) {
         retval = parse_number(value, UINT16_MAX, &n, error);
         local->mtu = n;
