@@ -248,12 +248,12 @@ class Connections(LabCase):
         """The server speaks first after the table is lost: its packets must not commit the connection the wrong way round."""
         self.policies(policy("server", {"app": "server"}, [{"from": peer("client"), "ports": PORTS}]))
         for family in FAMILIES:
-            argv = ("python3", "-c", TALK_TCP, self.lab.ips(SERVER)[family], "45000")
+            argv = ("python3", "-c", TALK_TCP, self.lab.ips(SERVER)[family], str(45000 + family))
             with self.running(CLIENT, *argv, stdin=True) as talk:
                 self.assertEqual(self.say(talk, "before"), "before")
                 self.flush()
                 # A TCP segment of the server's without SYN, as if it were the next of the connection; it is old, and ignored.
-                self.send_segment(SERVER, CLIENT, family, 80, 45000)
+                self.send_segment(SERVER, CLIENT, family, 80, 45000 + family)
                 self.assertEqual([line for line in self.tracked() if "sport=80" in line.split("reply=")[0]], [])
                 self.assertEqual(self.say(talk, "still"), "still")
                 self.assertTrue([line for line in self.tracked() if "dport=80" in line.split("reply=")[0]])
