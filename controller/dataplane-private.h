@@ -202,6 +202,8 @@ void dataplane_policy_detach_(struct dataplane *, uint64_t id);
 void dataplane_policy_run_(struct dataplane *);
 /* What a pod's flows must know; false: not known, because its object is not, and there are policies that might select it. */
 bool dataplane_policy_get_(const struct dataplane *, const struct attachment *, struct flow_pod_policy *);
+/* NULL, or why an attachment is isolated though it is known (a constant). */
+const char *dataplane_policy_problem_(const struct dataplane *, const struct attachment *);
 
 /* dataplane-domain.c */
 /* When there are the policy core, ofctrl and pinctrl; tells the core what was known before the restart. */
@@ -210,8 +212,6 @@ void dataplane_domain_destroy_(struct dataplane *);
 /* What has been learned goes into the flows; answers whose flows are in place go on to the pods. */
 void dataplane_domain_run_(struct dataplane *);
 void dataplane_domain_wait_(struct dataplane *);
-/* NULL, or why an attachment is isolated though it is known (a constant). */
-const char *dataplane_policy_problem_(const struct dataplane *, const struct attachment *);
 
 /* dataplane-link.c */
 void dataplane_link_effect_(struct dataplane *, const struct attachment_effect *, int netns_fd);
