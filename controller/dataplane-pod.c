@@ -427,8 +427,10 @@ carry_out(struct dataplane *dp, const struct attachment_effect *effect)
     case ATTACHMENT_FLOWS_REMOVE:
         ignore(fault_point("flows-remove"));
         dataplane_policy_detach_(dp, a->id);
+        dataplane_policy_run_(dp);      /* Its address loses its rights before another pod can have it. */
         w = watch_get(dp, a);
         w->version = MAX(1, of_state_remove(ofctrl_state(dp->ofctrl), a->owner));     /* 0: nothing declared yet. */
+        w->version = MAX(w->version, dp->policy_version);
         w->flows = w->flows_going = true;
         w->flows_since = time_usec();
         break;
