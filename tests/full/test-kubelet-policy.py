@@ -63,6 +63,9 @@ done"""
 
 
 class Policies(kubelettest.KubeletCase):
+    ALLOWED_LOG = [("sluiced", r"(reconnect|rconn|jsonrpc|ofctrl|ovsdb)\|", "Open vSwitch was killed"),
+                   ("ovs-vswitchd", r"Broken pipe|Connection reset by peer", "sluiced was killed")]
+
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -157,6 +160,9 @@ class Policies(kubelettest.KubeletCase):
                    ("server", "server-2"): False, ("near", "far"): False})
         self.cluster.kubectl("delete", "networkpolicy", "deny")
         self.sees({("near", "far"): True, ("stranger", "server"): False, ("near", "server"): True})
+        told = self.cluster.sluicectl("node-1", "policies")
+        self.assertRegex(told, r"default/allow\b")
+        self.assertNotIn("default/deny", told)
 
     def test_02_across_namespaces(self):
         """np 9, 11"""
@@ -342,6 +348,40 @@ class Policies(kubelettest.KubeletCase):
             last = int(self.heard(kept, "answer").split()[1])
             self.heard(kept, f"answer {last + 10}")
         self.cluster.kubectl("label", "pod", "near", "friend-")
+
+    def test_15_open_vswitch_restarts(self):
+        """np 23: nothing is open meanwhile; what is allowed goes on, on live connections too."""
+        self.cluster.apply(ingress("far-only", {"app": "server"}, {"podSelector": labelled(side="far")}))
+        self.sees({("near", "server"): False, ("far", "server"): True})
+        target = url(self.ips["server"][4], HTTP)
+        with self.talk("far", "server") as kept, self.cluster.beside(
+                "node-1", kubelettest.rig.binary("kubectl"), "exec", "near", "--", "bash", "-c",
+                f"for n in {{1..60}}; do curl -s -o /dev/null -m 0.2 {target}; echo answer $?; done; echo end") as refused:
+            self.heard(kept, "answer 5")
+            self.heard(refused, "answer 28")
+            self.cluster.hook("node-1", "kill", "ovs-vswitchd")
+            self.cluster.hook("node-1", "start", "ovs-vswitchd")
+            self.cluster.realized()
+            last = int(self.heard(kept, "answer").split()[1])
+            self.heard(kept, f"answer {last + 20}")
+            answers = []
+            while not answers or answers[-1] != "end":
+                answers.append(refused.stdout.readline().strip())
+            self.assertEqual(set(answers), {"answer 28", "end"})
+        self.sees({("near", "server"): False, ("far", "server"): True, ("stranger", "server"): False})
+
+    def test_16_a_static_pod_is_subject_and_peer(self):
+        """The API knows it by a mirror with another UID than CNI is told."""
+        path = "/etc/kubernetes/manifests/static"
+        self.cluster.apply(deny("static", {"static": "yes"}, "Ingress"), ingress("peer", {"app": "server"}, {"podSelector": labelled(static="yes")}))
+        self.cluster.exec("node-1", "sh", "-c", f"cat >{path}.new && mv {path}.new {path}.json", input=json.dumps(pod("static", labels={"static": "yes"})))
+        self.cluster.wait("pod/static-node-1", "create")
+        self.cluster.wait("pod/static-node-1")
+        self.ips["static-node-1"], self.where["static-node-1"] = ips(self.cluster.pod("static-node-1")), "default"
+        self.sees({("near", "static-node-1"): False, ("far", "static-node-1"): False, ("static-node-1", "server"): True,
+                   ("static-node-1", "server-2"): True, ("near", "server"): False})
+        self.cluster.exec("node-1", "rm", f"{path}.json")
+        self.cluster.kubectl("wait", "--for=delete", "pod/static-node-1", "--timeout=90s")
 
     def test_z_without_policies_nothing_is_left(self):
         self.cluster.kubectl("delete", "networkpolicies", "--all", "-A")
