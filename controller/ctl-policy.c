@@ -175,7 +175,8 @@ parse_question(const struct dataplane *dp, const char *const argv[], struct expl
 {
     int port;
 
-    *q = (struct explain_question) { .store = dp->store, .own_node = !strcmp(argv[6], "1") };
+    *q = (struct explain_question) { .store = dp->store, .domains = dataplane_domains_(dp),
+                                     .own_node = !strcmp(argv[6], "1") };
     q->from.pod = find_pod(dp, argv[1]);
     q->to.pod = find_pod(dp, argv[3]);
     q->protocol = policy_protocol_from_name(argv[4]);

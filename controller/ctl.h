@@ -13,6 +13,7 @@
  *   ipam [--json] [check|repair]               pools; "check" compares journal, OVSDB, host and source, "repair" mends (audit.h)
  *   owner COOKIE                               whose flows have this cookie (0x...)
  *   wait ready|realized MILLISECONDS           replies when it holds, or with an error when the time is over; never polls
+ *   policy/rules, policy/explain, ...          more of what sluicectl policies and trace are made of: ctl-policy.h
  *
  * "compile" is not here: sluicectl does it itself, without a daemon; nor is "trace": sluicectl asks for the status and then
  * ovs-vswitchd, so that sluiced never waits for it. */

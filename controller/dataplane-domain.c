@@ -325,6 +325,12 @@ tell_policy(struct dataplane *dp)
     }
 }
 
+const struct domains *
+dataplane_domains_(const struct dataplane *dp)
+{
+    return dp->domain->core;
+}
+
 void
 dataplane_domain_run_(struct dataplane *dp)
 {

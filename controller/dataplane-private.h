@@ -209,6 +209,7 @@ const char *dataplane_policy_problem_(const struct dataplane *, const struct att
 /* When there are the policy core, ofctrl and pinctrl; tells the core what was known before the restart. */
 void dataplane_domain_init_(struct dataplane *);
 void dataplane_domain_destroy_(struct dataplane *);
+const struct domains *dataplane_domains_(const struct dataplane *);
 /* What has been learned goes into the flows; answers whose flows are in place go on to the pods. */
 void dataplane_domain_run_(struct dataplane *);
 void dataplane_domain_wait_(struct dataplane *);

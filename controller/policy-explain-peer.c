@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "controller/domain.h"
 #include "controller/store.h"
 #include "openvswitch/dynamic-string.h"
 #include "util.h"
@@ -276,6 +277,44 @@ in_networks(const struct kube_cnp_peer *peer, const struct in6_addr *addr, struc
     return false;
 }
 
+struct domain_search {
+    const char *name;
+    const struct in6_addr *addr;
+    bool found;
+};
+
+static void
+look_at_domain(const struct domain_entry *e, void *search_)
+{
+    struct domain_search *search = search_;
+    search->found = search->found || (!strcmp(e->name, search->name) && !memcmp(&e->addr, search->addr, sizeof e->addr));
+}
+
+/* Whether a DNS answer told that one of the names has the address. */
+static bool
+has_domain(const struct explain_question *q, const struct kube_cnp_peer *peer, const struct in6_addr *addr,
+           struct ds *why)
+{
+    for (size_t i = 0; i < peer->n_domain_names; i++) {
+        char *name = xstrdup(peer->domain_names[i]);
+        struct domain_search search = { name, addr, false };
+
+        domain_normalise(name);
+        if (q->domains) {
+            domains_for_each(q->domains, look_at_domain, &search);
+        }
+        if (next_reason(why, i, peer->n_domain_names)) {
+            ds_put_format(why, "no DNS answer here said that %s has ", name);
+            inet_addr_put(why, addr);
+        }
+        free(name);
+        if (search.found) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool
 cnp_pods(const struct explain_question *q, const struct kube_cnp_peer *peer, const struct explain_end *end,
          struct ds *why)
@@ -299,9 +338,7 @@ cnp_peer(const struct explain_question *q, const struct kube_cnp_peer *peer, enu
     } else if (peer->n_networks) {
         return in_networks(peer, &end->addr, why);
     } else if (peer->n_domain_names) {
-        ds_put_format(why, "the addresses of %s%s are not looked at here", peer->domain_names[0],
-                      peer->n_domain_names > 1 ? ", ..." : "");
-        return false;
+        return has_domain(q, peer, &end->addr, why);
     }
     return cnp_pods(q, peer, end, why);
 }

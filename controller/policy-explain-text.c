@@ -94,6 +94,8 @@ policy_explain_to_json(const struct explanation *e)
     return json;
 }
 
+#define MAX_POLICIES 100                /* That people are told of. */
+
 /* Text. ---------------------------------------------------------------------------------------------------------- */
 
 static const char *
@@ -169,11 +171,16 @@ put_head(const json_t *e, struct ds *s)
 void
 policy_explain_format(const json_t *e, struct ds *s)
 {
+    const json_t *policies = json_object_get(e, "policies");
     json_t *policy;
     size_t i;
 
     put_head(e, s);
-    json_array_foreach (json_object_get(e, "policies"), i, policy) {
+    json_array_foreach (policies, i, policy) {
+        if (i == MAX_POLICIES) {
+            ds_put_format(s, "    and %"PRIuSIZE" more policies\n", json_array_size(policies) - i);
+            break;
+        }
         put_policy(policy, s);
     }
 }

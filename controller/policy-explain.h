@@ -19,6 +19,7 @@
 
 #include "controller/policy-name.h"
 
+struct domains;
 struct ds;
 struct store;
 
@@ -30,6 +31,7 @@ struct explain_end {
 
 struct explain_question {
     const struct store *store;
+    const struct domains *domains;      /* The addresses of domain names; NULL: none is known. */
     struct explain_end from, to;
     bool own_node;                      /* 'from' is the stack of the node on which the pod 'to' runs. */
     uint8_t protocol;                   /* IPPROTO_*. */

@@ -92,6 +92,8 @@ policy_verdict_decode(uint8_t table_id, const struct match *metadata, struct pol
     return table_id == TABLE_EGRESS_VERDICT || table_id == TABLE_INGRESS_VERDICT;
 }
 
+#define MAX_POLICIES 16                 /* That a line names. */
+
 /* The line. ------------------------------------------------------------------------------------------------------ */
 
 static json_t *
@@ -133,10 +135,13 @@ put_policies(const struct svec *policies, json_t *json)
     json_object_set_new(json, "policy", policies->n ? json_string(policies->names[0]) : json_null());
     if (policies->n > 1) {
         json_t *array = json_array();
-        for (size_t i = 0; i < policies->n; i++) {
+        for (size_t i = 0; i < MIN(policies->n, MAX_POLICIES); i++) {
             json_array_append_new(array, json_string(policies->names[i]));
         }
         json_object_set_new(json, "policies", array);
+    }
+    if (policies->n > MAX_POLICIES) {
+        json_object_set_new(json, "morePolicies", json_integer(policies->n - MAX_POLICIES));
     }
 }
 

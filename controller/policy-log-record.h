@@ -59,8 +59,8 @@ struct policy_log_entry {
  *      "source": {"address": "10.244.1.3", "namespace": "shop", "pod": "client"},
  *      "destination": {...}, "protocol": "tcp", "port": 8081, "sourcePort": 40000}
  *
- * tier, policy and rule are null if none decided, "policies" lists them all if there are several; ports are missing
- * where there are none. */
+ * tier, policy and rule are null if none decided, "policies" lists them if there are several (and "morePolicies" counts
+ * those beyond the first 16); ports are missing where there are none. */
 void policy_log_entry_format(const struct policy_log_entry *, struct ds *);
 
 /* The line that says how many are missing: {"time", "node", "notLogged": N, "why"}. */

@@ -18,6 +18,8 @@
 #include "utilities/ctl-client.h"
 #include "utilities/flow-stats.h"
 
+#define MAX_SHARERS 8
+
 /* Where the answers come from. */
 struct asker {
     struct ctl_client *sluiced;
@@ -143,22 +145,26 @@ index_cookies(const json_t *rules, struct shash *cookies)
     }
 }
 
-/* The others that have the rule's counters too. */
+/* The others that have the rule's counters too; of many the first few, and how many more. */
 static void
 put_sharers(const struct shash *cookies, json_t *rule)
 {
     const json_t *users = shash_find_data(cookies, text_of(rule, "cookie"));
-    json_t *others = json_array(), *user;
+    size_t n_others = json_array_size(users) - 1;
+    json_t *others = json_array();
     char *self = rule_text(rule);
-    size_t i;
 
-    json_array_foreach (users, i, user) {
+    for (size_t i = 0; json_array_size(others) < MIN(n_others, MAX_SHARERS); i++) {
+        json_t *user = json_array_get(users, i);
         if (strcmp(json_string_value(user), self)) {
             json_array_append(others, user);
         }
     }
-    if (json_array_size(others)) {
+    if (n_others) {
         json_object_set(rule, "sharedWith", others);
+    }
+    if (n_others > MAX_SHARERS) {
+        json_object_set_new(rule, "sharedWithMore", json_integer(n_others - MAX_SHARERS));
     }
     json_decref(others);
     free(self);
@@ -226,25 +232,23 @@ pod_of_owner(const char *owner)
     return slash ? xmemdup0(namespace_, slash + 1 + strcspn(slash + 1, "/") - namespace_) : NULL;
 }
 
-/* Whether one of 'names' is among the policies that were selected. */
+/* Whether 'filter' names one of 'names'. */
 static bool
-concerns(const json_t *names, const json_t *policies)
+concerns(const json_t *names, const char *filter)
 {
-    json_t *policy, *name;
-    size_t i, j;
+    json_t *name;
+    size_t i;
 
-    json_array_foreach (policies, i, policy) {
-        json_array_foreach (names, j, name) {
-            if (!strcmp(json_string_value(name), text_of(policy, "policy"))) {
-                return true;
-            }
+    json_array_foreach (names, i, name) {
+        if (!filter || name_matches(json_string_value(name), filter)) {
+            return true;
         }
     }
     return false;
 }
 
 static void
-add_default_deny(struct asker *a, const struct flow_counter *c, const char *direction, const json_t *policies,
+add_default_deny(struct asker *a, const struct flow_counter *c, const char *direction, const char *filter,
                  json_t *array)
 {
     char *cookie = xasprintf("0x%"PRIx64, c->cookie), *owner = NULL, *pod;
@@ -256,7 +260,7 @@ add_default_deny(struct asker *a, const struct flow_counter *c, const char *dire
         const char *const args[] = { pod, direction };
         json_t *names = NULL;
 
-        if (!ask(a, "policy/isolating", args, ARRAY_SIZE(args), &names, NULL) && concerns(names, policies)) {
+        if (!ask(a, "policy/isolating", args, ARRAY_SIZE(args), &names, NULL) && concerns(names, filter)) {
             json_array_append_new(array, json_pack("{s:s, s:s, s:I, s:I, s:O}", "pod", pod, "direction", direction,
                                                    "packets", (json_int_t) c->packets, "bytes", (json_int_t) c->bytes,
                                                    "policies", names));
@@ -269,7 +273,7 @@ add_default_deny(struct asker *a, const struct flow_counter *c, const char *dire
 }
 
 static int
-add_default_denies(struct asker *a, const json_t *policies, json_t *array, struct error *error)
+add_default_denies(struct asker *a, const char *filter, json_t *array, struct error *error)
 {
     static const struct { enum pipeline_table table; uint16_t priority; const char *direction; } denies[] = {
         { TABLE_INGRESS_POLICY, PRIORITY_INGRESS_POLICY_DEFAULT_DENY, "ingress" },
@@ -285,7 +289,7 @@ add_default_denies(struct asker *a, const json_t *policies, json_t *array, struc
                               UINT64_C(0xff) << 56, &counters, &n, error);
         for (size_t j = 0; j < n; j++) {
             if (counters[j].priority == denies[i].priority) {
-                add_default_deny(a, &counters[j], denies[i].direction, policies, array);
+                add_default_deny(a, &counters[j], denies[i].direction, filter, array);
             }
         }
         free(counters);
@@ -339,6 +343,9 @@ print_rule(const json_t *rule)
     json_array_foreach (json_object_get(rule, "sharedWith"), i, other) {
         printf("%s%s", i ? ", " : "; together with ", json_string_value(other));
     }
+    if (number_of(rule, "sharedWithMore")) {
+        printf(" and %lld more", number_of(rule, "sharedWithMore"));
+    }
     putchar('\n');
 }
 
@@ -379,7 +386,12 @@ print_all(const json_t *policies, const json_t *denies)
     json_array_foreach (denies, i, deny) {
         printf("    %s of pod %s: ", text_of(deny, "direction"), text_of(deny, "pod"));
         print_counts(deny);
-        json_array_foreach (json_object_get(deny, "policies"), j, name) {
+        const json_t *names = json_object_get(deny, "policies");
+        json_array_foreach (names, j, name) {
+            if (j == MAX_SHARERS) {
+                printf(" and %"PRIuSIZE" more", json_array_size(names) - j);
+                break;
+            }
             printf("%s%s", j ? ", " : "; isolated by ", json_string_value(name));
         }
         putchar('\n');
@@ -396,7 +408,7 @@ print_policies(struct asker *a, const struct policies_options *o, struct error *
     if (!code && o->stats) {
         code = find_bridge(a, error);
         code = code ? code : add_rules(a, policies, error);
-        code = code ? code : add_default_denies(a, policies, denies, error);
+        code = code ? code : add_default_denies(a, o->name, denies, error);
     }
     if (!code && o->json) {
         json_t *json = json_pack("{s:O}", "policies", policies);

@@ -12,6 +12,8 @@
 #include "openvswitch/dynamic-string.h"
 #include "util.h"
 
+#define MAX_NAMES 8                     /* Of policies in one line. */
+
 void
 who_forget(struct who *who)
 {
@@ -152,6 +154,10 @@ put_names(const json_t *json, struct ds *s)
         ds_put_cstr(s, *text_of(json, "policy") ? text_of(json, "policy") : "a policy that has gone meanwhile");
     }
     json_array_foreach (names, i, name) {
+        if (i == MAX_NAMES) {
+            ds_put_format(s, " and %"PRIuSIZE" more", json_array_size(names) - i);
+            break;
+        }
         ds_put_format(s, "%s%s", i ? ", " : "", json_string_value(name));
     }
 }

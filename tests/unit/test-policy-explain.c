@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 
+#include "controller/domain.h"
 #include "controller/store.h"
 #include "kube-decode-test.h"
 #include "openvswitch/dynamic-string.h"
@@ -339,6 +340,37 @@ START_TEST(test_cnp_peers)
 }
 END_TEST
 
+/* clusternetworkpolicy 5: domain names are the addresses that DNS answers told. */
+START_TEST(test_domains)
+{
+    struct explain_question q = { .protocol = IPPROTO_TCP, .port = 443 };
+    struct domain_entry entry = { .name = "*.example.com", .expires = 60000 };
+    struct explanation e;
+    struct fixture f;
+
+    start(&f);
+    put(&f, KUBE_CLUSTERNETWORKPOLICY, CNP("p", "Admin", 5, "'egress':[{'action':'Accept','to':["
+                                           "{'domainNames':['other.org','*.Example.com.']}]}]"));
+    q.store = f.store;
+    q.domains = domains_create();
+    find(&f, "shop/web", &q.from);
+    find(&f, "192.0.2.7", &q.to);
+    policy_explain(&q, FLOW_EGRESS, &e);
+    ck_assert(e.by == EXPLAIN_BY_NOTHING && e.n_rules == 1 && !e.rules[0].peer);
+    ck_assert_str_eq(e.rules[0].why_peer, "no DNS answer here said that other.org has 192.0.2.7; "
+                     "no DNS answer here said that *.example.com has 192.0.2.7");
+    policy_explain_destroy(&e);
+
+    entry.addr = q.to.addr;
+    domains_restore(CONST_CAST(struct domains *, q.domains), &entry, 0);
+    policy_explain(&q, FLOW_EGRESS, &e);
+    ck_assert(e.by == EXPLAIN_BY_RULE && e.allowed);
+    policy_explain_destroy(&e);
+    domains_destroy(CONST_CAST(struct domains *, q.domains));
+    store_destroy(f.store);
+}
+END_TEST
+
 /* clusternetworkpolicy 7, 8: what is not understood closes; no rules have no effect. */
 START_TEST(test_cnp_closed)
 {
@@ -386,5 +418,6 @@ UNIT_MAIN("policy-explain", {
     tcase_add_test(tc, test_equal_priority);
     tcase_add_test(tc, test_cnp_peers);
     tcase_add_test(tc, test_cnp_closed);
+    tcase_add_test(tc, test_domains);
     tcase_add_test(tc, test_long);
 })

@@ -148,6 +148,15 @@ START_TEST(test_line)
     ck_assert_ptr_nonnull(strstr(ds_cstr(&s), "\"ruleName\": \"a \\\"quoted\\\"\\nname\""));
     ck_assert_ptr_null(strchr(ds_cstr(&s), '\n'));
 
+    /* Very many. */
+    for (int i = 0; i < 1000; i++) {
+        svec_add(&policies, "NetworkPolicy/shop/more");
+    }
+    ds_clear(&s);
+    policy_log_entry_format(&e, &s);
+    ck_assert_ptr_nonnull(strstr(ds_cstr(&s), "\"NetworkPolicy/shop/more\"], \"morePolicies\": 986, "));
+    ck_assert_uint_lt(s.length, 1500);
+
     /* No policy decided. */
     svec_clear(&policies);
     e = (struct policy_log_entry) { .node = "n1", .packet = &p, .policies = &policies };
