@@ -66,6 +66,10 @@ class KernelRestarts(Kernel, of("restarts").Restarts):
     pass
 
 
+class KernelConnections(Kernel, of("connections").Connections):
+    DATAPATH = "system@ovs-system"
+
+
 class KernelGuard(Kernel, of("guard").Guard):
     def take_the_port_away(self):
         """A killed ovs-vswitchd leaves the kernel's ports as they are; a port that someone deleted leaves the link to the kernel."""
