@@ -102,6 +102,13 @@ ctl_policies(struct unixctl_conn *conn, int argc OVS_UNUSED, const char *argv[] 
 }
 
 static void
+ctl_domains(struct unixctl_conn *conn, int argc, const char *argv[], void *ctl_)
+{
+    struct ctl *ctl = ctl_;
+    reply_steal(conn, argc, argv, dataplane_domain_list_(ctl->dp), status_format_domains);
+}
+
+static void
 ctl_ipam_repair(struct unixctl_conn *conn, int argc, const char *argv[], struct ctl *ctl)
 {
     ERROR_AUTO struct error error = ERROR_INIT;
@@ -281,6 +288,7 @@ ctl_create(struct dataplane *dp, const struct source *source, const struct repor
     unixctl_command_register("status", "[--json]", 0, 1, ctl_status, ctl);
     unixctl_command_register("pods", "[--json]", 0, 1, ctl_pods, ctl);
     unixctl_command_register("nodes", "[--json]", 0, 1, ctl_nodes, ctl);
+    unixctl_command_register("domains", "[--json]", 0, 1, ctl_domains, ctl);
     unixctl_command_register("policy/list", "", 0, 0, ctl_policies, ctl);
     unixctl_command_register("ipam", "[--json] [check|repair]", 0, 2, ctl_ipam, ctl);
     unixctl_command_register("flows", "[--json] [TABLE] [--object OWNER]", 0, 4, ctl_flows, ctl);

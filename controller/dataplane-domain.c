@@ -2,7 +2,9 @@
 
 #include "controller/dataplane-private.h"
 
+#include <jansson.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -368,4 +370,54 @@ dataplane_domain_wait_(struct dataplane *dp)
     if (!ovs_list_is_empty(&d->held)) {
         poll_timer_wait_until(CONTAINER_OF(ovs_list_front(&d->held), struct held, node)->deadline);
     }
+}
+
+/* Looking at it. ------------------------------------------------------------------------------------------------- */
+
+struct listing {
+    const struct policy *policy;
+    json_t *array;
+};
+
+static void
+list_entry(const struct domain_entry *e, void *listing_)
+{
+    struct listing *listing = listing_;
+    char addr[INET_ADDR_STRLEN];
+    json_int_t left = MAX(e->expires - time_msec(), 0) / 1000;
+
+    json_array_append_new(listing->array, json_pack("{s:s, s:s, s:I, s:b}", "name", e->name, "address",
+                                                    inet_addr_format(&e->addr, addr), "secondsLeft", left, "wanted",
+                                                    policy_wants_domain(listing->policy, e->name)));
+}
+
+static int
+compare_entries(const void *a_, const void *b_)
+{
+    json_t *const *a = a_, *const *b = b_;
+    int cmp = strcmp(json_string_value(json_object_get(*a, "name")), json_string_value(json_object_get(*b, "name")));
+
+    return cmp ? cmp : strcmp(json_string_value(json_object_get(*a, "address")),
+                              json_string_value(json_object_get(*b, "address")));
+}
+
+json_t *
+dataplane_domain_list_(const struct dataplane *dp)
+{
+    struct listing listing = { dp->policy, json_array() };
+
+    domains_for_each(dp->domain->core, list_entry, &listing);
+
+    size_t n = json_array_size(listing.array), i;
+    json_t **entries = xmalloc((n + 1) * sizeof *entries), *entry, *sorted = json_array();
+    json_array_foreach (listing.array, i, entry) {
+        entries[i] = entry;
+    }
+    qsort(entries, n, sizeof *entries, compare_entries);
+    for (i = 0; i < n; i++) {
+        json_array_append(sorted, entries[i]);
+    }
+    free(entries);
+    json_decref(listing.array);
+    return sorted;
 }

@@ -213,6 +213,8 @@ const struct domains *dataplane_domains_(const struct dataplane *);
 /* What has been learned goes into the flows; answers whose flows are in place go on to the pods. */
 void dataplane_domain_run_(struct dataplane *);
 void dataplane_domain_wait_(struct dataplane *);
+/* What has been learned: an array by name, then address. */
+struct json_t *dataplane_domain_list_(const struct dataplane *);
 
 /* dataplane-link.c */
 void dataplane_link_effect_(struct dataplane *, const struct attachment_effect *, int netns_fd);

@@ -71,6 +71,26 @@ status_format_nodes(const json_t *nodes, struct ds *s)
 }
 
 void
+status_format_domains(const json_t *domains, struct ds *s)
+{
+    size_t i;
+    json_t *domain;
+
+    ds_put_format(s, "%-40s %-40s %s\n", "NAME", "ADDRESS", "STAYS");
+    json_array_foreach (domains, i, domain) {
+        json_int_t left = json_integer_value(json_object_get(domain, "secondsLeft"));
+
+        ds_put_format(s, "%-40s %-40s ", text_of(domain, "name"), text_of(domain, "address"));
+        if (left) {
+            ds_put_format(s, "%"JSON_INTEGER_FORMAT" s at least", left);
+        } else {
+            ds_put_cstr(s, "while it is used");
+        }
+        ds_put_cstr(s, json_is_true(json_object_get(domain, "wanted")) ? "\n" : "; no rule names it now\n");
+    }
+}
+
+void
 status_format_ipam(const json_t *pools, struct ds *s)
 {
     size_t i;

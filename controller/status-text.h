@@ -10,6 +10,7 @@ struct ds;
 void status_format_status(const json_t *, struct ds *);
 void status_format_pods(const json_t *, struct ds *);
 void status_format_nodes(const json_t *, struct ds *);
+void status_format_domains(const json_t *, struct ds *);
 void status_format_ipam(const json_t *, struct ds *);
 void status_format_check(const json_t *, struct ds *);
 

@@ -20,6 +20,7 @@ static const char usage_text[] =
     "  status                        what is realised, what is not and why\n"
     "  pods | nodes                  what the daemon knows and what it has realised\n"
     "  policies [NAME] [--stats]     policies: tier, pods, realised or not; packets and bytes of each rule\n"
+    "  domains                       addresses of domain names that policies name, as DNS answers gave them\n"
     "  flows [TABLE] [--object OWNER]\n"
     "                                the installed flows, with table names and owners\n"
     "  ipam [check|repair]           pools; check compares journal, OVSDB, host and source\n"
@@ -274,7 +275,7 @@ run_daemon_verb(const char *verb, struct options *o, int n_args, char *more[])
 static int
 run_verb(const char *verb, struct options *o, int n_args, char *args[])
 {
-    static const char *const verbs[] = { "status", "pods", "nodes", "flows", "ipam", "wait", NULL };
+    static const char *const verbs[] = { "status", "pods", "nodes", "domains", "flows", "ipam", "wait", NULL };
 
     if (!strcmp(verb, "compile")) {
         return run_compile(o, n_args);

@@ -7,6 +7,7 @@ packet on; what was never in an answer is not; a restart of sluiced forgets noth
 import contextlib
 import ipaddress
 import os
+import re
 import select
 import socket
 import struct
@@ -222,6 +223,8 @@ class Domains(LabCase):
                 self.assertEqual(self.lab.flows("node-1"), before)
                 connection.send(b"still there\n")
                 self.assertIn(b"still there", connection.recv(1024))
+            self.assertRegex(self.lab.exec("node-1", "sluicectl", "domains"),
+                             rf"(?m)^web\.example\.com +{re.escape(self.lab.ips('default/far')[4])} +\d+ s at least$")
             asked = self.resolver.asked
             self.assertTrue(self.reaches("default/far"))
             self.assertEqual(self.resolver.asked, asked)
