@@ -352,7 +352,7 @@ START_TEST(test_domains)
     put(&f, KUBE_CLUSTERNETWORKPOLICY, CNP("p", "Admin", 5, "'egress':[{'action':'Accept','to':["
                                            "{'domainNames':['other.org','*.Example.com.']}]}]"));
     q.store = f.store;
-    q.domains = domains_create();
+    q.domains = domains_create(60000);
     find(&f, "shop/web", &q.from);
     find(&f, "192.0.2.7", &q.to);
     policy_explain(&q, FLOW_EGRESS, &e);
