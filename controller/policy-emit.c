@@ -88,14 +88,14 @@ add_conj(struct conjs *list, const struct conj *conj)
 static void
 add_rule(const struct group *g, const struct rule *rule, struct conjs *list)
 {
-    const struct conj *conj;
+    const struct named_conj *nc;
 
     if (rule->has_main && !(g->side == SIDE_PEER && rule->any)) {
         add_conj(list, &rule->main);
     }
     if (!policy_is_resolving(g->side, g->direction)) {
-        LIST_FOR_EACH (conj, node, &rule->named_conjs) {
-            add_conj(list, conj);
+        LIST_FOR_EACH (nc, node, &rule->named_conjs) {
+            add_conj(list, &nc->conj);
         }
     }
 }
@@ -220,50 +220,40 @@ emit_group(struct policy *p, struct group *g)
 static void
 emit_clause(struct policy *p, struct clause *c)
 {
+    struct conj **conjs = policy_clause_conjs(c);
     size_t n = 0;
 
+    c->is_dirty = false;
     for (size_t i = 0; i < c->n; i++) {
-        if (c->conjs[i]->id) {
-            c->conjs[n++] = c->conjs[i];
+        if (conjs[i]->id) {
+            conjs[n++] = conjs[i];
         }
     }
     c->n = n;
     if (!n) {
         policy_emit(p, &c->flow, NULL);
         hmap_remove(&p->clauses, &c->node);
-        free(c->conjs);
+        if (c->allocated) {
+            free(c->many);
+        }
         free(c);
         return;
     }
-    qsort(c->conjs, n, sizeof *c->conjs, compare_conjs);
+    qsort(conjs, n, sizeof *conjs, compare_conjs);
 
     struct flow_clause clause = { .direction = c->direction, .tier = c->tier, .level = c->level, .kind = c->kind,
                                   .l4 = c->l4 };
-    policy_emit(p, &c->flow, make_clause(&clause, CONST_CAST(const struct conj *const *, c->conjs), n));
+    policy_emit(p, &c->flow, make_clause(&clause, CONST_CAST(const struct conj *const *, conjs), n));
 }
 
 /* Rules. ---------------------------------------------------------------------------------------------------------- */
-
-static void
-free_dead(struct conj *conj)
-{
-    struct rule *rule = conj->rule;
-
-    if (conj->protocol) {
-        free(conj);
-    } else if (rule->unlinked) {
-        free(rule->peers);
-        free(rule->ranges);
-        free(rule->named);
-        free(rule);
-    }
-}
 
 static void
 emit_conj(struct policy *p, struct conj *conj)
 {
     const struct rule *rule = conj->rule;
 
+    conj->is_dirty = false;
     if (!conj->id) {
         policy_emit(p, &conj->flow, NULL);
         return;
@@ -273,25 +263,28 @@ emit_conj(struct policy *p, struct conj *conj)
     policy_emit(p, &conj->flow, flow_make_rule(&flow));
 }
 
-/* Named ones first: they point to their rules. */
+/* What is dead is freed, named ones first: they point to their rules. */
 static void
 emit_conjs(struct policy *p)
 {
-    struct ovs_list dead = OVS_LIST_INITIALIZER(&dead);
-    struct conj *conj;
+    struct pointers dirty = p->dirty_conjs, dead_rules = { .n = 0 };
 
-    LIST_FOR_EACH_POP (conj, dirty, &p->dirty_conjs) {
-        ovs_list_init(&conj->dirty);
+    p->dirty_conjs = (struct pointers) { .n = 0 };
+    for (size_t i = 0; i < dirty.n; i++) {
+        struct conj *conj = dirty.p[i];
+
         emit_conj(p, conj);
         if (!conj->id && conj->protocol) {
-            ovs_list_push_front(&dead, &conj->dirty);
-        } else if (!conj->id) {
-            ovs_list_push_back(&dead, &conj->dirty);
+            free(CONTAINER_OF(conj, struct named_conj, conj));
+        } else if (!conj->id && conj->rule->unlinked) {
+            policy_push(&dead_rules, conj->rule);
         }
     }
-    LIST_FOR_EACH_POP (conj, dirty, &dead) {
-        free_dead(conj);
+    for (size_t i = 0; i < dead_rules.n; i++) {
+        free(dead_rules.p[i]);
     }
+    free(dead_rules.p);
+    free(dirty.p);
 }
 
 /* Addresses and local pods. --------------------------------------------------------------------------------------- */
@@ -328,17 +321,17 @@ void
 policy_emit_run(struct policy *p)
 {
     struct group *g;
-    struct clause *c;
     struct local *l;
 
     LIST_FOR_EACH_POP (g, dirty, &p->dirty_groups) {
         ovs_list_init(&g->dirty);
         emit_group(p, g);
     }
-    LIST_FOR_EACH_POP (c, dirty, &p->dirty_clauses) {
-        ovs_list_init(&c->dirty);
-        emit_clause(p, c);
+    for (size_t i = 0; i < p->dirty_clauses.n; i++) {
+        emit_clause(p, p->dirty_clauses.p[i]);
     }
+    free(p->dirty_clauses.p);
+    p->dirty_clauses = (struct pointers) { .n = 0 };
     emit_conjs(p);
     for (struct address *a = p->dirty_addresses, *next; a; a = next) {
         next = a->next_dirty;

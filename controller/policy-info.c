@@ -25,7 +25,7 @@ policy_get_flows(const struct policy *p, struct flow_set *out)
     const struct clause *c;
     const struct group *g;
     const struct rule *rule;
-    const struct conj *conj;
+    const struct named_conj *nc;
 
     for (int d = 0; d < FLOW_N_DIRECTIONS; d++) {
         HMAP_FOR_EACH (a, node, &p->addresses[d]) {
@@ -42,8 +42,8 @@ policy_get_flows(const struct policy *p, struct flow_set *out)
     }
     HMAP_FOR_EACH (rule, node, &p->rules) {
         add_flow(out, rule->main.flow);
-        LIST_FOR_EACH (conj, node, &rule->named_conjs) {
-            add_flow(out, conj->flow);
+        LIST_FOR_EACH (nc, node, &rule->named_conjs) {
+            add_flow(out, nc->conj.flow);
         }
     }
 }
@@ -113,10 +113,10 @@ policy_rules_of_cookie(const struct policy *p, uint64_t cookie, void (*cb)(const
 static bool
 has_conj(const struct rule *rule, uint32_t id)
 {
-    const struct conj *conj;
+    const struct named_conj *nc;
 
-    LIST_FOR_EACH (conj, node, &rule->named_conjs) {
-        if (conj->id == id) {
+    LIST_FOR_EACH (nc, node, &rule->named_conjs) {
+        if (nc->conj.id == id) {
             return true;
         }
     }

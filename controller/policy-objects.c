@@ -170,7 +170,7 @@ object_deactivate(struct policy *p, struct object *o)
     }
     free(o->refs);
     o->refs = NULL;
-    o->n_refs = o->allocated_refs = 0;
+    o->n_refs = 0;
     o->active = false;
 }
 
@@ -266,9 +266,6 @@ object_add_rule(struct policy *p, struct object *o, struct rule_spec *s, bool ha
     /* Who has a named port of egress is a pod. */
     if (s->any && s->n_named && s->direction == FLOW_EGRESS) {
         spec_add_pods(p, s, NULL, &everything, &everything);
-    }
-    if (o->n_refs == o->allocated_refs) {
-        o->refs = x2nrealloc(o->refs, &o->allocated_refs, sizeof *o->refs);
     }
     o->refs[o->n_refs++] = (struct rule_ref) { policy_rule_get(p, s), index, name };
 }
@@ -366,26 +363,33 @@ add_cnp_rule(struct policy *p, struct object *o, enum flow_direction direction, 
 }
 
 static void
-object_activate(struct policy *p, struct object *o)
+add_rules(struct policy *p, struct object *o, enum flow_direction d, uint32_t n)
 {
     const struct kube_networkpolicy *np = kube_networkpolicy_cast(o->object);
     const struct kube_clusternetworkpolicy *cnp = kube_clusternetworkpolicy_cast(o->object);
 
-    o->active = true;
-    for (int d = 0; d < FLOW_N_DIRECTIONS; d++) {
+    for (uint32_t i = 0; i < n; i++) {
         if (o->object->kind == KUBE_NETWORKPOLICY) {
-            uint32_t n = !o->counts[d] ? 0 : d == FLOW_EGRESS ? np->n_egress : np->n_ingress;
-
-            for (uint32_t i = 0; i < n; i++) {
-                add_np_rule(p, o, d, d == FLOW_EGRESS ? &np->egress[i] : &np->ingress[i], i);
-            }
+            add_np_rule(p, o, d, d == FLOW_EGRESS ? &np->egress[i] : &np->ingress[i], i);
         } else {
-            uint32_t n = d == FLOW_EGRESS ? cnp->n_egress : cnp->n_ingress;
-
-            for (uint32_t i = 0; i < n; i++) {
-                add_cnp_rule(p, o, d, d == FLOW_EGRESS ? &cnp->egress[i] : &cnp->ingress[i], i);
-            }
+            add_cnp_rule(p, o, d, d == FLOW_EGRESS ? &cnp->egress[i] : &cnp->ingress[i], i);
         }
     }
-    o->refs = xrealloc(o->refs, o->n_refs * sizeof *o->refs);
+}
+
+static void
+object_activate(struct policy *p, struct object *o)
+{
+    const struct kube_networkpolicy *np = kube_networkpolicy_cast(o->object);
+    const struct kube_clusternetworkpolicy *cnp = kube_clusternetworkpolicy_cast(o->object);
+    bool is_np = o->object->kind == KUBE_NETWORKPOLICY;
+    uint32_t n_egress = !o->counts[FLOW_EGRESS] ? 0 : is_np ? np->n_egress : cnp->n_egress;
+    uint32_t n_ingress = !o->counts[FLOW_INGRESS] ? 0 : is_np ? np->n_ingress : cnp->n_ingress;
+
+    o->active = true;
+    if (n_egress || n_ingress) {
+        o->refs = xmalloc((n_egress + n_ingress) * sizeof *o->refs);
+        add_rules(p, o, FLOW_EGRESS, n_egress);
+        add_rules(p, o, FLOW_INGRESS, n_ingress);
+    }
 }

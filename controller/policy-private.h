@@ -107,7 +107,7 @@ struct object {
     bool counts[FLOW_N_DIRECTIONS];     /* It says something of the direction. */
     bool domains;                       /* It names domains. */
     struct rule_ref *refs;
-    size_t n_refs, allocated_refs;
+    uint32_t n_refs;
 };
 
 /* A rule of an object. */
@@ -140,49 +140,69 @@ struct rule_spec {
     size_t n_named, allocated_named;
 };
 
+/* Of a rule, and of a number of a named port if 'protocol' is not 0. */
 struct conj {
-    struct ovs_list node;               /* In 'named_conjs' of the rule. */
-    struct ovs_list dirty;              /* In 'dirty_conjs' or empty. */
     struct rule *rule;
-    uint64_t hash;
-    uint32_t id;                        /* 0: dead. */
-    uint8_t protocol;                   /* 0: the conjunction without named port. */
-    uint16_t number;
-    unsigned int n_users;               /* Named: resolving groups. */
     struct flow_entry *flow;
+    uint32_t id;                        /* 0: dead. */
+    uint16_t number;
+    uint8_t protocol;
+    bool is_dirty;                      /* In 'dirty_conjs'. */
 };
 
+struct named_conj {
+    struct conj conj;
+    struct ovs_list node;               /* In 'named_conjs' of the rule. */
+    unsigned int n_users;               /* Resolving groups. */
+};
+
+/* There are many, so it is one piece of memory. */
 struct rule {
     struct hmap_node node;              /* In 'rules', by the cookie. */
-    struct ovs_list dead;               /* In 'dead_rules' if 'n_refs' is 0. */
     uint64_t hash;
     unsigned int n_refs;
-    uint16_t level;
+    uint32_t n_peers;
+    uint16_t level, n_ranges, n_named;
     uint8_t direction, tier, action;
     bool any;
     bool has_main;                      /* 'main' is a conjunction. */
     bool unlinked;                      /* Its items do not know it any more; only its conjunctions are left. */
-    struct link subject;
-    struct link *peers;
-    size_t n_peers;
-    struct port_range *ranges;
-    struct kube_port *named;
-    uint16_t n_ranges, n_named;
+    bool is_dead;                       /* In 'dead_rules': 'n_refs' is or was 0. */
     struct conj main;
     struct ovs_list named_conjs;
+    struct link subject;
+    struct port_range *ranges;          /* Behind 'peers', as is 'named'. */
+    struct kube_port *named;
+    struct link peers[];
 };
 
 /* A clause that does not name a group: of ports, or of nothing (kind FLOW_CLAUSE_ALWAYS). */
 struct clause {
     struct hmap_node node;              /* In 'clauses'. */
-    struct ovs_list dirty;              /* In 'dirty_clauses' or empty. */
     uint8_t direction, tier, kind;
+    bool is_dirty;                      /* In 'dirty_clauses'. */
     uint16_t level;
     struct flow_l4 l4;
-    struct conj **conjs;                /* Some may be dead while it is dirty. */
-    size_t n, allocated;
+    uint32_t n, allocated;              /* Of 'conjs', of which some may be dead while it is dirty. */
+    union {
+        struct conj *one;               /* 'allocated' is 0. */
+        struct conj **many;
+    };
     struct flow_entry *flow;
 };
+
+static inline struct conj **
+policy_clause_conjs(struct clause *c)
+{
+    return c->allocated ? c->many : &c->one;
+}
+
+/* Pointers that are put somewhere to be looked at later. */
+struct pointers {
+    void **p;
+    size_t n, allocated;
+};
+void policy_push(struct pointers *, void *);
 
 /* Groups. -------------------------------------------------------------------------------------------------------- */
 
@@ -265,9 +285,10 @@ struct policy {
     struct hmap domains;                /* "struct policy_domain"s. */
     struct hmap nodes;                  /* "struct node"s of policy-items.c. */
 
-    struct ovs_list dead_rules, dead_places, dead_terms[N_SIDES];
+    struct pointers dead_rules, dirty_conjs, dirty_clauses;
+    struct ovs_list dead_places, dead_terms[N_SIDES];
     struct ovs_list checks;             /* Subject terms that may have become relevant, or not any more. */
-    struct ovs_list dirty_groups, dirty_conjs, dirty_clauses, dirty_locals;
+    struct ovs_list dirty_groups, dirty_locals;
     struct address *dirty_addresses;
     size_t n_conjs;
     size_t n_peer_classes;              /* Those of peers with a 'struct class_info'. */

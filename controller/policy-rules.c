@@ -133,16 +133,6 @@ spec_free(struct policy *p, struct rule_spec *s)
     free(s->named);
 }
 
-static void *
-shrink(void *p, size_t size)
-{
-    if (!size) {
-        free(p);
-        return NULL;
-    }
-    return xrealloc(p, size);
-}
-
 /* Another rule with this hash would share its number and its counters: it gets the next one. */
 struct rule *
 policy_rule_get(struct policy *p, struct rule_spec *s)
@@ -159,9 +149,7 @@ policy_rule_get(struct policy *p, struct rule_spec *s)
         taken = false;
         HMAP_FOR_EACH_WITH_HASH (rule, node, flow_rule_cookie(hash), &p->rules) {
             if (rule_equals(rule, s, level)) {
-                if (!rule->n_refs++) {
-                    ovs_list_remove(&rule->dead);
-                }
+                rule->n_refs++;
                 spec_free(p, s);
                 return rule;
             }
@@ -174,10 +162,34 @@ policy_rule_get(struct policy *p, struct rule_spec *s)
     } while (true);
 }
 
+/* The parts of the spec become parts of the rule. */
+static struct rule *
+rule_alloc(struct rule_spec *s)
+{
+    size_t peers = s->n_peers * sizeof(struct link), ranges = s->n_ranges * sizeof *s->ranges;
+    size_t named = s->n_named * sizeof *s->named;
+    struct rule *rule = xzalloc(sizeof *rule + peers + ranges + named);
+
+    for (size_t i = 0; i < s->n_peers; i++) {
+        rule->peers[i].item = s->peers[i];
+    }
+    rule->ranges = (struct port_range *) &rule->peers[s->n_peers];
+    rule->named = (struct kube_port *) &rule->ranges[s->n_ranges];
+    memcpy(rule->ranges, s->ranges ? s->ranges : (void *) "", ranges);
+    memcpy(rule->named, s->named ? s->named : (void *) "", named);
+    rule->n_peers = s->n_peers;
+    rule->n_ranges = s->n_ranges;
+    rule->n_named = s->n_named;
+    free(s->peers);
+    free(s->ranges);
+    free(s->named);
+    return rule;
+}
+
 static struct rule *
 rule_create(struct policy *p, struct rule_spec *s, uint64_t hash, uint16_t level)
 {
-    struct rule *rule = xzalloc(sizeof *rule);
+    struct rule *rule = rule_alloc(s);
 
     rule->hash = hash;
     rule->n_refs = 1;
@@ -188,16 +200,6 @@ rule_create(struct policy *p, struct rule_spec *s, uint64_t hash, uint16_t level
     rule->any = s->any;
     rule->has_main = s->n_ranges || !s->n_named;
     rule->subject.item = s->subject;
-    rule->n_peers = s->n_peers;
-    rule->peers = s->n_peers ? xzalloc(s->n_peers * sizeof *rule->peers) : NULL;
-    for (size_t i = 0; i < s->n_peers; i++) {
-        rule->peers[i].item = s->peers[i];
-    }
-    free(s->peers);
-    rule->n_ranges = s->n_ranges;
-    rule->ranges = shrink(s->ranges, s->n_ranges * sizeof *s->ranges);
-    rule->n_named = s->n_named;
-    rule->named = shrink(s->named, s->n_named * sizeof *s->named);
     ovs_list_init(&rule->named_conjs);
     hmap_insert(&p->rules, &rule->node, flow_rule_cookie(hash));
     rule_link(p, rule);
@@ -208,8 +210,9 @@ rule_create(struct policy *p, struct rule_spec *s, uint64_t hash, uint16_t level
 void
 policy_rule_unref(struct policy *p, struct rule *rule)
 {
-    if (!--rule->n_refs) {
-        ovs_list_push_back(&p->dead_rules, &rule->dead);
+    if (!--rule->n_refs && !rule->is_dead) {
+        rule->is_dead = true;
+        policy_push(&p->dead_rules, rule);
     }
 }
 
@@ -217,14 +220,22 @@ policy_rule_unref(struct policy *p, struct rule *rule)
 bool
 policy_rules_bury(struct policy *p)
 {
-    bool any = !ovs_list_is_empty(&p->dead_rules);
-    struct rule *rule;
+    struct pointers dead = p->dead_rules;
+    bool any = false;
 
-    LIST_FOR_EACH_POP (rule, dead, &p->dead_rules) {
-        hmap_remove(&p->rules, &rule->node);
-        rule_unlink(p, rule);
-        conj_die(p, &rule->main);
+    p->dead_rules = (struct pointers) { .n = 0 };
+    for (size_t i = 0; i < dead.n; i++) {
+        struct rule *rule = dead.p[i];
+
+        rule->is_dead = false;
+        if (!rule->n_refs) {
+            hmap_remove(&p->rules, &rule->node);
+            rule_unlink(p, rule);
+            conj_die(p, &rule->main);
+            any = true;
+        }
     }
+    free(dead.p);
     return any;
 }
 
@@ -341,9 +352,24 @@ clause_get(struct policy *p, const struct rule *rule, enum flow_clause_kind kind
     c->level = rule->level;
     c->kind = kind;
     c->l4 = *l4;
-    ovs_list_init(&c->dirty);
     hmap_insert(&p->clauses, &c->node, hash);
     return c;
+}
+
+static void
+clause_add(struct clause *c, struct conj *conj)
+{
+    if (c->n == MAX(c->allocated, 1)) {
+        struct conj **many = xmalloc(2 * c->n * sizeof *many);
+
+        memcpy(many, policy_clause_conjs(c), c->n * sizeof *many);
+        if (c->allocated) {
+            free(c->many);
+        }
+        c->many = many;
+        c->allocated = 2 * c->n;
+    }
+    policy_clause_conjs(c)[c->n++] = conj;
 }
 
 enum clause_change { CLAUSE_ADD, CLAUSE_MARK };
@@ -355,13 +381,11 @@ change_clause(struct policy *p, struct conj *conj, enum flow_clause_kind kind, c
     struct clause *c = clause_get(p, conj->rule, kind, l4);
 
     if (change == CLAUSE_ADD) {
-        if (c->n == c->allocated) {
-            c->conjs = x2nrealloc(c->conjs, &c->allocated, sizeof *c->conjs);
-        }
-        c->conjs[c->n++] = conj;
+        clause_add(c, conj);
     }
-    if (ovs_list_is_empty(&c->dirty)) {
-        ovs_list_push_back(&p->dirty_clauses, &c->dirty);
+    if (!c->is_dirty) {
+        c->is_dirty = true;
+        policy_push(&p->dirty_clauses, c);
     }
 }
 
@@ -415,9 +439,16 @@ policy_conj_clause(const struct conj *conj, enum flow_clause_kind kind)
 static void
 conj_mark(struct policy *p, struct conj *conj)
 {
-    if (ovs_list_is_empty(&conj->dirty)) {
-        ovs_list_push_back(&p->dirty_conjs, &conj->dirty);
+    if (!conj->is_dirty) {
+        conj->is_dirty = true;
+        policy_push(&p->dirty_conjs, conj);
     }
+}
+
+static uint64_t
+conj_hash(const struct conj *conj)
+{
+    return policy_hash_mix(conj->rule->hash + FLOW_L4(conj->protocol, conj->number)) & POLICY_HASH_MASK;
 }
 
 static void
@@ -426,10 +457,8 @@ conj_init(struct policy *p, struct conj *conj, struct rule *rule, uint8_t protoc
     conj->rule = rule;
     conj->protocol = protocol;
     conj->number = number;
-    conj->hash = policy_hash_mix(rule->hash + FLOW_L4(protocol, number)) & POLICY_HASH_MASK;
-    ovs_list_init(&conj->dirty);
     if (protocol || rule->has_main) {
-        conj->id = numbers_ref(p->conj_numbers, conj->hash);
+        conj->id = numbers_ref(p->conj_numbers, conj_hash(conj));
         p->n_conjs++;
         change_clauses(p, conj, CLAUSE_ADD);
         conj_mark(p, conj);
@@ -441,7 +470,7 @@ conj_die(struct policy *p, struct conj *conj)
 {
     if (conj->id) {
         change_clauses(p, conj, CLAUSE_MARK);
-        numbers_unref(p->conj_numbers, conj->hash);
+        numbers_unref(p->conj_numbers, conj_hash(conj));
         conj->id = 0;
         p->n_conjs--;
     }
@@ -461,28 +490,30 @@ mark_other_side(struct policy *p, struct rule *rule)
 struct conj *
 policy_conj_get_named(struct policy *p, struct rule *rule, const struct kube_port *port)
 {
-    struct conj *conj;
+    struct named_conj *nc;
 
-    LIST_FOR_EACH (conj, node, &rule->named_conjs) {
-        if (conj->protocol == port->protocol && conj->number == port->number) {
-            conj->n_users++;
-            return conj;
+    LIST_FOR_EACH (nc, node, &rule->named_conjs) {
+        if (nc->conj.protocol == port->protocol && nc->conj.number == port->number) {
+            nc->n_users++;
+            return &nc->conj;
         }
     }
-    conj = xzalloc(sizeof *conj);
-    conj_init(p, conj, rule, port->protocol, port->number);
-    conj->n_users = 1;
-    ovs_list_push_back(&rule->named_conjs, &conj->node);
+    nc = xzalloc(sizeof *nc);
+    conj_init(p, &nc->conj, rule, port->protocol, port->number);
+    nc->n_users = 1;
+    ovs_list_push_back(&rule->named_conjs, &nc->node);
     mark_other_side(p, rule);
-    return conj;
+    return &nc->conj;
 }
 
 void
 policy_conj_unref_named(struct policy *p, struct conj *conj)
 {
-    if (!--conj->n_users) {
+    struct named_conj *nc = CONTAINER_OF(conj, struct named_conj, conj);
+
+    if (!--nc->n_users) {
         mark_other_side(p, conj->rule);
-        ovs_list_remove(&conj->node);
+        ovs_list_remove(&nc->node);
         conj_die(p, conj);
     }
 }
@@ -490,7 +521,7 @@ policy_conj_unref_named(struct policy *p, struct conj *conj)
 static void
 moved(struct policy *p, struct conj *conj, uint64_t hash)
 {
-    if (conj->id && conj->hash == hash) {
+    if (conj->id && conj_hash(conj) == hash) {
         conj->id = numbers_get(p->conj_numbers, hash);
         change_clauses(p, conj, CLAUSE_MARK);
         rule_mark_side(p, conj->rule, SIDE_SUBJECT);
@@ -506,11 +537,11 @@ policy_conj_moved(struct policy *p, uint64_t hash)
     struct rule *rule;
 
     HMAP_FOR_EACH (rule, node, &p->rules) {
-        struct conj *conj;
+        struct named_conj *nc;
 
         moved(p, &rule->main, hash);
-        LIST_FOR_EACH (conj, node, &rule->named_conjs) {
-            moved(p, conj, hash);
+        LIST_FOR_EACH (nc, node, &rule->named_conjs) {
+            moved(p, &nc->conj, hash);
         }
     }
 }

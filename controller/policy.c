@@ -35,8 +35,7 @@ policy_create(const struct endpoints *endpoints)
     for (size_t i = 0; i < ARRAY_SIZE(hmaps); i++) {
         hmap_init(hmaps[i]);
     }
-    struct ovs_list *lists[] = { &p->dead_rules, &p->dead_places, &p->checks, &p->dirty_groups, &p->dirty_conjs,
-                                 &p->dirty_clauses, &p->dirty_locals };
+    struct ovs_list *lists[] = { &p->dead_places, &p->checks, &p->dirty_groups, &p->dirty_locals };
     for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
         ovs_list_init(lists[i]);
     }
@@ -205,6 +204,15 @@ policy_run(struct policy *p)
     policy_emit_run(p);
     p->epoch++;
     return p->drops.n || p->puts.n || p->others.n;
+}
+
+void
+policy_push(struct pointers *list, void *pointer)
+{
+    if (list->n == list->allocated) {
+        list->p = x2nrealloc(list->p, &list->allocated, sizeof *list->p);
+    }
+    list->p[list->n++] = pointer;
 }
 
 /* Hashes. -------------------------------------------------------------------------------------------------------- */
