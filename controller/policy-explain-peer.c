@@ -211,9 +211,12 @@ np_peer(const struct explain_question *q, const char *namespace_, const struct k
 
 bool
 explain_np_peers_(const struct explain_question *q, const char *namespace_, const struct kube_np_rule *rule,
-                  const struct explain_end *end, struct ds *why)
+                  const struct explain_end *end, bool *selected, struct ds *why)
 {
-    for (size_t i = 0; i < rule->n_peers; i++) {
+    bool found = !rule->n_peers;
+
+    *selected = found;
+    for (size_t i = 0; i < rule->n_peers && !*selected; i++) {
         struct ds told = DS_EMPTY_INITIALIZER;
         bool matches = np_peer(q, namespace_, &rule->peers[i], end, &told);
 
@@ -221,11 +224,10 @@ explain_np_peers_(const struct explain_question *q, const char *namespace_, cons
             ds_put_cstr(why, ds_cstr(&told));
         }
         ds_destroy(&told);
-        if (matches) {
-            return true;
-        }
+        found = found || matches;
+        *selected = matches && !rule->peers[i].ip_block;
     }
-    return !rule->n_peers;
+    return found;
 }
 
 struct node_search {
@@ -345,9 +347,12 @@ cnp_peer(const struct explain_question *q, const struct kube_cnp_peer *peer, enu
 
 bool
 explain_cnp_peers_(const struct explain_question *q, const struct kube_cnp_rule *rule, const struct explain_end *end,
-                   struct ds *why)
+                   bool *selected, struct ds *why)
 {
-    for (size_t i = 0; i < rule->n_peers; i++) {
+    bool found = false;
+
+    *selected = false;
+    for (size_t i = 0; i < rule->n_peers && !*selected; i++) {
         struct ds told = DS_EMPTY_INITIALIZER;
         bool matches = cnp_peer(q, &rule->peers[i], rule->action, end, &told);
 
@@ -355,11 +360,10 @@ explain_cnp_peers_(const struct explain_question *q, const struct kube_cnp_rule 
             ds_put_cstr(why, ds_cstr(&told));
         }
         ds_destroy(&told);
-        if (matches) {
-            return true;
-        }
+        found = found || matches;
+        *selected = matches && (rule->peers[i].namespaces || rule->peers[i].pods);
     }
-    return false;
+    return found;
 }
 
 /* Ports. --------------------------------------------------------------------------------------------------------- */
@@ -370,14 +374,19 @@ has_ports(uint8_t protocol)
     return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_SCTP;
 }
 
-/* The port of that name of the pod that listens (networkpolicy 17). */
+/* The port of that name of the pod that listens, if the rule knows it as a pod (networkpolicy 17). */
 static bool
-named_port(const struct explain_question *q, const struct kube_policy_port *p, struct ds *why)
+named_port(const struct explain_question *q, const struct kube_policy_port *p, bool selected, struct ds *why)
 {
     const struct kube_pod *pod = q->to.pod && !explain_not_selectable_(q->to.pod) ? q->to.pod : NULL;
     char buf[POLICY_PROTOCOL_STRLEN];
     bool told = false;
 
+    if (pod && !selected) {
+        ds_put_format(why, "%s is the name of a port, and no selector of the rule selects pod %s/%s", p->name,
+                      pod->object.namespace_, pod->object.name);
+        return false;
+    }
     for (size_t i = 0; pod && i < kube_pod_n_ports(pod); i++) {
         struct kube_port port;
 
@@ -423,13 +432,14 @@ put_port_mismatch(const struct explain_question *q, const struct kube_policy_por
 }
 
 static bool
-one_port(const struct explain_question *q, const struct kube_policy_port *p, enum flow_action action, struct ds *why)
+one_port(const struct explain_question *q, const struct kube_policy_port *p, bool selected, enum flow_action action,
+         struct ds *why)
 {
     if (p->unknown) {
         ds_put_cstr(why, "this kind of port is not known here: it matches nothing");
         return action != FLOW_ACCEPT;
     } else if (p->name) {
-        return named_port(q, p, why);
+        return named_port(q, p, selected, why);
     }
     bool matches = p->protocol == q->protocol && q->port >= p->first && q->port <= p->last;
     if (!matches) {
@@ -439,7 +449,7 @@ one_port(const struct explain_question *q, const struct kube_policy_port *p, enu
 }
 
 bool
-explain_ports_(const struct explain_question *q, const struct kube_policy_port *ports, size_t n,
+explain_ports_(const struct explain_question *q, const struct kube_policy_port *ports, size_t n, bool selected,
                enum flow_action action, struct ds *why)
 {
     char buf[POLICY_PROTOCOL_STRLEN];
@@ -454,7 +464,7 @@ explain_ports_(const struct explain_question *q, const struct kube_policy_port *
     }
     for (size_t i = 0; i < n; i++) {
         struct ds told = DS_EMPTY_INITIALIZER;
-        bool matches = one_port(q, &ports[i], action, &told);
+        bool matches = one_port(q, &ports[i], selected, action, &told);
 
         if (next_reason(why, i, n)) {
             ds_put_cstr(why, ds_cstr(&told));

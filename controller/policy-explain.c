@@ -173,10 +173,11 @@ look_at_np(const struct explain_question *q, const struct kube_networkpolicy *np
 
     for (size_t i = 0; i < n; i++) {
         struct ds peer = DS_EMPTY_INITIALIZER, port = DS_EMPTY_INITIALIZER;
+        bool selected, found = explain_np_peers_(q, np->object.namespace_, &rules[i], peer_of(q, e->direction), &selected,
+                                                 &peer);
         const struct explain_rule rule = {
-            .policy = policy, .index = i, .action = FLOW_ACCEPT,
-            .peer = explain_np_peers_(q, np->object.namespace_, &rules[i], peer_of(q, e->direction), &peer),
-            .port = explain_ports_(q, rules[i].ports, rules[i].n_ports, FLOW_ACCEPT, &port),
+            .policy = policy, .index = i, .action = FLOW_ACCEPT, .peer = found,
+            .port = explain_ports_(q, rules[i].ports, rules[i].n_ports, selected || !egress, FLOW_ACCEPT, &port),
         };
         add_rule(e, &rule, &peer, &port);
     }
@@ -220,16 +221,17 @@ look_at_cnp(const struct explain_question *q, const struct kube_clusternetworkpo
     for (size_t i = 0; i < n && !cnp->problem; i++) {
         struct ds peer = DS_EMPTY_INITIALIZER, port = DS_EMPTY_INITIALIZER;
         enum flow_action action = action_of(&rules[i]);
+        bool selected, found = explain_cnp_peers_(q, &rules[i], peer_of(q, e->direction), &selected, &peer);
         struct explain_rule rule = {
-            .policy = policy, .index = i, .name = rules[i].name, .action = action,
-            .peer = explain_cnp_peers_(q, &rules[i], peer_of(q, e->direction), &peer),
-            .port = explain_ports_(q, rules[i].ports, rules[i].n_ports, action, &port),
+            .policy = policy, .index = i, .name = rules[i].name, .action = action, .peer = found,
+            .port = explain_ports_(q, rules[i].ports, rules[i].n_ports, selected || !egress, action, &port),
         };
-        if (!is_understood(&rules[i])) {
-            if (rule.peer && rule.port && action == FLOW_ACCEPT) {
-                ds_put_cstr(&peer, "something in the rule is not known here: it matches nothing");
-            }
-            rule.peer = rule.port = action != FLOW_ACCEPT;
+        if (!is_understood(&rules[i]) && action != FLOW_ACCEPT) {
+            rule.peer = rule.port = true;
+        } else if (!is_understood(&rules[i]) && rule.peer) {
+            rule.peer = false;
+            ds_clear(&peer);
+            ds_put_cstr(&peer, "something in the rule is not known here: it matches nothing");
         }
         add_rule(e, &rule, &peer, &port);
     }

@@ -93,13 +93,14 @@ void policy_explain_isolating(const struct store *, const struct kube_pod *, enu
 
 /* Private to policy-explain*.c. ---------------------------------------------------------------------------------- */
 
-/* Whether a peer (a port) matches.  If not, adds the reason to 'why'. */
+/* Whether a peer matches, and whether a selector among them does (or there are none); whether a port does, named ones of
+ * egress only if a selector selects the pod.  If not, adds the reason to 'why'. */
 bool explain_np_peers_(const struct explain_question *, const char *namespace_, const struct kube_np_rule *,
-                       const struct explain_end *, struct ds *why);
+                       const struct explain_end *, bool *selected, struct ds *why);
 bool explain_cnp_peers_(const struct explain_question *, const struct kube_cnp_rule *, const struct explain_end *,
-                        struct ds *why);
-bool explain_ports_(const struct explain_question *, const struct kube_policy_port *, size_t n, enum flow_action,
-                    struct ds *why);
+                        bool *selected, struct ds *why);
+bool explain_ports_(const struct explain_question *, const struct kube_policy_port *, size_t n, bool selected,
+                    enum flow_action, struct ds *why);
 bool explain_namespace_matches_(const struct store *, const struct kube_selector *, const char *namespace_,
                                 struct ds *why);
 /* NULL, or why no selector of pods can select it. */

@@ -215,6 +215,13 @@ START_TEST(test_egress)
           "      egress[0] Accept: matches\n    NetworkPolicy/shop/b (tier NetworkPolicy)\n"
           "      egress[0] Accept: does not match\n        peer: 192.0.2.1 is no pod's, and selectors select pods only\n"
           "        port: http is the name of a port, and 192.0.2.1 is no pod's\n");
+    /* A name is looked up in pods that a selector selects, not in those of a block. */
+    put(&f, KUBE_NETWORKPOLICY, NP("a", "'policyTypes':['Egress'],'egress':[{'to':[{'ipBlock':{'cidr':'10.0.0.0/24'}}],"
+                                        "'ports':[{'port':'http'}]}]"));
+    char *text = told(&f, true, "shop/client", "tcp", 80, false);
+    ck_assert_msg(strstr(text, "        port: http is the name of a port, and no selector of the rule selects pod shop/client\n")
+                  != NULL, "%s", text);
+    free(text);
     check(&f, false, "192.0.2.1", "tcp", 80, IN "allowed, no policy selects it in this direction\n");
     store_destroy(f.store);
 }
