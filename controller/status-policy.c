@@ -47,6 +47,18 @@ find_refusal(const struct flow_entry *flow, const char *why, void *refusals_)
     }
 }
 
+static const char *
+refusal_of(const struct refusals *refusals, const struct kube_object *object)
+{
+    if (shash_is_empty(&refusals->by_policy)) {
+        return NULL;
+    }
+    char *name = policy_object_name(object);
+    const char *why = shash_find_data(&refusals->by_policy, name);
+    free(name);
+    return why;
+}
+
 static void
 refusals_init(struct refusals *refusals, const struct dataplane *dp, json_t *others)
 {
@@ -78,8 +90,7 @@ put_policy(const struct policy_info *info, void *list_)
 {
     struct list *list = list_;
     const struct kube_object *object = info->object;
-    char *name = policy_object_name(object);
-    const char *refused = shash_find_data(&list->refusals.by_policy, name);
+    const char *refused = refusal_of(&list->refusals, object);
     const char *problem = refused ? refused : info->problem;
     long long int since;
     bool realized = policy_status_get(list->dp->policy_status, object, list->acked, &since) && !refused;
@@ -98,7 +109,6 @@ put_policy(const struct policy_info *info, void *list_)
         list->elements = x2nrealloc(list->elements, &list->allocated, sizeof *list->elements);
     }
     list->elements[list->n++] = json;
-    free(name);
 }
 
 static int
@@ -148,10 +158,12 @@ struct problems {
 };
 
 static void
-add_problem(json_t *array, size_t *n_more, const char *name, const char *why)
+add_problem(json_t *array, size_t *n_more, const struct kube_object *object, const char *why)
 {
     if (json_array_size(array) < MAX_NAMED) {
+        char *name = policy_object_name(object);
         json_array_append_new(array, json_sprintf("%s: %s", name, why));
+        free(name);
     } else {
         ++*n_more;
     }
@@ -161,20 +173,18 @@ static void
 put_policy_problem(const struct policy_info *info, void *problems_)
 {
     struct problems *p = problems_;
-    char *name = policy_object_name(info->object);
-    const char *refused = shash_find_data(&p->list.refusals.by_policy, name);
+    const char *refused = refusal_of(&p->list.refusals, info->object);
     long long int since;
 
     if (refused) {
-        add_problem(p->named, &p->n_more, name, refused);
+        add_problem(p->named, &p->n_more, info->object, refused);
     }
     if (info->problem && !kube_object_problem(info->object)) {  /* The source names the others. */
-        add_problem(p->named, &p->n_more, name, info->problem);
+        add_problem(p->named, &p->n_more, info->object, info->problem);
     }
     if (!policy_status_get(p->list.dp->policy_status, info->object, p->list.acked, &since)) {
-        add_problem(p->pending, &p->n_more_pending, name, "not in place yet");
+        add_problem(p->pending, &p->n_more_pending, info->object, "not in place yet");
     }
-    free(name);
 }
 
 static void
