@@ -16,7 +16,7 @@ static void
 put(unsigned int n, unsigned long value)
 {
     while (n--) {
-        msg[len++] = value >> (n * 8);
+        msg[len++] = n < sizeof value ? value >> (n * 8) : 0;
     }
 }
 

@@ -222,7 +222,9 @@ START_TEST(test_random)
             }
         }
         user_pop(&user, tree);
-        check_all(tree, &model, &user);
+        if (round % 4 == 0) {
+            check_all(tree, &model, &user);
+        }
     }
     while (model.n) {
         struct put *put = &model.puts[--model.n];
@@ -349,7 +351,7 @@ START_TEST(test_speed)
 END_TEST
 
 UNIT_MAIN("prefix-tree", {
-    tcase_add_loop_test(tc, test_random, 0, 20);
+    tcase_add_loop_test(tc, test_random, 0, 12);
     tcase_add_test(tc, test_families_and_exceptions);
     tcase_add_test(tc, test_reports);
     tcase_add_test(tc, test_speed);
