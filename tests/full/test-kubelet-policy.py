@@ -51,11 +51,11 @@ def in_namespace(item, namespace):
 # Says "URL number", the number being curl's exit status, 0 if there was an answer: 28 is no answer in time.
 ASK_HTTP = "(curl -s -o /dev/null -m 1 '{url}'; echo '{url}' $?) &\n"
 ASK_UDP = "(exec 3<>/dev/udp/{address}/{port}; echo hostname >&3; read -t 1 -N 1 x <&3; [ $? = 0 ] && echo '{url}' 0 || echo '{url}' 28) &\n"
-# One connection with a request each tenth of a second; says "lost N" when an answer does not come within a second.
+# One connection with a request each tenth of a second; says "lost N" when an answer does not come within {patience} seconds.
 TALK = """exec 3<>/dev/tcp/{address}/{port}; n=0; echo open
 while sleep 0.1; do
     printf 'GET /hostname HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n' >&3
-    while read -t 1 -u 3 line && [[ $line != Content-Length* ]]; do :; done
+    while read -t {patience} -u 3 line && [[ $line != Content-Length* ]]; do :; done
     [[ $line = Content-Length* ]] || {{ echo "lost $n"; exit; }}
     read -t 1 -u 3 line; read -t 1 -N 6 -u 3 line
     n=$((n + 1)); echo "answer $n"
@@ -131,9 +131,9 @@ class Policies(kubelettest.KubeletCase):
                 wrong = {key: found[key] for key in wanted if found[key] != wanted[key]}
                 self.fail(f"after {seconds} s: {wrong}, the rest of {wanted} is right")
 
-    def talk(self, client, name, family=4):
+    def talk(self, client, name, family=4, patience=1):
         """A connection that lives on beside the test."""
-        script = TALK.format(address=self.ips[name][family], port=HTTP)
+        script = TALK.format(address=self.ips[name][family], port=HTTP, patience=patience)
         return self.cluster.beside("node-1", kubelettest.rig.binary("kubectl"), "-n", self.where[client], "exec", client, "--",
                                    "bash", "-c", script)
 
@@ -216,7 +216,7 @@ class Policies(kubelettest.KubeletCase):
     def test_06_a_live_connection_is_cut(self):
         """np 24, 25: within two seconds of the change; one that stays allowed loses nothing."""
         for family in (4, 6):
-            with self.talk("near", "server", family) as cut, self.talk("far", "server", family) as kept:
+            with self.talk("near", "server", family) as cut, self.talk("far", "server", family, 3) as kept:
                 self.heard(cut, "answer 5")
                 self.heard(kept, "answer 5")
                 self.cluster.apply(ingress("far-only", {"app": "server"}, {"podSelector": labelled(side="far")}))
@@ -337,7 +337,7 @@ class Policies(kubelettest.KubeletCase):
         """np 23: what is closed stays closed without sluiced, and what is open open; a change meanwhile holds after it is back."""
         self.cluster.apply(ingress("far-only", {"app": "server"}, {"podSelector": labelled(side="far")}))
         self.sees({("near", "server"): False, ("far", "server"): True})
-        with self.talk("far", "server") as kept:
+        with self.talk("far", "server", patience=3) as kept:
             self.heard(kept, "answer 5")
             self.cluster.hook("node-1", "kill", "sluiced")
             self.sees({("near", "server"): False, ("far", "server"): True}, 1)
@@ -354,7 +354,7 @@ class Policies(kubelettest.KubeletCase):
         self.cluster.apply(ingress("far-only", {"app": "server"}, {"podSelector": labelled(side="far")}))
         self.sees({("near", "server"): False, ("far", "server"): True})
         target = url(self.ips["server"][4], HTTP)
-        with self.talk("far", "server") as kept, self.cluster.beside(
+        with self.talk("far", "server", patience=20) as kept, self.cluster.beside(
                 "node-1", kubelettest.rig.binary("kubectl"), "exec", "near", "--", "bash", "-c",
                 f"for n in {{1..60}}; do curl -s -o /dev/null -m 0.2 {target}; echo answer $?; done; echo end") as refused:
             self.heard(kept, "answer 5")
@@ -362,8 +362,8 @@ class Policies(kubelettest.KubeletCase):
             self.cluster.hook("node-1", "kill", "ovs-vswitchd")
             self.cluster.hook("node-1", "start", "ovs-vswitchd")
             self.cluster.realized()
-            last = int(self.heard(kept, "answer").split()[1])
-            self.heard(kept, f"answer {last + 20}")
+            last = int(self.heard(kept, "answer", 30).split()[1])
+            self.heard(kept, f"answer {last + 20}", 30)
             answers = []
             while not answers or answers[-1] != "end":
                 answers.append(refused.stdout.readline().strip())
