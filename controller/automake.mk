@@ -113,6 +113,7 @@ controller_libcontroller_la_SOURCES += \
 	controller/policy.c controller/policy.h controller/policy-private.h \
 	controller/policy-addresses.c \
 	controller/policy-classes.c \
+	controller/policy-conjs.c \
 	controller/policy-emit.c \
 	controller/policy-groups.c \
 	controller/policy-domains.c \

@@ -204,7 +204,8 @@ policy_for_each(const struct policy *p, void (*cb)(const struct policy_info *, v
         qsort(objects, n, sizeof *objects, compare_object_pointers);
     }
     for (size_t i = 0; i < n; i++) {
-        struct policy_info info = { .object = objects[i]->object, .problem = policy_object_problem(objects[i]->object) };
+        const struct kube_object *object = objects[i]->object;
+        struct policy_info info = { .object = object, .problem = policy_object_problem(object) };
 
         for (int d = 0; d < FLOW_N_DIRECTIONS; d++) {
             info.n_pods[d] = objects[i]->active && objects[i]->counts[d] ? objects[i]->subject->n_pods : 0;

@@ -5,7 +5,8 @@
  *
  *   policy.c            life, events, the order of policy_run()
  *   policy-objects.c    objects and their rules as they are written; relevant or not; fail closed
- *   policy-rules.c      rules of equal content are one; their conjunctions and clauses of ports
+ *   policy-rules.c      rules of equal content are one
+ *   policy-conjs.c      their conjunctions, and clauses of ports
  *   policy-items.c      what a rule says of subject and peers: terms, ipBlocks, nodes
  *   policy-domains.c    addresses of domain names
  *   policy-groups.c     sets of items: subjects and identities, their numbers
@@ -26,7 +27,8 @@
  * Such a group is in the conjunctions of the numbers that it has, groups of the other side in all of them.
  *
  * Everything with a count of references dies in policy_run(), not when the count falls to zero, so that what goes and
- * comes again between two runs is not noticed.  What must be looked at in policy_run() is in a list of 'struct policy'. */
+ * comes again between two runs is not noticed.  What must be looked at in policy_run() is in a list of
+ * 'struct policy'. */
 
 #include "controller/policy.h"
 
@@ -347,6 +349,12 @@ const char *policy_object_problem(const struct kube_object *);
 struct rule *policy_rule_get(struct policy *, struct rule_spec *);      /* Takes what is in the spec. */
 void policy_rule_unref(struct policy *, struct rule *);
 bool policy_rules_bury(struct policy *);
+/* Marks the groups that have the rule's items of a side. */
+void policy_rule_mark_side(struct policy *, struct rule *, enum side);
+
+/* policy-conjs.c.  'protocol' 0: the rule's own, if it has one. */
+void policy_conj_init(struct policy *, struct conj *, struct rule *, uint8_t protocol, uint16_t number);
+void policy_conj_die(struct policy *, struct conj *);
 struct conj *policy_conj_get_named(struct policy *, struct rule *, const struct kube_port *);
 void policy_conj_unref_named(struct policy *, struct conj *);
 void policy_conj_moved(struct policy *, uint64_t hash);

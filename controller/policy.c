@@ -157,8 +157,8 @@ policy_clusternetworkpolicy(struct policy *p, const struct kube_clusternetworkpo
 
 /* Running. ------------------------------------------------------------------------------------------------------- */
 
-/* Subjects and rules need each other: which policies are relevant depends on what pods there are, and what named ports of
- * subjects are looked for depends on the policies.  The second time around only numbers of ports are new. */
+/* Subjects and rules need each other: which policies are relevant depends on what pods there are, and what named ports
+ * of subjects are looked for depends on the policies.  The second time around only numbers of ports are new. */
 static void
 run_subjects(struct policy *p)
 {

@@ -3,8 +3,8 @@
 
 /* The policy core: NetworkPolicy and ClusterNetworkPolicy in, flows out.
  *
- * Events go in (an object came, changed or went; a pod is attached to this node), policy_run() works out what they mean,
- * and effects come out: this flow is wanted now, that one no more, that local pod's numbers changed.  What flows there
+ * Events go in (an object came, changed or went; a pod is attached to this node), policy_run() works out what they
+ * mean, and effects come out: this flow is wanted now, that one no more, that local pod's numbers changed.  What flows there
  * are is a function of the objects alone, not of the order of events (tests compare with a fresh core).  The cost of an
  * event depends on what it concerns: see policy-match.h.
  *
@@ -20,8 +20,8 @@
  * flows/policy-flow.h has the forms of flows, docs/policy.md the choices where upstream leaves one.
  *
  * Fail closed.  With a peer or port that is not understood (kube-policy.h: 'unknown') an allowing rule of a
- * ClusterNetworkPolicy matches nothing, and a denying or passing one denies everything (clusternetworkpolicy 7).  A policy that could not be decoded
- * but whose subject could isolates it: see policy_networkpolicy().
+ * ClusterNetworkPolicy matches nothing, and a denying or passing one denies everything (clusternetworkpolicy 7).  A
+ * policy that could not be decoded but whose subject could denies it everything: kube_object_decode_closed().
  *
  * Atomic.  All effects of one policy_run() go into one bundle with the pods' own flows, so that a change of numbers is
  * seen as a whole or not at all.  A number is a hash of what it stands for, so what a packet under way still carries is
@@ -40,7 +40,8 @@
 
 struct policy;
 
-/* 'endpoints' says whose an address is; it must have followed a pod's change before the core is told. */
+/* 'endpoints' says whose an address is; it must have followed a pod's change before the core is told, and must stay, as
+ * the objects must, until policy_destroy(). */
 struct policy *policy_create(const struct endpoints *endpoints);
 void policy_destroy(struct policy *);
 
@@ -53,13 +54,14 @@ void policy_clusternetworkpolicy(struct policy *, const struct kube_clusternetwo
                                  const struct kube_clusternetworkpolicy *new);
 
 /* A pod is attached to this node: 'id' names the attachment, the addresses are those that it has here, which count more
- * than what 'endpoints' knows.  Again with another 'pod' when its object changes.  NULL: it is not attached any more, or
- * its object is not known (then its flows are those of an isolated pod anyway).  'pod' must be removed or replaced before
- * the object goes. */
-void policy_local(struct policy *, uint64_t id, const struct kube_pod *pod, const struct in6_addr *addrs, size_t n_addrs);
+ * than what 'endpoints' knows.  Again with another 'pod' when its object changes.  NULL: it is not attached any more,
+ * or its object is not known (then its flows are those of an isolated pod anyway).  'pod' must be removed or replaced
+ * before the object goes. */
+void policy_local(struct policy *, uint64_t id, const struct kube_pod *pod, const struct in6_addr *addrs,
+                  size_t n_addrs);
 
-/* An address came to a domain name, or went (controller/domain.h says when).  Kept for as long as it is there, whether a
- * rule names the domain or not.  'name' is "example.com" or "*.example.com" as domain_normalise() writes it. */
+/* An address came to a domain name, or went (controller/domain.h says when).  Kept for as long as it is there, whether
+ * a rule names the domain or not.  'name' is "example.com" or "*.example.com" as domain_normalise() writes it. */
 void policy_domain_address(struct policy *, const char *name, const struct in6_addr *, bool present);
 /* Whether a rule that is relevant here names it. */
 bool policy_wants_domain(const struct policy *, const char *name);

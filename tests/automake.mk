@@ -33,7 +33,7 @@ tests_sim_sim_of_LDADD = tests/sim/libsim.la flows/libflows.la $(UNIT_LDADD)
 check_PROGRAMS += tests/sim/sim-policy
 TESTS += tests/sim/sim-policy
 tests_sim_sim_policy_SOURCES = tests/sim/sim-policy.c tests/unit/policy-world.c tests/unit/policy-world.h \
-	controller/policy.c controller/policy-addresses.c controller/policy-classes.c controller/policy-emit.c \
+	controller/policy.c controller/policy-addresses.c controller/policy-classes.c controller/policy-conjs.c controller/policy-emit.c \
 	controller/policy-domains.c controller/policy-groups.c controller/policy-info.c controller/policy-items.c \
 	controller/policy-objects.c \
 	controller/policy-rules.c
