@@ -289,7 +289,8 @@ static void
 look_at_domain(const struct domain_entry *e, void *search_)
 {
     struct domain_search *search = search_;
-    search->found = search->found || (!strcmp(e->name, search->name) && !memcmp(&e->addr, search->addr, sizeof e->addr));
+    search->found = search->found || (!strcmp(e->name, search->name)
+                                      && !memcmp(&e->addr, search->addr, sizeof e->addr));
 }
 
 /* Whether a DNS answer told that one of the names has the address. */
@@ -374,6 +375,21 @@ has_ports(uint8_t protocol)
     return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_SCTP;
 }
 
+/* Whether the pod has the name for the protocol before its port 'i': the first counts. */
+static bool
+has_earlier(const struct kube_pod *pod, size_t i, const struct kube_port *port)
+{
+    for (size_t j = 0; j < i; j++) {
+        struct kube_port other;
+
+        kube_pod_port(pod, j, &other);
+        if (!strcmp(other.name, port->name) && other.protocol == port->protocol) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The port of that name of the pod that listens, if the rule knows it as a pod (networkpolicy 17). */
 static bool
 named_port(const struct explain_question *q, const struct kube_policy_port *p, bool selected, struct ds *why)
@@ -391,7 +407,7 @@ named_port(const struct explain_question *q, const struct kube_policy_port *p, b
         struct kube_port port;
 
         kube_pod_port(pod, i, &port);
-        if (!strcmp(port.name, p->name)) {
+        if (!strcmp(port.name, p->name) && !has_earlier(pod, i, &port)) {
             bool protocol = !p->protocol || port.protocol == p->protocol;
             if (protocol && port.protocol == q->protocol && port.number == q->port) {
                 return true;

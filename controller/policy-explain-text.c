@@ -90,6 +90,9 @@ policy_explain_to_json(const struct explanation *e)
         json_object_set_new(json, "policy", steal_string(policy_object_name(e->policies[r->policy].object)));
         json_object_set_new(json, "rule", steal_string(policy_rule_name(e->direction, r->index)));
     }
+    if (e->tie) {
+        json_object_set_new(json, "tie", json_true());
+    }
     json_object_set_new(json, "policies", policies_to_json(e));
     return json;
 }
@@ -176,6 +179,9 @@ policy_explain_format(const json_t *e, struct ds *s)
     size_t i;
 
     put_head(e, s);
+    if (json_is_true(json_object_get(e, "tie"))) {
+        ds_put_cstr(s, "    (an Accept and a Pass of equal priority and place match: either may win)\n");
+    }
     json_array_foreach (policies, i, policy) {
         if (i == MAX_POLICIES) {
             ds_put_format(s, "    and %"PRIuSIZE" more policies\n", json_array_size(policies) - i);

@@ -173,8 +173,8 @@ look_at_np(const struct explain_question *q, const struct kube_networkpolicy *np
 
     for (size_t i = 0; i < n; i++) {
         struct ds peer = DS_EMPTY_INITIALIZER, port = DS_EMPTY_INITIALIZER;
-        bool selected, found = explain_np_peers_(q, np->object.namespace_, &rules[i], peer_of(q, e->direction), &selected,
-                                                 &peer);
+        bool selected;
+        bool found = explain_np_peers_(q, np->object.namespace_, &rules[i], peer_of(q, e->direction), &selected, &peer);
         const struct explain_rule rule = {
             .policy = policy, .index = i, .action = FLOW_ACCEPT, .peer = found,
             .port = explain_ports_(q, rules[i].ports, rules[i].n_ports, selected || !egress, FLOW_ACCEPT, &port),
@@ -263,6 +263,20 @@ goes_before(const struct explanation *e, const struct explain_rule *a, const str
             : a->action == FLOW_DENY && b->action != FLOW_DENY);
 }
 
+/* Whether a rule that matches stands at the same place as 'best' and does something else: the API leaves it open. */
+static bool
+is_tie(const struct explanation *e, size_t first, const struct explain_rule *best)
+{
+    for (size_t i = first; i < e->n_rules; i++) {
+        const struct explain_rule *r = &e->rules[i];
+        if (rule_matches(r) && r->action != best->action && best->action != FLOW_DENY && r->action != FLOW_DENY
+            && !goes_before(e, best, r) && !goes_before(e, r, best)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* A tier of ClusterNetworkPolicies.  True if it decides. */
 static bool
 ask_cnp(const struct explain_question *q, enum kube_tier tier, struct explanation *e)
@@ -282,6 +296,7 @@ ask_cnp(const struct explain_question *q, enum kube_tier tier, struct explanatio
             best = i;
         }
     }
+    e->tie = e->tie || (best != SIZE_MAX && is_tie(e, first, &e->rules[best]));
     if (best == SIZE_MAX || e->rules[best].action == FLOW_PASS) {
         return false;
     }

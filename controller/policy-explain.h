@@ -70,6 +70,7 @@ struct explanation {
     enum explain_by by;
     const char *exemption;
     size_t rule;                        /* Index; EXPLAIN_BY_RULE. */
+    bool tie;                           /* An Accept and a Pass of two objects stand at one place: either may win. */
     struct explain_policy *policies;    /* In the order in which they are asked. */
     size_t n_policies, allocated_policies;
     struct explain_rule *rules;         /* Likewise. */
@@ -93,8 +94,8 @@ void policy_explain_isolating(const struct store *, const struct kube_pod *, enu
 
 /* Private to policy-explain*.c. ---------------------------------------------------------------------------------- */
 
-/* Whether a peer matches, and whether a selector among them does (or there are none); whether a port does, named ones of
- * egress only if a selector selects the pod.  If not, adds the reason to 'why'. */
+/* Whether a peer matches, and whether a selector among them does (or there are none); whether a port does, named ones
+ * of egress only if a selector selects the pod.  If not, adds the reason to 'why'. */
 bool explain_np_peers_(const struct explain_question *, const char *namespace_, const struct kube_np_rule *,
                        const struct explain_end *, bool *selected, struct ds *why);
 bool explain_cnp_peers_(const struct explain_question *, const struct kube_cnp_rule *, const struct explain_end *,

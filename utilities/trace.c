@@ -305,7 +305,7 @@ print_explanation(const struct result *r, const char *direction, const char *ver
     policy_explain_format(e, &s);
     fputs(ds_cstr(&s), stdout);
     ds_destroy(&s);
-    if (told && verdict && strcmp(told, verdict)) {
+    if (told && verdict && strcmp(told, verdict) && !json_object_get(e, "tie")) {
         printf("  warning: by its objects it is %s: \"sluicectl policies\" says what is not realised\n", told);
     }
 }

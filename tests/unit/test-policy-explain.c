@@ -227,6 +227,25 @@ START_TEST(test_egress)
 }
 END_TEST
 
+/* networkpolicy 17: a name that a pod has twice for one protocol is the first of them; for another it is another. */
+START_TEST(test_name_twice)
+{
+    struct fixture f;
+
+    start(&f);
+    put(&f, KUBE_POD, "{'metadata':{'name':'web','namespace':'shop'},'spec':{'containers':[{'ports':[{'name':'http','containerPort':80},"
+                      "{'name':'http','containerPort':81},{'name':'http','containerPort':82,'protocol':'UDP'}]}]},"
+                      "'status':{'podIP':'10.0.0.1'}}");
+    put(&f, KUBE_NETWORKPOLICY, PORTS("{'port':'http'},{'port':'http','protocol':'UDP'}"));
+    check(&f, false, "shop/client", "tcp", 80, IN BY_P MATCHES);
+    check(&f, false, "shop/client", "udp", 82, IN BY_P MATCHES);
+    char *text = told(&f, false, "shop/client", "tcp", 81, false);
+    ck_assert_ptr_nonnull(strstr(text, "port: named port http is tcp/80 on pod shop/web, named port http is udp/82 on pod shop/web, not tcp; "));
+    free(text);
+    store_destroy(f.store);
+}
+END_TEST
+
 /* networkpolicy 26, 28: the own node, and what no policy selects. */
 START_TEST(test_exempt)
 {
@@ -306,6 +325,11 @@ START_TEST(test_equal_priority)
     put(&f, KUBE_CLUSTERNETWORKPOLICY, CNP("b", "Admin", 5, "'ingress':[{'action':'Deny'," ANY "}]"));
     char *text = told(&f, false, "shop/client", "tcp", 80, false);
     ck_assert_ptr_nonnull(strstr(text, IN "denied, by ClusterNetworkPolicy/b, ingress[0]\n"));
+    ck_assert_ptr_null(strstr(text, "either may win"));
+    free(text);
+    put(&f, KUBE_CLUSTERNETWORKPOLICY, CNP("b", "Admin", 5, "'ingress':[{'action':'Pass'," ANY "}]"));
+    text = told(&f, false, "shop/client", "tcp", 80, false);
+    ck_assert_ptr_nonnull(strstr(text, "either may win"));
     free(text);
     store_destroy(f.store);
 }
@@ -421,6 +445,7 @@ UNIT_MAIN("policy-explain", {
     tcase_add_loop_test(tc, test_networkpolicy, 0, ARRAY_SIZE(cases));
     tcase_add_test(tc, test_egress);
     tcase_add_test(tc, test_exempt);
+    tcase_add_test(tc, test_name_twice);
     tcase_add_test(tc, test_tiers);
     tcase_add_test(tc, test_equal_priority);
     tcase_add_test(tc, test_cnp_peers);
