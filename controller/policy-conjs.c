@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sha1.h"
 #include "util.h"
 
 /* Clauses of ports. ----------------------------------------------------------------------------------------------- */
@@ -122,10 +123,18 @@ conj_mark(struct policy *p, struct conj *conj)
     }
 }
 
+/* Two conjunctions with one hash would be one, with the clauses of both; and tenants choose what is hashed.  So it is a hash
+ * that nobody can aim with. */
 static uint64_t
 conj_hash(const struct conj *conj)
 {
-    return policy_hash_mix(conj->rule->hash + FLOW_L4(conj->protocol, conj->number)) & POLICY_HASH_MASK;
+    uint64_t words[] = { conj->rule->hash, FLOW_L4(conj->protocol, conj->number) };
+    uint8_t digest[SHA1_DIGEST_SIZE];
+    uint64_t hash;
+
+    sha1_bytes(words, sizeof words, digest);
+    memcpy(&hash, digest, sizeof hash);
+    return hash & POLICY_HASH_MASK;
 }
 
 void
