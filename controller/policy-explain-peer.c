@@ -7,6 +7,7 @@
 #include "controller/domain.h"
 #include "controller/store.h"
 #include "openvswitch/dynamic-string.h"
+#include "packets.h"
 #include "util.h"
 
 /* Of a long list of peers, ports or values the first few are told. */
@@ -184,12 +185,55 @@ in_ip_block(const struct kube_ip_block *block, const struct in6_addr *addr, stru
     return true;
 }
 
+struct gateway_search {
+    const struct kube_ip_block *block;
+    const struct in6_addr *addr;
+    bool matches;
+};
+
+static void
+look_at_gateway(const struct kube_object *object, void *search_)
+{
+    const struct kube_node *node = kube_node_cast(object);
+    struct gateway_search *search = search_;
+    struct in6_addr gateway;
+    bool ours = false;
+
+    for (size_t i = 0; i < node->n_pod_cidrs; i++) {
+        ours = ours || (inet_prefix_nth(&node->pod_cidrs[i], 1, &gateway) && ipv6_addr_equals(&gateway, search->addr));
+    }
+    for (size_t i = 0; ours && i < (size_t) node->n_addrs + node->n_external; i++) {
+        struct ds ignored = DS_EMPTY_INITIALIZER;
+        search->matches = search->matches || in_ip_block(search->block, &node->addrs[i], &ignored);
+        ds_destroy(&ignored);
+    }
+}
+
+/* With an overlay a node's packets to pods of others come from its gateway address, and count as the node's
+ * (networkpolicy 28). */
+static bool
+is_gateway_of_node_in(const struct store *store, const struct kube_ip_block *block, const struct in6_addr *addr)
+{
+    struct gateway_search search = { .block = block, .addr = addr };
+
+    for (size_t i = 0; i < block->n_except; i++) {
+        if (in_prefix(&block->except[i], addr)) {
+            return false;
+        }
+    }
+    if (inet_is_v4(addr) == inet_is_v4(&block->cidr.addr)) {
+        store_for_each(store, KUBE_NODE, look_at_gateway, &search);
+    }
+    return search.matches;
+}
+
 static bool
 np_peer(const struct explain_question *q, const char *namespace_, const struct kube_np_peer *peer,
         const struct explain_end *end, struct ds *why)
 {
     if (peer->ip_block) {
-        return in_ip_block(peer->ip_block, &end->addr, why);
+        return ((end == &q->from && is_gateway_of_node_in(q->store, peer->ip_block, &end->addr))
+                || in_ip_block(peer->ip_block, &end->addr, why));
     }
     if (!peer->pods && !peer->namespaces) {
         ds_put_cstr(why, "this kind of peer is not known here: it matches nothing");

@@ -165,16 +165,69 @@ place_equal(const struct place *a, const struct place *b)
     return true;
 }
 
+static void
+place_change(struct policy *p, struct place *place, const struct inet_prefix *prefix, bool exclude, bool add)
+{
+    (add ? prefix_tree_add : prefix_tree_remove)(p->trees[place->item.direction], prefix, &place->item, exclude);
+}
+
 /* Adds the addresses of a node, or takes them away. */
+static void
+place_node_addrs(struct policy *p, struct place *place, const struct kube_node *node, bool add)
+{
+    for (size_t i = 0; i < (size_t) node->n_addrs + node->n_external; i++) {
+        struct inet_prefix host = inet_prefix_host(&node->addrs[i]);
+        place_change(p, place, &host, false, add);
+    }
+}
+
+static bool
+is_in(const struct inet_prefix *prefix, const struct in6_addr *addr)
+{
+    return inet_is_v4(addr) == inet_is_v4(&prefix->addr) && inet_prefix_contains(prefix, addr);
+}
+
+static bool
+block_holds(const struct place *place, const struct in6_addr *addr)
+{
+    bool holds = is_in(place->block, addr);
+
+    for (size_t i = 0; i < place->n_except && holds; i++) {
+        holds = !is_in(&place->except[i], addr);
+    }
+    return holds;
+}
+
+/* What a node sends to pods of other nodes comes, with an overlay, from its gateway address, the first of a pod CIDR.  It is
+ * the node's own traffic all the same, so a block with an address of the node holds that one too (networkpolicy 28), if it is
+ * not in the block or in an exception of it anyway. */
+static void
+place_node_gateways(struct policy *p, struct place *place, const struct kube_node *node, bool add)
+{
+    bool holds = false;
+
+    for (size_t i = 0; i < (size_t) node->n_addrs + node->n_external && !holds; i++) {
+        holds = block_holds(place, &node->addrs[i]);
+    }
+    for (size_t i = 0; i < node->n_pod_cidrs && holds; i++) {
+        struct in6_addr gateway;
+
+        if (inet_is_v4(&node->pod_cidrs[i].addr) == inet_is_v4(&place->block->addr)
+            && inet_prefix_nth(&node->pod_cidrs[i], 1, &gateway) && !is_in(place->block, &gateway)) {
+            struct inet_prefix host = inet_prefix_host(&gateway);
+            place_change(p, place, &host, false, add);
+        }
+    }
+}
+
+/* What a node has to do with a place. */
 static void
 place_node(struct policy *p, struct place *place, const struct kube_node *node, bool add)
 {
-    if (!kube_selector_matches(place->nodes, node->object.labels)) {
-        return;
-    }
-    for (size_t i = 0; i < (size_t) node->n_addrs + node->n_external; i++) {
-        struct inet_prefix host = inet_prefix_host(&node->addrs[i]);
-        (add ? prefix_tree_add : prefix_tree_remove)(p->trees[place->item.direction], &host, &place->item, false);
+    if (place->item.kind == ITEM_NODES && kube_selector_matches(place->nodes, node->object.labels)) {
+        place_node_addrs(p, place, node, add);
+    } else if (place->item.kind == ITEM_BLOCK && place->item.direction == FLOW_INGRESS) {
+        place_node_gateways(p, place, node, add);
     }
 }
 
@@ -182,23 +235,18 @@ place_node(struct policy *p, struct place *place, const struct kube_node *node, 
 static void
 place_spread(struct policy *p, struct place *place, bool add)
 {
-    struct prefix_tree *tree = p->trees[place->item.direction];
-    void (*change)(struct prefix_tree *, const struct inet_prefix *, void *, bool)
-        = add ? prefix_tree_add : prefix_tree_remove;
+    struct node *n;
 
-    if (place->item.kind == ITEM_NODES) {
-        struct node *n;
-        HMAP_FOR_EACH (n, node, &p->nodes) {
-            place_node(p, place, n->object, add);
-        }
-        return;
-    } else if (place->item.kind == ITEM_DOMAIN) {
-        policy_domain_spread(p, place->domain, add);
-        return;
+    HMAP_FOR_EACH (n, node, &p->nodes) {
+        place_node(p, place, n->object, add);
     }
-    change(tree, place->block, &place->item, false);
-    for (size_t i = 0; i < place->n_except; i++) {
-        change(tree, &place->except[i], &place->item, true);
+    if (place->item.kind == ITEM_DOMAIN) {
+        policy_domain_spread(p, place->domain, add);
+    } else if (place->item.kind == ITEM_BLOCK) {
+        place_change(p, place, place->block, false, add);
+        for (size_t i = 0; i < place->n_except; i++) {
+            place_change(p, place, &place->except[i], true, add);
+        }
     }
 }
 
@@ -305,9 +353,7 @@ change_node(struct policy *p, const struct kube_node *object, bool add)
     struct place *place;
 
     HMAP_FOR_EACH (place, node, &p->places) {
-        if (place->item.kind == ITEM_NODES) {
-            place_node(p, place, object, add);
-        }
+        place_node(p, place, object, add);
     }
 }
 

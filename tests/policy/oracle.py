@@ -226,7 +226,7 @@ class Cluster:
     def rule_matches(self, policy, rule, direction, subject, peer, packet, peer_address):
         """networkpolicy 7, 8: a peer AND a port; items are ORed; an absent or empty list is anything."""
         peers, ports = rule.get("from" if direction == "ingress" else "to") or [], rule.get("ports") or []
-        by_peer = not peers or any(self.peer_matches(policy, p, peer, peer_address) for p in peers)
+        by_peer = not peers or any(self.peer_matches(policy, p, peer, peer_address, direction) for p in peers)
         if not ports:
             return by_peer
         # networkpolicy 17: for egress a name is looked up at the peer pod, which a selector must have selected.
@@ -240,11 +240,25 @@ class Cluster:
                 return True
         return False
 
-    def peer_matches(self, policy, item, pod, address):
+    def peer_matches(self, policy, item, pod, address, direction):
         """networkpolicy 9, 12: selectors, or a block of addresses."""
         if item.get("ipBlock") is not None:
-            return ip_block_matches(item["ipBlock"], address)
+            return (ip_block_matches(item["ipBlock"], address)
+                    or direction == "ingress" and self.is_gateway_of_node_in(item["ipBlock"], address))
         return self.selector_peer_matches(policy, item, pod)
+
+    def is_gateway_of_node_in(self, block, address):
+        """networkpolicy 28: with an overlay, packets of a node to pods of other nodes come from the first address of its pod
+        CIDR; they count as the node's, so a block with an address of the node matches them (ours; unless it excepts them)."""
+        for node in self.nodes:
+            cidrs = [ipaddress.ip_network(c) for c in node.get("spec", {}).get("podCIDRs") or []]
+            if any(str(cidr[1]) == str(ipaddress.ip_address(address)) for cidr in cidrs):
+                addresses = [a["address"] for a in node.get("status", {}).get("addresses") or []
+                             if a["type"] in ("InternalIP", "ExternalIP")]
+                family = ipaddress.ip_address(address).version
+                return (not any(in_block(address, e) for e in block.get("except") or []) and
+                        any(ip_block_matches(block, a) for a in addresses if ipaddress.ip_address(a).version == family))
+        return False
 
     def selector_peer_matches(self, policy, item, pod):
         """networkpolicy 9, 10: podSelector alone looks into the policy's namespace, namespaceSelector alone takes all

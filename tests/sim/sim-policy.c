@@ -307,7 +307,8 @@ change_node(struct world *w, struct sim_history *h)
     }
     ds_put_format(&ds, "{'apiVersion':'v1','kind':'Node','metadata':{'name':'%s',", name);
     put_labels(h, &ds);
-    ds_put_format(&ds, "},'status':{'addresses':[{'type':'InternalIP','address':'192.0.2.%"PRIu32"'},"
+    ds_put_format(&ds, "},'spec':{'podCIDRs':[%s]}", sim_chance(h, 30) ? "" : "'10.0.0.0/24','fd00::/64'");
+    ds_put_format(&ds, ",'status':{'addresses':[{'type':'InternalIP','address':'192.0.2.%"PRIu32"'},"
                   "{'type':'ExternalIP','address':'%s'}]}}", 1 + sim_below(h, 3), PICK(h, addrs));
     put_text(w, h, &ds);
 }

@@ -28,13 +28,20 @@ class IpBlocks(PolicyCase):
     def source(self, sender, to, family):
         return self.seen.get((sender, to, family)) or self.addresses[sender][family]
 
+    def lets_in(self, block, sender, to, family):
+        """A node is known by its address and by that which its packets to pods of others have."""
+        source = self.source(sender, to, family)
+        holes = block.get("ipBlock", {}).get("except", ())
+        return inside([block], source) or (sender in NODES and inside([block], self.addresses[sender][family]) and
+                                           not any(ipaddress.ip_address(source) in ipaddress.ip_network(hole) for hole in holes))
+
     def check_in(self, *blocks, wanted=None, more=(), senders=EVERYBODY):
         """Ingress of x from these blocks: just whose source address is in one of them and in none of its excepts."""
         self.policies(policy("x/in", {"app": "x-a"}, ["Ingress"], ingress=[rule(*blocks), *more]),
                       policy("x/in-b", {"app": "x-b"}, ["Ingress"], ingress=[rule(*blocks), *more]))
 
         def allowed(sender, to, spec, family):
-            return own_node(sender, to) or inside(blocks, self.source(sender, to, family)) or \
+            return own_node(sender, to) or any(self.lets_in(one, sender, to, family) for one in blocks) or \
                 wanted is not None and wanted(sender)
         self.check(allowed, senders, SUBJECTS, ("tcp:80",))
 
@@ -140,7 +147,8 @@ class IpBlocks(PolicyCase):
         self.check_all(NODES, ["y/a", "y/b", "outside"])
 
     def test_nodes_by_address(self):
-        """networkpolicy 26, 28: another node is let in by a block with the address that its packets have; one's own always."""
+        """networkpolicy 26, 28: another node is let in by a block with its address, or that which its packets have; one's own always."""
+        self.check_in(*(block(f"{self.addresses[node][family]}/{bits}") for node in NODES for family, bits in ((4, 32), (6, 128))))
         self.check_in(*(block(f"{self.seen[node, 'x/a', 4]}/32") for node in NODES))
 
     def test_egress_to_nodes(self):

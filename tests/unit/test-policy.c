@@ -518,6 +518,32 @@ START_TEST(test_order)
 }
 END_TEST
 
+/* networkpolicy 28: a block with a node's address holds the address by which the node's packets come, too. */
+START_TEST(test_node_gateway)
+{
+    four();
+    local("b", "c", 3, "'app':'c'", "");
+    np("b", "p", "'podSelector':{},'policyTypes':['Ingress','Egress'],"
+       "'ingress':[{'from':[{'ipBlock':{'cidr':'192.0.2.0/24','except':['192.0.2.2/32']}}]}],"
+       "'egress':[{'to':[{'ipBlock':{'cidr':'192.0.2.0/24'}}]}]");
+    run();
+    NO("10.9.0.1", C, 80);
+    world_put(&w, "{'apiVersion':'v1','kind':'Node','metadata':{'name':'n1'},'spec':{'podCIDRs':['10.9.0.0/24']},"
+              "'status':{'addresses':[{'type':'InternalIP','address':'192.0.2.1'}]}}");
+    run();
+    YES("10.9.0.1", C, 80);
+    NO("10.9.0.2", C, 80);
+    NO(C, "10.9.0.1", 80);
+    world_put(&w, "{'apiVersion':'v1','kind':'Node','metadata':{'name':'n1'},'spec':{'podCIDRs':['10.9.0.0/24']},"
+              "'status':{'addresses':[{'type':'InternalIP','address':'192.0.2.2'}]}}");
+    run();
+    NO("10.9.0.1", C, 80);
+    world_remove(&w, "Node /n1");
+    run();
+    NO("10.9.0.1", C, 80);
+}
+END_TEST
+
 /* clusternetworkpolicy 4, 5: subjects and peers by namespaces, by pods; nodes. */
 START_TEST(test_cnp_peers)
 {
@@ -686,7 +712,7 @@ END_TEST
 UNIT_MAIN("policy", {
     tcase_add_checked_fixture(tc, setup, teardown);
     ADD(test_isolation); ADD(test_selectors); ADD(test_types); ADD(test_peers); ADD(test_namespace_name);
-    ADD(test_ip_block); ADD(test_ports); ADD(test_named_ingress); ADD(test_named_egress); ADD(test_relabel);
+    ADD(test_ip_block); ADD(test_node_gateway); ADD(test_ports); ADD(test_named_ingress); ADD(test_named_egress); ADD(test_relabel);
     ADD(test_address_reuse); ADD(test_local_address); ADD(test_constant); ADD(test_tiers); ADD(test_order);
     ADD(test_cnp_peers); ADD(test_cnp_named); ADD(test_unknown); ADD(test_info);
 })
