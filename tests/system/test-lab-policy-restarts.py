@@ -24,7 +24,8 @@ class Restarts(PolicyCase):
                     r"br-int\.mgmt|vswitchd|ovsdb", "the test takes ovs-vswitchd or ovsdb-server away"),
         ("ovs-vswitchd", r"db\.sock|reconnect|Connection refused|receive error|connection dropped|No such file|Broken pipe",
          "ovsdb-server is away, or sluiced"),
-        ("ovs-vswitchd", r"recirc_id \d+ left allocated when ofproto", "an OVS that is told to end says so"),
+        ("ovs-vswitchd", r"recirc_id \d+ left allocated when ofproto|tunnel\(revalidator\d+\)\|WARN\|receive tunnel port not found",
+         "an OVS that is told to end says so, of flows that outlive their port"),
     ]
 
     def setUp(self):
