@@ -147,10 +147,13 @@ class Connections(LabCase):
         for family in FAMILIES:
             self.assertEqual(self.result("default/other", FAR, protocol="tcp", port=80, family=family), "connected")
             self.assertEqual(self.result("node-1", "default/other", protocol="tcp", port=80, family=family), "connected")
-        self.assertEqual(self.tracked(), [])
-        self.assertEqual(self.result(CLIENT, SERVER, protocol="tcp", port=80), "connected")
-        self.assertEqual(len(self.tracked()), 1)
-        self.assertRegex(self.tracked()[0], r"orig=\(src=10\.244\.1\.\d+,dst=10\.244\.1\.\d+,sport=\d+,dport=80\).*zone=1")
+        # A connection that an earlier test's policy cut may still try to end.
+        others = [f"={address}," for address in self.lab.ips(OTHER).values()]
+        self.assertEqual([line for line in self.tracked() if any(address in line for address in others)], [])
+        self.assertEqual(self.result(CLIENT, SERVER, protocol="udp", port=9), "refused")
+        asked = [line for line in self.tracked() if line.startswith("udp")]
+        self.assertEqual(len(asked), 1, asked)
+        self.assertRegex(asked[0], r"orig=\(src=10\.244\.1\.\d+,dst=10\.244\.1\.\d+,sport=\d+,dport=9\).*zone=1")
 
     def test_one_recirculation(self):
         """Between two pods that are both judged: ct() once, for both directions of policy."""
