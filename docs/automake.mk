@@ -7,5 +7,5 @@ dist_doc_DATA += docs/mtu.md
 dist_doc_DATA += docs/datapaths.md
 dist_doc_DATA += docs/uplink.md
 dist_doc_DATA += docs/ipam.md docs/kubernetes.md
-dist_doc_DATA += docs/performance.md
+dist_doc_DATA += docs/performance.md docs/policy-rules.svg
 dist_doc_DATA += docs/policy.md
