@@ -243,7 +243,7 @@ emit_clause(struct policy *p, struct clause *c)
 
     struct flow_clause clause = { .direction = c->direction, .tier = c->tier, .level = c->level, .kind = c->kind,
                                   .l4 = c->l4 };
-    policy_emit(p, &c->flow, make_clause(&clause, CONST_CAST(const struct conj *const *, conjs), n));
+    policy_emit(p, &c->flow, make_clause(&clause, (const struct conj *const *) conjs, n));
 }
 
 /* Rules. ---------------------------------------------------------------------------------------------------------- */

@@ -87,7 +87,7 @@ priority_key(uint8_t table_id, uint16_t priority)
         enum { table = TABLE_##TABLE, value = VALUE };                                                                 \
         BUILD_ASSERT(!(0 PRIORITY_RANGES));                                                                            \
     }
-static inline void
+static void OVS_UNUSED
 check_ranges(void)
 {
     PRIORITIES
