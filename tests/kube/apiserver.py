@@ -78,6 +78,11 @@ class Cluster:
             raise AssertionError(f"kubectl {' '.join(argv)}: {done.stdout}{done.stderr}")
         return done.stdout
 
+    def establish(self, path):
+        """Creates the kind of that file, and waits until it is served.  Not --for=condition: that fails while there is no condition."""
+        self.kubectl("create", "-f", path)
+        self.kubectl("wait", '--for=jsonpath={.status.conditions[?(@.type=="Established")].status}=True', "--timeout=60s", "-f", path)
+
     def last_words(self, lines=8):
         found = ""
         with contextlib.suppress(OSError):

@@ -36,8 +36,7 @@ class Sources(KubeLabCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.cluster.kubectl("create", "-f", CRD)
-        cls.cluster.kubectl("wait", "--for=condition=Established", "-f", CRD)
+        cls.cluster.establish(CRD)
         cls.beside = labtest.Lab("beside", ("--nodes", "1"))
         cls.addClassCleanup(cls.beside, "down")
         cls.beside.up()

@@ -24,8 +24,7 @@ class Events(KubeLabCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.cluster.kubectl("create", "-f", CRD)
-        cls.cluster.kubectl("wait", "--for=condition=Established", "-f", CRD)
+        cls.cluster.establish(CRD)
 
     def create(self, item):
         self.client.create(item)
