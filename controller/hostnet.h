@@ -71,6 +71,20 @@ void hostnet_set(struct hostnet *, const struct hostnet_config *);      /* Copie
  * step; to remove one that is not there is nothing. */
 void hostnet_set_route(struct hostnet *, const struct hostnet_route *);
 void hostnet_remove_route(struct hostnet *, const struct inet_prefix *dst);
+/* What the node's stack hands to br-int for Services (controller/services.h tells what; flows/service-flow.h the
+ * addresses of the link between the two).  Costs the same however many there are.
+ *
+ *   CLUSTER     what the node sends or forwards to the address
+ *   EXTERNAL    the same for (address, protocol, port), from outside too; to a local address: after it was made 'alias'
+ *   NODE_PORT   what comes to (protocol, port) of any local address, made FLOW_NODE_*, from the node itself too
+ *
+ * What the node sends itself gets the gateway port's address as source; so does what it forwards, unless
+ * 'keep_source' or it comes from a pod of this node.  Answers go back the way they came. */
+struct service_host;
+void hostnet_put_service(struct hostnet *, const struct service_host *);
+void hostnet_drop_service(struct hostnet *, const struct service_host *);
+/* Removes entries of the host's conntrack to a local or external (address, port) that were made while it was not ours. */
+void hostnet_flush_service(struct hostnet *, uint8_t protocol, const struct in6_addr *, uint16_t port);
 void hostnet_run(struct hostnet *);
 void hostnet_wait(struct hostnet *);
 

@@ -59,6 +59,9 @@ uint64_t of_state_remove(struct of_state *, const char *owner);
  * own, not the owner's.  Both return a version with which it is so: that of the owner's last change. */
 uint64_t of_state_put_flow(struct of_state *, const char *owner, struct flow_entry *flow);
 uint64_t of_state_drop_flow(struct of_state *, const char *owner, const struct flow_entry *key);
+/* The same for groups.  A group is added or modified before the flows that may use it, and deleted after them. */
+uint64_t of_state_put_group(struct of_state *, const char *owner, struct group_entry *);
+uint64_t of_state_drop_group(struct of_state *, const char *owner, uint32_t group_id);
 uint64_t of_state_version(const struct of_state *);
 uint64_t of_state_acked(const struct of_state *);
 

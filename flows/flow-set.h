@@ -40,6 +40,25 @@ void flow_entry_format(const struct flow_entry *, bool names, struct ds *);
 /* Total order for output: table, priority descending, match text. */
 int flow_entry_compare(const struct flow_entry *, const struct flow_entry *);
 
+/* A group of type select with selection method dp_hash.  Immutable and reference counted like a flow. */
+struct group_bucket {
+    uint32_t bucket_id;                 /* Below OFPG15_BUCKET_MAX, by which a bucket stays the same bucket: its counters
+                                         * are kept. */
+    uint16_t weight;
+    const struct ofpact *ofpacts;
+    size_t ofpacts_len;                 /* Bytes. */
+};
+
+struct group_entry;
+struct group_entry *group_entry_create(uint32_t group_id, const struct group_bucket *, size_t n_buckets);
+struct group_entry *group_entry_ref(const struct group_entry *);
+void group_entry_unref(struct group_entry *);
+uint32_t group_entry_id(const struct group_entry *);
+size_t group_entry_n_buckets(const struct group_entry *);
+bool group_entry_equal(const struct group_entry *, const struct group_entry *);
+/* "group_id=...,type=select,..." as "ovs-ofctl add-group" reads it. */
+void group_entry_format(const struct group_entry *, struct ds *);
+
 /* A meter that drops above 'rate' packets a second. */
 struct flow_meter {
     uint32_t meter_id;                  /* flows/fields.h names them. */
@@ -52,15 +71,18 @@ struct flow_set {
     size_t n_flows, allocated_flows;
     struct flow_meter *meters;
     size_t n_meters, allocated_meters;
+    struct group_entry **groups;        /* One reference each. */
+    size_t n_groups, allocated_groups;
 };
 
-#define FLOW_SET_INIT { NULL, 0, 0, NULL, 0, 0 }
+#define FLOW_SET_INIT { NULL, 0, 0, NULL, 0, 0, NULL, 0, 0 }
 
 void flow_set_destroy(struct flow_set *);       /* Frees the content. */
 void flow_set_add(struct flow_set *, uint8_t table_id, uint16_t priority, uint64_t cookie, const struct match *,
                   const struct ofpbuf *ofpacts);
 void flow_set_add_nocopy(struct flow_set *, struct flow_entry *);
 void flow_set_add_meter(struct flow_set *, const struct flow_meter *);
+void flow_set_add_group(struct flow_set *, struct group_entry *);       /* Takes the caller's reference. */
 void flow_set_sort(struct flow_set *);
 void flow_set_format(const struct flow_set *, bool names, struct ds *);
 
