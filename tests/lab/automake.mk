@@ -1,7 +1,7 @@
 # sluice-lab: a cluster of simulated nodes on one machine.  sluice-lab(1) tells how to use it.
 LABKIT = tests/lab/labkit/__init__.py tests/lab/labkit/agent.py tests/lab/labkit/cluster.py tests/lab/labkit/cli.py tests/lab/labkit/kubeapi.py tests/lab/labkit/cni.py tests/lab/labkit/kubelet.py \
 	tests/lab/labkit/layout.py tests/lab/labkit/netns.py tests/lab/labkit/node.py tests/lab/labkit/objects.py \
-	tests/lab/labkit/probe.py tests/lab/labkit/procs.py tests/lab/labkit/realnodes.py tests/lab/labkit/underlay.py
+	tests/lab/labkit/probe.py tests/lab/labkit/procs.py tests/lab/labkit/realnodes.py tests/lab/labkit/services.py tests/lab/labkit/underlay.py
 EXTRA_DIST += tests/lab/sluice-lab $(LABKIT) tests/lab/test-labkit.py
 dist_man_MANS += tests/lab/sluice-lab.1
 

@@ -90,6 +90,75 @@ class Lab(unittest.TestCase):
         self.assertEqual([str(cidr) for cidr in self.lab.pod_cidrs("node-3")], ["fd00:10:244:3::/64"])
 
 
+class Services(Lab):
+    def service(self, name="s", **spec):
+        return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "default"},
+                "spec": {"selector": {"app": "web"}, "ports": [{"name": "http", "port": 80, "targetPort": "web"}], **spec}}
+
+    def applied(self, service):
+        self.kubelet.apply([service])
+        return self.kubelet.store.get("Service", "default", service["metadata"]["name"])["spec"]
+
+    def running(self, name, port=8080, node="node-1", ready=True, **meta):
+        """A pod that runs, as far as the objects tell."""
+        number = int(name[1:])
+        pod = {"kind": "Pod", "metadata": {"name": name, "namespace": "default", "labels": {"app": "web"}, **meta},
+               "spec": {"nodeName": node, "containers": [{"ports": [{"name": "web", "containerPort": port}]}]},
+               "status": {"phase": "Running", "podIPs": [{"ip": f"10.0.0.{number}"}, {"ip": f"fd00::{number}"}],
+                          "conditions": [{"type": "Ready", "status": str(ready)}]}}
+        with self.kubelet.store.locked():
+            self.kubelet.store.put(self.kubelet.store.admit(pod)[0])
+        return pod
+
+    def slices(self):
+        return {(item["addressType"], item["ports"][0]["port"] if item["ports"] else 0):
+                {endpoint["addresses"][0]: endpoint for endpoint in item["endpoints"]}
+                for item in self.kubelet.store.all("EndpointSlice", "default")}
+
+    def test_addresses_and_ports_are_given_and_kept(self):
+        first = self.applied(self.service(type="NodePort", ipFamilyPolicy="PreferDualStack"))
+        other = self.applied(self.service("t", type="LoadBalancer", externalTrafficPolicy="Local"))
+        self.assertEqual((first["clusterIPs"], first["ports"][0]["nodePort"]), (["10.96.0.20", "fd00:96::14"], 30000))
+        self.assertEqual((other["clusterIPs"], other["ports"][0]["nodePort"], other["healthCheckNodePort"]),
+                         (["10.96.0.21"], 30001, 30002))
+        self.assertEqual(self.applied(self.service(type="NodePort", ipFamilyPolicy="PreferDualStack")), first)
+        self.assertNotIn("nodePort", self.applied(self.service())["ports"][0])
+        self.assertEqual(self.applied(self.service(clusterIP="None"))["clusterIPs"], ["None"])
+        with self.assertRaisesRegex(LabError, "belongs to another"):
+            self.applied(self.service("u", clusterIP="10.96.0.21"))
+        with self.assertRaisesRegex(LabError, "belongs to another"):
+            self.applied(self.service("u", type="NodePort", ports=[{"port": 80, "nodePort": 30001}]))
+
+    def test_slices_follow_pods(self):
+        for item in (self.running("p1"), self.running("p2", port=9090), self.running("p3", ready=False)):
+            self.kubelet.apply([self.service(ipFamilyPolicy="RequireDualStack")])
+        self.assertEqual({key: set(found) for key, found in self.slices().items()}, {
+            ("IPv4", 8080): {"10.0.0.1", "10.0.0.3"}, ("IPv4", 9090): {"10.0.0.2"},
+            ("IPv6", 8080): {"fd00::1", "fd00::3"}, ("IPv6", 9090): {"fd00::2"}})
+        self.assertEqual(self.slices()["IPv4", 8080]["10.0.0.3"]["conditions"],
+                         {"ready": False, "serving": False, "terminating": False})
+        self.kubelet.delete([("Pod", "default", "p2")])
+        self.assertNotIn(("IPv4", 9090), self.slices())
+        self.kubelet.delete([("Service", "default", "s")])
+        self.assertEqual(self.slices(), {})
+
+    def test_a_pod_that_lingers_is_terminating_and_serves(self):
+        self.running("p1", annotations={kubelet.LINGER: ""})
+        self.kubelet.apply([self.service()])
+        self.kubelet.delete([("Pod", "default", "p1")])
+        self.assertEqual(self.slices()["IPv4", 8080]["10.0.0.1"]["conditions"],
+                         {"ready": False, "serving": True, "terminating": True})
+
+    def test_hints_by_distribution(self):
+        self.kubelet.apply([{"kind": "Node", "metadata": {"name": "node-1", "labels": {"topology.kubernetes.io/zone": "a"}}}])
+        self.running("p1")
+        for distribution, hints in (("PreferClose", {"forZones": [{"name": "a"}]}), (None, None),
+                                    ("PreferSameNode", {"forZones": [{"name": "a"}], "forNodes": [{"name": "node-1"}]})):
+            with self.subTest(distribution):
+                self.kubelet.apply([self.service(**({"trafficDistribution": distribution} if distribution else {}))])
+                self.assertEqual(self.slices()["IPv4", 8080]["10.0.0.1"].get("hints"), hints)
+
+
 class Probe(unittest.TestCase):
     def test_echo_request_sums_to_zero(self):
         packet = probe.echo_request(False, b"0123456789abcdef")

@@ -3,7 +3,7 @@ that should run, their status, and a Lease so that the node counts as alive.
 
 A pod is its UID: the sandbox of another pod of the same name goes first.  A pod that is being deleted, has finished, or is gone
 loses its sandbox; the object of one that is being deleted goes after DEL.  The annotation LINGER holds DEL back until it is
-taken away, as a container does that takes its time to end."""
+taken away (LINGER, kubelet.py), as a container does that takes its time to end."""
 import concurrent.futures
 import contextlib
 import datetime
@@ -12,11 +12,10 @@ import threading
 
 from . import kubeapi
 from .cluster import NO_SANDBOX, ApiKubelet
-from .kubelet import WORKERS, uid_of
+from .kubelet import WORKERS, lingers, uid_of
 from .layout import LabError
 from .objects import key
 
-LINGER = "sluice.dev/lab-linger"
 RETRY_FIRST, RETRY_MOST = 1, 10
 LEASE_SECONDS = 10
 
@@ -114,7 +113,7 @@ class NodeAgent:
         uid = pod and uid_of(pod)
         deleting = pod and pod["metadata"].get("deletionTimestamp")
         finished = pod and pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
-        if deleting and sandbox and sandbox["uid"] == uid and LINGER in (pod["metadata"].get("annotations") or {}):
+        if deleting and sandbox and sandbox["uid"] == uid and lingers(pod):
             return
         if sandbox and (sandbox["uid"] != uid or deleting or finished):
             kubelet._remove_sandbox(*name, sandbox)

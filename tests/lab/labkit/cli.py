@@ -301,7 +301,7 @@ def parser():
 
     made = verb("probe", do_probe, "ask whether something answers: connected (and by whom), refused or dropped")
     made.add_argument("--from", dest="sender", metavar="NAMESPACE/POD|NODE|outside")
-    made.add_argument("--to", metavar="NAMESPACE/POD|NODE|outside|ADDRESS")
+    made.add_argument("--to", metavar="NAMESPACE/POD|NODE|outside|service/NAMESPACE/NAME|ADDRESS")
     made.add_argument("--port", type=int)
     made.add_argument("--sport", type=int, help="port to ask from")
     made.add_argument("--protocol", default="tcp", choices=["tcp", "udp", "icmp"])

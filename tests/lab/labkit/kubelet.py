@@ -1,5 +1,8 @@
 """Scheduler and kubelet of a lab: a sandbox for each pod, ADD and DEL through the real plugin, the pod's status, and a
-responder (lab-pod) on its container ports.
+responder (lab-pod) on its container ports.  Whatever changes pods or Services also brings the EndpointSlices up to date.
+
+Two annotations of a pod play what a container does: READY "false" is a readiness probe that fails, LINGER one that takes its time
+to end: the pod is terminating, and serves, until the annotation is taken away.
 
 What runs is recorded in pods/NAMESPACE.NAME.json: the sandbox as the runtime knows it."""
 import concurrent.futures
@@ -10,12 +13,14 @@ import os
 import select
 import subprocess
 
-from . import cni, netns, procs
+from . import cni, netns, procs, services
 from .layout import LabError, program, write_json
 from .node import Node
 from .objects import Store, key, label
 
 WORKERS = 16
+READY = "sluice.dev/lab-ready"
+LINGER = "sluice.dev/lab-linger"
 
 
 class Kubelet:
@@ -28,17 +33,24 @@ class Kubelet:
 
     def apply(self, items):
         """Writes the objects, then starts all new pods side by side.  Raises after everything was tried."""
-        starting = []
+        starting, ending = [], []
         with self.store.locked():
             for item in sorted(items, key=lambda item: item["kind"] != "Namespace"):
                 item, what = self.store.admit(item)
                 if item["kind"] == "Pod":
                     self._schedule(item)
+                    self._set_ready(item)
                     if not self.record(item):
                         starting.append(item)
+                    elif "deletionTimestamp" in item["metadata"] and not lingers(item):
+                        ending.append(item)
                 self.store.put(item)
                 self.say(f"{label(item)} {what}")
-        self._all(self.start_pod, starting)
+        try:
+            self._all(self.start_pod, starting)
+            self._all(self.stop_pod, ending)
+        finally:
+            self._reconcile(items)
 
     def delete(self, keys):
         """Namespaces take what is in them along."""
@@ -51,10 +63,40 @@ class Kubelet:
                 pods += [found for found in inside if found[0] == "Pod"]
                 others += [found for found in inside if found[0] != "Pod"]
             (pods if kind == "Pod" else others).append((kind, namespace, name))
-        self._all(self.stop_pod, [self.store.get(*found) for found in dict.fromkeys(pods)])
-        for found in dict.fromkeys(others):
-            self.store.remove(*found)
-            self.say(f"{found[0].lower()} {found[1] + '/' if found[1] else ''}{found[2]} deleted")
+        stopping = [self._mark_deleted(found) for found in dict.fromkeys(pods)]
+        self._reconcile(stopping)
+        try:
+            for pod in filter(lingers, stopping):
+                self.say(f"{label(pod)} is terminating")
+            self._all(self.stop_pod, [pod for pod in stopping if not lingers(pod)])
+            for found in dict.fromkeys(others):
+                self.store.remove(*found)
+                self.say(f"{found[0].lower()} {found[1] + '/' if found[1] else ''}{found[2]} deleted")
+        finally:
+            self._reconcile([*stopping, *({"kind": kind, "metadata": {"namespace": namespace}} for kind, namespace, _ in others)])
+
+    def _mark_deleted(self, found):
+        with self.store.locked():
+            pod = self.store.get(*found)
+            pod["metadata"]["deletionTimestamp"] = timestamp()
+            self.store.put(pod)
+        return pod
+
+    def _set_ready(self, pod):
+        """What its annotation says now, if it runs."""
+        for condition in pod.get("status", {}).get("conditions", []):
+            if condition["type"] in ("Ready", "ContainersReady"):
+                condition["status"] = str(is_ready(pod))
+
+    def _reconcile(self, items):
+        """The slices of all namespaces in which pods or Services are touched; a change of a Node concerns everybody."""
+        kinds = {item["kind"] for item in items}
+        if kinds & {"Pod", "Service", "Node"}:
+            with self.store.locked():
+                touched = {item["metadata"].get("namespace", "") for item in items if item["kind"] in ("Pod", "Service")}
+                if "Node" in kinds:
+                    touched |= {item["metadata"]["namespace"] for item in self.store.all("Service")}
+                services.reconcile(self.store, touched)
 
     def _everything(self):
         return [item for kind in self._kinds() for item in self.store.all(kind)]
@@ -188,6 +230,7 @@ class Kubelet:
             if not current:
                 raise LabError("deleted while it started")
             current["status"] = self.running_status(sandbox)
+            self._set_ready(current)
             self.store.put(current)
 
     def running_status(self, sandbox):
@@ -205,6 +248,18 @@ class Kubelet:
             self._remove_sandbox(*key(pod)[1:], sandbox)
         self.store.remove(*key(pod))
         return f"{label(pod)} deleted"
+
+
+def _annotation(pod, name):
+    return (pod["metadata"].get("annotations") or {}).get(name)
+
+
+def is_ready(pod):
+    return _annotation(pod, READY) != "false"
+
+
+def lingers(pod):
+    return _annotation(pod, LINGER) is not None
 
 
 def uid_of(pod):

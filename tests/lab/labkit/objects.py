@@ -1,7 +1,7 @@
 """Kubernetes objects as kubectl takes them, and the lab's directory of manifests, sluiced's source.
 
 One file for each object, KIND.NAMESPACE.NAME.json, written by rename.  The lab does here what the API server would do
-on the way in: namespaces, UIDs, a Namespace's own label, statuses that survive another apply."""
+on the way in: namespaces, UIDs, a Namespace's own label, statuses that survive another apply, addresses and ports of Services."""
 import contextlib
 import copy
 import fcntl
@@ -12,6 +12,7 @@ import uuid
 
 import yaml
 
+from . import services
 from .layout import LabError, write_json
 
 CLUSTER_SCOPED = {"Namespace", "Node", "ClusterNetworkPolicy", "AdminNetworkPolicy", "BaselineAdminNetworkPolicy",
@@ -116,8 +117,8 @@ class Store:
         except FileNotFoundError:
             return None
 
-    def all(self, kind):
-        prefix = kind.lower() + "."
+    def all(self, kind, namespace=None):
+        prefix = kind.lower() + "." + (f"{namespace}." if namespace is not None else "")
         found = []
         for name in sorted(os.listdir(self.lab.manifests())):
             if name.startswith(prefix) and name.endswith(".json"):
@@ -144,11 +145,15 @@ class Store:
             meta.setdefault("labels", {})["kubernetes.io/metadata.name"] = name
         if before:
             meta["uid"] = before["metadata"]["uid"]
-            if "status" in before:
+            if "deletionTimestamp" in before["metadata"]:
+                meta["deletionTimestamp"] = before["metadata"]["deletionTimestamp"]
+            if "status" in before and not (kind == "Service" and "status" in item):
                 item["status"] = before["status"]
             if kind in ("Pod", "Node"):
                 item["spec"] = {**{field: value for field, value in before.get("spec", {}).items()
                                    if field in ("nodeName", "podCIDR", "podCIDRs")}, **(item.get("spec") or {})}
         else:
             meta.setdefault("uid", str(uuid.uuid4()))
+        if kind == "Service":
+            services.allocate(self, item, before)
         return item, "created" if not before else "unchanged" if before == item else "configured"

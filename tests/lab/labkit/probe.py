@@ -107,11 +107,13 @@ class Prober:
         return self.pods.get(name)
 
     def addresses(self, to):
-        """All addresses of a pod, a node, "outside", or the one that is given."""
+        """All addresses of a pod, a node, "outside", a Service, or the one that is given."""
         if to in self.lab.nodes():
             return [str(address) for address in self.lab.node_addresses(to)]
         if to == "outside":
             return [str(address) for address in self.lab.gateways(0)]
+        if to.startswith("service/"):
+            return self._cluster_ips(to)
         if "/" in to:
             pod = self._pod(to)
             addresses = [entry["ip"] for entry in (pod or {}).get("status", {}).get("podIPs", [])]
@@ -121,7 +123,15 @@ class Prober:
         try:
             return [str(ipaddress.ip_address(to))]
         except ValueError:
-            raise LabError(f"{to!r} is no pod (NAMESPACE/NAME), node, outside or address") from None
+            raise LabError(f"{to!r} is no pod (NAMESPACE/NAME), node, outside, service/NAMESPACE/NAME or address") from None
+
+    def _cluster_ips(self, to):
+        parts = to.split("/")
+        service = store_of(self.lab).get("Service", *parts[1:]) if len(parts) == 3 else None
+        addresses = [address for address in (service or {}).get("spec", {}).get("clusterIPs") or [] if address != "None"]
+        if not addresses:
+            raise LabError(f"{to} has no address" if service else f"there is no {to}: want service/NAMESPACE/NAME")
+        return addresses
 
     def namespace_of(self, who):
         if "/" not in who:
