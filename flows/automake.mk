@@ -7,6 +7,7 @@ flows_libflows_la_SOURCES = \
 	flows/fields.h \
 	flows/flow-input.h \
 	flows/flow-set.c flows/flow-set.h \
+	flows/group-entry.c \
 	flows/pipeline.c flows/pipeline.h \
 	flows/policy-flow.c flows/policy-flow.h \
 	flows/policy-l4.c \

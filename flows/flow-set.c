@@ -195,8 +195,12 @@ flow_set_destroy(struct flow_set *set)
     for (size_t i = 0; i < set->n_flows; i++) {
         flow_entry_unref(set->flows[i]);
     }
+    for (size_t i = 0; i < set->n_groups; i++) {
+        group_entry_unref(set->groups[i]);
+    }
     free(set->flows);
     free(set->meters);
+    free(set->groups);
     memset(set, 0, sizeof *set);
 }
 
@@ -225,6 +229,15 @@ flow_set_add_meter(struct flow_set *set, const struct flow_meter *meter)
     set->meters[set->n_meters++] = *meter;
 }
 
+void
+flow_set_add_group(struct flow_set *set, struct group_entry *group)
+{
+    if (set->n_groups >= set->allocated_groups) {
+        set->groups = x2nrealloc(set->groups, &set->allocated_groups, sizeof *set->groups);
+    }
+    set->groups[set->n_groups++] = group;
+}
+
 /* A flow and the text of its match, made once. */
 struct sort_item {
     struct flow_entry *entry;
@@ -248,6 +261,13 @@ compare_meters(const void *a_, const void *b_)
     return a->meter_id != b->meter_id ? (a->meter_id < b->meter_id ? -1 : 1) : 0;
 }
 
+static int
+compare_groups(const void *a_, const void *b_)
+{
+    uint32_t a = group_entry_id(*(struct group_entry *const *) a_), b = group_entry_id(*(struct group_entry *const *) b_);
+    return a != b ? (a < b ? -1 : 1) : 0;
+}
+
 void
 flow_set_sort(struct flow_set *set)
 {
@@ -269,6 +289,9 @@ flow_set_sort(struct flow_set *set)
     if (set->n_meters) {
         qsort(set->meters, set->n_meters, sizeof *set->meters, compare_meters);
     }
+    if (set->n_groups) {
+        qsort(set->groups, set->n_groups, sizeof *set->groups, compare_groups);
+    }
 }
 
 void
@@ -278,6 +301,10 @@ flow_set_format(const struct flow_set *set, bool names, struct ds *ds)
         const struct flow_meter *m = &set->meters[i];
         ds_put_format(ds, "meter=%"PRIu32", pktps, burst, rate=%"PRIu32", burst_size=%"PRIu32"\n", m->meter_id, m->rate,
                       m->burst);
+    }
+    for (size_t i = 0; names && i < set->n_groups; i++) {
+        group_entry_format(set->groups[i], ds);
+        ds_put_char(ds, '\n');
     }
     for (size_t i = 0; i < set->n_flows; i++) {
         flow_entry_format(set->flows[i], names, ds);

@@ -15,6 +15,7 @@
 #include "openvswitch/ofpbuf.h"
 
 struct ds;
+struct ofputil_group_desc;
 
 struct flow_entry {
     unsigned int ref_count;             /* One thread only. */
@@ -40,7 +41,11 @@ void flow_entry_format(const struct flow_entry *, bool names, struct ds *);
 /* Total order for output: table, priority descending, match text. */
 int flow_entry_compare(const struct flow_entry *, const struct flow_entry *);
 
-/* A group of type select with selection method dp_hash.  Immutable and reference counted like a flow. */
+/* A group of type select with selection method dp_hash.  Immutable and reference counted like a flow.  It is kept as the
+ * OpenFlow 1.5 message that makes it: small, and what a switch tells of a group can be compared after the same encoding.
+ *
+ * A group whose message is longer than OpenFlow allows (with buckets of a usual size: above 257) has no buckets, so that
+ * what goes there is dropped. */
 struct group_bucket {
     uint32_t bucket_id;                 /* Below OFPG15_BUCKET_MAX, by which a bucket stays the same bucket: its counters
                                          * are kept. */
@@ -51,6 +56,8 @@ struct group_bucket {
 
 struct group_entry;
 struct group_entry *group_entry_create(uint32_t group_id, const struct group_bucket *, size_t n_buckets);
+/* What a switch tells: any group, of whatever type. */
+struct group_entry *group_entry_from_desc(const struct ofputil_group_desc *);
 struct group_entry *group_entry_ref(const struct group_entry *);
 void group_entry_unref(struct group_entry *);
 uint32_t group_entry_id(const struct group_entry *);
@@ -58,6 +65,8 @@ size_t group_entry_n_buckets(const struct group_entry *);
 bool group_entry_equal(const struct group_entry *, const struct group_entry *);
 /* "group_id=...,type=select,..." as "ovs-ofctl add-group" reads it. */
 void group_entry_format(const struct group_entry *, struct ds *);
+/* A new OFPT_GROUP_MOD, transaction id 0.  'command' is OFPGC11_ADD or OFPGC11_MODIFY. */
+struct ofpbuf *group_entry_encode(const struct group_entry *, uint16_t command);
 
 /* A meter that drops above 'rate' packets a second. */
 struct flow_meter {
@@ -83,7 +92,8 @@ void flow_set_add(struct flow_set *, uint8_t table_id, uint16_t priority, uint64
 void flow_set_add_nocopy(struct flow_set *, struct flow_entry *);
 void flow_set_add_meter(struct flow_set *, const struct flow_meter *);
 void flow_set_add_group(struct flow_set *, struct group_entry *);       /* Takes the caller's reference. */
-void flow_set_sort(struct flow_set *);
+void flow_set_sort(struct flow_set *);          /* Groups by id. */
+/* With 'names' also the meters and groups. */
 void flow_set_format(const struct flow_set *, bool names, struct ds *);
 
 #endif /* flows/flow-set.h */
