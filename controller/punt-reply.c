@@ -26,6 +26,8 @@ struct cause {
 
 static struct dp_packet *icmp_error(const struct punt_local *, const struct punt *, const struct cause *);
 static struct dp_packet *icmp6_error(const struct punt_local *, const struct punt *, const struct cause *);
+static struct dp_packet *reset(const struct punt_local *, const struct cause *);
+static struct dp_packet *reset6(const struct punt_local *, const struct cause *);
 static struct dp_packet *advertise(const struct punt_local *, const struct cause *);
 
 struct dp_packet *
@@ -44,6 +46,7 @@ punt_reply(const struct punt_local *local, const struct punt *punt, const void *
     switch (punt->code) {
     case PUNT_TIME_EXCEEDED:
     case PUNT_TOO_BIG:
+    case PUNT_REJECT:
         if (eth_addr_is_multicast(cause.eth->eth_dst)) {
             return NULL;
         }
@@ -66,6 +69,15 @@ gateway_of(const struct punt_local *local, bool v4)
     return NULL;
 }
 
+/* Who says that nobody serves at 'dst': the node, if it has an address of the family. */
+static const struct in6_addr *
+error_source(const struct punt_local *local, enum punt_code code, const struct in6_addr *dst)
+{
+    const struct in6_addr *gateway = gateway_of(local, inet_is_v4(dst));
+
+    return gateway || code != PUNT_REJECT ? gateway : dst;
+}
+
 /* A new frame from the router to the router (the way back is found by routing), with room for 'l3_len' bytes of
  * zeros. */
 static struct dp_packet *
@@ -77,6 +89,42 @@ frame_create(const struct punt_local *local, uint16_t eth_type, size_t l3_len)
     eth->eth_dst = eth->eth_src = local->router_mac;
     eth->eth_type = htons(eth_type);
     dp_packet_put_zeros(reply, l3_len);
+    return reply;
+}
+
+/* The same with an IPv4 header, and 'payload' bytes of zeros behind it. */
+static struct dp_packet *
+ipv4_create(const struct punt_local *local, ovs_be32 src, ovs_16aligned_be32 dst, uint8_t tos, uint8_t proto,
+            size_t payload)
+{
+    struct dp_packet *reply = frame_create(local, ETH_TYPE_IP, IP_HEADER_LEN + payload);
+    struct ip_header *ip = dp_packet_at_assert(reply, ETH_HEADER_LEN, IP_HEADER_LEN);
+
+    ip->ip_ihl_ver = IP_IHL_VER(5, 4);
+    ip->ip_tos = tos;
+    ip->ip_tot_len = htons(IP_HEADER_LEN + payload);
+    ip->ip_frag_off = htons(IP_DF);
+    ip->ip_ttl = REPLY_TTL;
+    ip->ip_proto = proto;
+    put_16aligned_be32(&ip->ip_src, src);
+    ip->ip_dst = dst;
+    ip->ip_csum = csum(ip, IP_HEADER_LEN);
+    return reply;
+}
+
+static struct dp_packet *
+ipv6_create(const struct punt_local *local, const struct in6_addr *src, const struct in6_addr *dst, uint8_t proto,
+            size_t payload)
+{
+    struct dp_packet *reply = frame_create(local, ETH_TYPE_IPV6, IPV6_HEADER_LEN + payload);
+    struct ovs_16aligned_ip6_hdr *ip = dp_packet_at_assert(reply, ETH_HEADER_LEN, IPV6_HEADER_LEN);
+
+    put_16aligned_be32(&ip->ip6_flow, htonl(6u << 28));
+    ip->ip6_plen = htons(payload);
+    ip->ip6_nxt = proto;
+    ip->ip6_hlim = REPLY_TTL;
+    memcpy(&ip->ip6_src, src, sizeof *src);
+    memcpy(&ip->ip6_dst, dst, sizeof *dst);
     return reply;
 }
 
@@ -130,33 +178,32 @@ ipv4_may_answer(const struct cause *cause, struct ip_header *header, size_t *len
 static struct dp_packet *
 icmp_error(const struct punt_local *local, const struct punt *punt, const struct cause *cause)
 {
-    const struct in6_addr *gateway = gateway_of(local, true);
     struct ip_header header;
     size_t len;
 
-    if (!gateway || !ipv4_may_answer(cause, &header, &len)) {
+    if (!ipv4_may_answer(cause, &header, &len)) {
+        return NULL;
+    }
+    if (punt->code == PUNT_REJECT && header.ip_proto == IPPROTO_TCP) {
+        return reset(local, cause);
+    }
+    struct in6_addr dst = in6_addr_mapped_ipv4(get_16aligned_be32(&header.ip_dst));
+    const struct in6_addr *src = error_source(local, punt->code, &dst);
+    if (!src) {
         return NULL;
     }
     size_t quoted = MIN(len, IPV4_ERROR_MAX - IP_HEADER_LEN - ICMP_HEADER_LEN_BYTES);
-    size_t total = IP_HEADER_LEN + ICMP_HEADER_LEN_BYTES + quoted;
-    struct dp_packet *reply = frame_create(local, ETH_TYPE_IP, total);
+    struct dp_packet *reply = ipv4_create(local, in6_addr_get_mapped_ipv4(src), header.ip_src, REPLY_TOS,
+                                          IPPROTO_ICMP, ICMP_HEADER_LEN_BYTES + quoted);
 
-    struct ip_header *ip = dp_packet_at_assert(reply, ETH_HEADER_LEN, IP_HEADER_LEN);
-    ip->ip_ihl_ver = IP_IHL_VER(5, 4);
-    ip->ip_tos = REPLY_TOS;
-    ip->ip_tot_len = htons(total);
-    ip->ip_frag_off = htons(IP_DF);
-    ip->ip_ttl = REPLY_TTL;
-    ip->ip_proto = IPPROTO_ICMP;
-    put_16aligned_be32(&ip->ip_src, in6_addr_get_mapped_ipv4(gateway));
-    ip->ip_dst = header.ip_src;
-    ip->ip_csum = csum(ip, IP_HEADER_LEN);
-
-    struct icmp_header *icmp = ALIGNED_CAST(struct icmp_header *, ip + 1);
+    struct icmp_header *icmp = dp_packet_at_assert(reply, ETH_HEADER_LEN + IP_HEADER_LEN, ICMP_HEADER_LEN_BYTES);
     if (punt->code == PUNT_TOO_BIG) {
         icmp->icmp_type = ICMP_DEST_UNREACH;
         icmp->icmp_code = ICMP_FRAG_NEEDED;
         icmp->icmp_fields.frag.mtu = punt->mtu;
+    } else if (punt->code == PUNT_REJECT) {
+        icmp->icmp_type = ICMP_DEST_UNREACH;
+        icmp->icmp_code = ICMP_PORT_UNREACH;
     } else {
         icmp->icmp_type = ICMP_TIME_EXCEEDED;
         icmp->icmp_code = ICMP_EXC_TTL;
@@ -168,14 +215,15 @@ icmp_error(const struct punt_local *local, const struct punt *punt, const struct
 
 /* IPv6. ---------------------------------------------------------------------------------------------------------- */
 
-/* Follows the extension headers.  Returns the protocol above them, '*ofs' where it begins; or -1 if they lead
- * out of what we have, or if this is a fragment but the first. */
+/* Follows the extension headers.  Returns the protocol above them, '*ofs' where it begins, '*first' whether this is the
+ * first of several fragments; or -1 if they lead out of what we have, or if this is a fragment but the first. */
 static int
-ipv6_upper_protocol(const struct cause *cause, size_t *ofs)
+ipv6_upper_protocol(const struct cause *cause, size_t *ofs, bool *first)
 {
     int proto = cause->ip[6];
 
     *ofs = IPV6_HEADER_LEN;
+    *first = false;
     for (int i = 0; i < IPV6_MAX_EXTENSIONS; i++) {
         const uint8_t *ext = cause->ip + *ofs;
         bool is_extension = proto == IPPROTO_HOPOPTS || proto == IPPROTO_ROUTING || proto == IPPROTO_DSTOPTS
@@ -191,6 +239,7 @@ ipv6_upper_protocol(const struct cause *cause, size_t *ofs)
             if (ext[2] || ext[3] & 0xf8) {
                 return -1;
             }
+            *first |= ext[3] & 1;
             *ofs += 8;
         } else {
             *ofs += proto == IPPROTO_AH ? (ext[1] + 2) * 4 : (ext[1] + 1) * 8;
@@ -219,16 +268,32 @@ ipv6_header(const struct cause *cause, struct in6_addr *src, struct in6_addr *ds
     return true;
 }
 
-static bool
-ipv6_may_answer(const struct cause *cause, struct in6_addr *src)
+/* Of the whole packet, as its header says. */
+static size_t
+ipv6_len(const struct cause *cause)
 {
-    struct in6_addr dst;
-    size_t ofs;
+    return IPV6_HEADER_LEN + (cause->ip[4] << 8 | cause->ip[5]);
+}
 
-    if (!ipv6_header(cause, src, &dst) || !ipv6_is_host(src) || !ipv6_is_host(&dst)) {
+/* Of the 'payload' bytes behind the header of 'reply'; the field in them is 0. */
+static ovs_be16
+ipv6_csum(struct dp_packet *reply, size_t payload)
+{
+    struct ovs_16aligned_ip6_hdr *ip = dp_packet_at_assert(reply, ETH_HEADER_LEN, IPV6_HEADER_LEN + payload);
+
+    return csum_finish(csum_continue(packet_csum_pseudoheader6(ip), ip + 1, payload));
+}
+
+static bool
+ipv6_may_answer(const struct cause *cause, struct in6_addr *src, struct in6_addr *dst)
+{
+    size_t ofs;
+    bool first;
+
+    if (!ipv6_header(cause, src, dst) || !ipv6_is_host(src) || !ipv6_is_host(dst)) {
         return false;
     }
-    switch (ipv6_upper_protocol(cause, &ofs)) {
+    switch (ipv6_upper_protocol(cause, &ofs, &first)) {
     case -1:
         return false;
     case IPPROTO_ICMPV6:
@@ -242,37 +307,119 @@ ipv6_may_answer(const struct cause *cause, struct in6_addr *src)
 static struct dp_packet *
 icmp6_error(const struct punt_local *local, const struct punt *punt, const struct cause *cause)
 {
-    const struct in6_addr *gateway = gateway_of(local, false);
-    struct in6_addr src;
+    struct in6_addr src, dst;
+    size_t ofs;
+    bool first;
 
-    if (!gateway || !ipv6_may_answer(cause, &src)) {
+    if (!ipv6_may_answer(cause, &src, &dst)) {
         return NULL;
     }
-    size_t quoted = MIN(MIN(cause->len, IPV6_HEADER_LEN + (size_t) (cause->ip[4] << 8 | cause->ip[5])),
-                        IPV6_ERROR_MAX - IPV6_HEADER_LEN - ICMP_HEADER_LEN_BYTES);
+    if (punt->code == PUNT_REJECT && ipv6_upper_protocol(cause, &ofs, &first) == IPPROTO_TCP) {
+        return reset6(local, cause);
+    }
+    const struct in6_addr *from = error_source(local, punt->code, &dst);
+    if (!from) {
+        return NULL;
+    }
+    size_t quoted = MIN(MIN(cause->len, ipv6_len(cause)), IPV6_ERROR_MAX - IPV6_HEADER_LEN - ICMP_HEADER_LEN_BYTES);
     size_t payload = ICMP_HEADER_LEN_BYTES + quoted;
-    struct dp_packet *reply = frame_create(local, ETH_TYPE_IPV6, IPV6_HEADER_LEN + payload);
+    struct dp_packet *reply = ipv6_create(local, from, &src, IPPROTO_ICMPV6, payload);
 
-    struct ovs_16aligned_ip6_hdr *ip = dp_packet_at_assert(reply, ETH_HEADER_LEN, IPV6_HEADER_LEN);
-    put_16aligned_be32(&ip->ip6_flow, htonl(6u << 28));
-    ip->ip6_plen = htons(payload);
-    ip->ip6_nxt = IPPROTO_ICMPV6;
-    ip->ip6_hlim = REPLY_TTL;
-    memcpy(&ip->ip6_src, gateway, sizeof *gateway);
-    memcpy(&ip->ip6_dst, &src, sizeof src);
-
-    struct icmp6_data_header *icmp = ALIGNED_CAST(struct icmp6_data_header *, ip + 1);
+    struct icmp6_data_header *icmp = dp_packet_at_assert(reply, ETH_HEADER_LEN + IPV6_HEADER_LEN,
+                                                         ICMP_HEADER_LEN_BYTES);
     if (punt->code == PUNT_TOO_BIG) {
         icmp->icmp6_base.icmp6_type = ICMP6_PACKET_TOO_BIG;
         put_16aligned_be32(&icmp->icmp6_data.be32[0], htonl(ntohs(punt->mtu)));
+    } else if (punt->code == PUNT_REJECT) {
+        icmp->icmp6_base.icmp6_type = ICMP6_DST_UNREACH;
+        icmp->icmp6_base.icmp6_code = ICMP6_DST_UNREACH_NOPORT;
     } else {
         icmp->icmp6_base.icmp6_type = ICMP6_TIME_EXCEEDED;
         icmp->icmp6_base.icmp6_code = ICMP6_TIME_EXCEED_TRANSIT;
     }
     memcpy(icmp + 1, cause->ip, quoted);
-    icmp->icmp6_base.icmp6_cksum = csum_finish(csum_continue(packet_csum_pseudoheader6(ip), icmp, payload));
+    icmp->icmp6_base.icmp6_cksum = ipv6_csum(reply, payload);
     return reply;
 }
+
+/* TCP resets. ---------------------------------------------------------------------------------------------------- */
+
+/* Fills 'to' with the answer of a closed port (RFC 9293, section 3.10.7.1) to the segment of 'seg_len' bytes, header
+ * included, of which 'available' are at 'seg'.  False if there is none: to a reset; to what is no whole header; to the
+ * first fragment of a segment without an acknowledgment, the length of which is not known. */
+static bool
+reset_fill(struct tcp_header *to, const uint8_t *seg, size_t available, size_t seg_len, bool is_fragment)
+{
+    struct tcp_header from;
+
+    if (available < sizeof from || seg_len < sizeof from) {
+        return false;
+    }
+    memcpy(&from, seg, sizeof from);
+    uint16_t flags = TCP_FLAGS(from.tcp_ctl);
+    size_t header_len = TCP_OFFSET(from.tcp_ctl) * 4;
+    if (flags & TCP_RST || header_len < sizeof from || header_len > seg_len || (is_fragment && !(flags & TCP_ACK))) {
+        return false;
+    }
+
+    to->tcp_src = from.tcp_dst;
+    to->tcp_dst = from.tcp_src;
+    if (flags & TCP_ACK) {
+        to->tcp_seq = from.tcp_ack;
+        to->tcp_ctl = TCP_CTL(TCP_RST, sizeof *to / 4);
+    } else {
+        uint32_t seq = ntohl(get_16aligned_be32(&from.tcp_seq));
+        size_t len = seg_len - header_len + !!(flags & TCP_SYN) + !!(flags & TCP_FIN);
+        put_16aligned_be32(&to->tcp_ack, htonl(seq + len));
+        to->tcp_ctl = TCP_CTL(TCP_RST | TCP_ACK, sizeof *to / 4);
+    }
+    return true;
+}
+
+/* 'cause' may be answered: ipv4_may_answer(). */
+static struct dp_packet *
+reset(const struct punt_local *local, const struct cause *cause)
+{
+    struct ip_header header;
+    struct tcp_header tcp = { .tcp_winsz = 0 };
+
+    memcpy(&header, cause->ip, sizeof header);
+    size_t ofs = IP_IHL(header.ip_ihl_ver) * 4, total = ntohs(header.ip_tot_len);
+    if (!reset_fill(&tcp, cause->ip + ofs, MIN(cause->len, total) - ofs, total - ofs,
+                    header.ip_frag_off & htons(IP_MORE_FRAGMENTS))) {
+        return NULL;
+    }
+    struct dp_packet *reply = ipv4_create(local, get_16aligned_be32(&header.ip_dst), header.ip_src, 0, IPPROTO_TCP,
+                                          sizeof tcp);
+    struct ip_header *ip = dp_packet_at_assert(reply, ETH_HEADER_LEN, IP_HEADER_LEN + sizeof tcp);
+    tcp.tcp_csum = csum_finish(csum_continue(packet_csum_pseudoheader(ip), &tcp, sizeof tcp));
+    memcpy(ip + 1, &tcp, sizeof tcp);
+    return reply;
+}
+
+/* 'cause' may be answered: ipv6_may_answer(). */
+static struct dp_packet *
+reset6(const struct punt_local *local, const struct cause *cause)
+{
+    struct tcp_header tcp = { .tcp_winsz = 0 };
+    struct in6_addr src, dst;
+    size_t ofs, total = ipv6_len(cause);
+    bool first;
+
+    ipv6_header(cause, &src, &dst);
+    ipv6_upper_protocol(cause, &ofs, &first);
+    if (ofs > MIN(cause->len, total)
+        || !reset_fill(&tcp, cause->ip + ofs, MIN(cause->len, total) - ofs, total - ofs, first)) {
+        return NULL;
+    }
+    struct dp_packet *reply = ipv6_create(local, &dst, &src, IPPROTO_TCP, sizeof tcp);
+    memcpy(dp_packet_at_assert(reply, ETH_HEADER_LEN + IPV6_HEADER_LEN, sizeof tcp), &tcp, sizeof tcp);
+    struct tcp_header *put = dp_packet_at_assert(reply, ETH_HEADER_LEN + IPV6_HEADER_LEN, sizeof tcp);
+    put->tcp_csum = ipv6_csum(reply, sizeof tcp);
+    return reply;
+}
+
+/* Neighbours. ---------------------------------------------------------------------------------------------------- */
 
 /* Checks of RFC 4861, section 7.1.1. */
 static struct dp_packet *

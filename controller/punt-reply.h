@@ -7,6 +7,11 @@
  * PUNT_TIME_EXCEEDED   ICMP time exceeded in transit (RFC 792, RFC 1812 5.2.7.3), ICMPv6 time exceeded (RFC 4443
  * 3.3) PUNT_TOO_BIG         ICMP fragmentation needed with the next hop's MTU (RFC 1191), ICMPv6 packet too big
  * (RFC 4443 3.2) PUNT_ND_SOLICIT      neighbour advertisement of the router's MAC (RFC 4861 4.4)
+ * PUNT_REJECT          TCP: a reset, as from the closed port (RFC 9293 3.10.7.1), never in answer to one; else ICMP port
+ * unreachable (RFC 792), ICMPv6 destination unreachable, code 4 (RFC 4443 3.1)
+ *
+ * Errors come from the gateway address of the family.  If there is none, there is no error, but for PUNT_REJECT, which
+ * then comes from the address that was asked for.
  *
  * An ICMP error quotes the packet that caused it: up to 576 bytes altogether in IPv4 (RFC 1812 4.3.2.3), up to
  * 1280 in IPv6.  None is sent about an ICMP error or a redirect, a packet to or from a multicast, broadcast or

@@ -209,7 +209,8 @@ enum flow_priority {
     METER(TOO_BIG, 2, 1000, 200, "packets too big to the controller")                                                  \
     METER(ND_SOLICIT, 3, 1000, 200, "neighbour solicitations to the controller, on a datapath that cannot answer them") \
     METER(POLICY_LOG, 4, 100, 100, "packets whose verdict by policy is to be logged")                                  \
-    METER(DNS, 5, 2000, 500, "DNS answers to the controller; a resolver asks again for what is above")
+    METER(DNS, 5, 2000, 500, "DNS answers to the controller; a resolver asks again for what is above")              \
+    METER(REJECT, 6, 1000, 200, "packets to a Service that nobody serves, to the controller")
 
 enum flow_meter_id {
 #define METER(NAME, ID, RATE, BURST, MEANING) METER_##NAME = ID,
@@ -229,6 +230,7 @@ enum punt_code {
     PUNT_POLICY_LOG = 4,                /* No answer: the verdict of a policy, to be logged (controller/policy-log.h). */
     PUNT_DNS = 5,                       /* A whole DNS answer, which goes on to FIELD_OUT_PORT once what it says of domain
                                          * names is in the flows. */
+    PUNT_REJECT = 6,                    /* Answer: TCP reset, ICMP port unreachable, ICMPv6 port unreachable. */
 };
 
 struct punt {
@@ -240,8 +242,8 @@ struct punt {
 /* Enough of the frame for any ICMP error: 1280 bytes of IP packet. */
 #define PUNT_MAX_LEN (14 + 1280)
 
-/* The answer to PUNT_TIME_EXCEEDED and PUNT_TOO_BIG is an IP packet from the node's gateway address of the family to
- * the source of the packet, in an Ethernet frame (both MACs: the router's) of type packet-out, in_port
+/* The answer to PUNT_TIME_EXCEEDED, PUNT_TOO_BIG and PUNT_REJECT is an IP packet from the node's gateway address of the
+ * family (a TCP reset: from the packet's destination) to the source of the packet, in an Ethernet frame (both MACs: the router's) of type packet-out, in_port
  * OFPP_CONTROLLER.  Its actions are made here: the network of the packet-in, SOURCE_ROUTER, and into L3_FORWARD, which
  * finds the way back to a pod, a peer or the node.  It is neither counted as a hop nor measured.
  *

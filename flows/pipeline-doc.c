@@ -143,14 +143,16 @@ static void
 print_controller(void)
 {
     printf("\n## To the controller\n\n"
-           "Four bytes of userdata: code, 0, MTU (16 bits).  The answer to 1 and 2 enters L3_FORWARD with SOURCE "
+           "Four bytes of userdata: code, 0, MTU (16 bits).  The answer to 1, 2 and 6 enters L3_FORWARD with SOURCE "
            "%d.\n\n"
            "| code | what | answer |\n|---|---|---|\n"
            "| %d | the last hop was this one | ICMP time exceeded |\n"
            "| %d | larger than the pods' MTU | ICMP fragmentation needed, packet too big |\n"
-           "| %d | neighbour solicitation, where the datapath cannot answer (kernel) | neighbour advertisement |\n\n"
+           "| %d | neighbour solicitation, where the datapath cannot answer (kernel) | neighbour advertisement |\n"
+           "| %d | to a Service that nobody serves | TCP reset, ICMP port unreachable |\n\n"
            "| meter | packets a second | burst | for |\n|---|---|---|---|\n",
-           SOURCE_ROUTER, PUNT_TIME_EXCEEDED, PUNT_TOO_BIG, PUNT_ND_SOLICIT);
+           SOURCE_ROUTER, PUNT_TIME_EXCEEDED, PUNT_TOO_BIG, PUNT_ND_SOLICIT,
+           PUNT_REJECT);
 #define METER(NAME, ID, RATE, BURST, MEANING) printf("| %d | %d | %d | %s |\n", ID, RATE, BURST, MEANING);
     METERS
 #undef METER

@@ -20,7 +20,11 @@ check(struct dp_packet *reply)
         const uint8_t *ip = frame + ETH_HEADER_LEN;
         FUZZ_CHECK(len <= ETH_HEADER_LEN + 576, "%zu bytes", len);
         FUZZ_CHECK(!csum(ip, IP_HEADER_LEN), "header");
-        FUZZ_CHECK(!csum(ip + IP_HEADER_LEN, len - ETH_HEADER_LEN - IP_HEADER_LEN), "payload");
+        struct ip_header header;
+        memcpy(&header, ip, sizeof header);
+        uint32_t sum = header.ip_proto == IPPROTO_TCP ? packet_csum_pseudoheader(&header) : 0;
+        sum = csum_continue(sum, ip + IP_HEADER_LEN, len - ETH_HEADER_LEN - IP_HEADER_LEN);
+        FUZZ_CHECK(!csum_finish(sum), "payload");
     } else {
         struct ovs_16aligned_ip6_hdr *ip = dp_packet_at_assert(reply, ETH_HEADER_LEN, IPV6_HEADER_LEN);
         FUZZ_CHECK(!csum_finish(csum_continue(packet_csum_pseudoheader6(ip), ip + 1,
@@ -47,9 +51,15 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         dp_packet_delete(reply);
     }
 
-    /* A node without addresses can only say which MAC it has. */
+    /* A node without addresses can only say which MAC it has, and that nobody serves. */
     const struct punt_local nobody = { ETH_ADDR_C(02,73,6c,00,00,01), NULL, 0 };
-    reply = punt.code == PUNT_ND_SOLICIT ? NULL : punt_reply(&nobody, &punt, data + 3, size - 3);
-    FUZZ_CHECK(!reply, "an answer from nobody");
+    if (punt.code != PUNT_ND_SOLICIT) {
+        reply = punt_reply(&nobody, &punt, data + 3, size - 3);
+        FUZZ_CHECK(!reply || punt.code == PUNT_REJECT, "an answer from nobody");
+        if (reply) {
+            check(reply);
+            dp_packet_delete(reply);
+        }
+    }
     return 0;
 }

@@ -11,7 +11,8 @@
 #include "punt-reply.h"
 #include "unit.h"
 
-/* Covers issue 3, items 6 (TTL, IPv6 neighbours) and 7 (a packet too big gets an ICMP answer), and hostile frames. */
+/* Covers issue 3, items 6 (TTL, IPv6 neighbours) and 7 (a packet too big gets an ICMP answer), services 9 and 10 (what nobody
+ * serves), and hostile frames. */
 
 static const struct eth_addr ROUTER = ETH_ADDR_C(02,73,6c,00,00,01), POD = ETH_ADDR_C(0a,00,00,00,01,05);
 
@@ -319,17 +320,180 @@ START_TEST(test_nd)
 }
 END_TEST
 
+/* A TCP segment of 'payload_len' bytes from 4000 to 80, seq 0xfffffff0, ack 0x01020304, at 'tcp' of a frame. */
+static void
+put_tcp(uint8_t *tcp, uint8_t flags)
+{
+    static const uint8_t header[20] = { 0x0f, 0xa0, 0, 80, 0xff, 0xff, 0xff, 0xf0, 1, 2, 3, 4, 0x50, 0, 0x10, 0 };
+
+    memcpy(tcp, header, sizeof header);
+    tcp[13] = flags;
+}
+
+/* Checks a reset with 'flags', 'seq' and 'ack' from the destination of 'cause' to its source, and frees it. */
+static void
+check_reset(struct dp_packet *p, const struct frame *cause, uint8_t flags, uint32_t seq, uint32_t ack)
+{
+    bool v4 = cause->bytes[12] == 0x08;
+    size_t ip_len = v4 ? IP_HEADER_LEN : IPV6_HEADER_LEN, addr_len = v4 ? 4 : 16, src = v4 ? 12 : 8;
+    ck_assert_ptr_nonnull(p);
+    ck_assert_uint_eq(dp_packet_size(p), ETH_HEADER_LEN + ip_len + 20);
+    const uint8_t *ip = (const uint8_t *) dp_packet_data(p) + ETH_HEADER_LEN, *tcp = ip + ip_len;
+    const uint8_t *was = cause->bytes + ETH_HEADER_LEN;
+    ck_assert(!memcmp(ip + src, was + src + addr_len, addr_len) && !memcmp(ip + src + addr_len, was + src, addr_len));
+    ck_assert(!v4 || !csum(ip, IP_HEADER_LEN));
+    ck_assert_uint_eq(v4 ? ip[2] << 8 | ip[3] : (ip[4] << 8 | ip[5]) + IPV6_HEADER_LEN, ip_len + 20);
+    ck_assert_uint_eq(v4 ? ip[9] : ip[6], IPPROTO_TCP);
+    ck_assert(!memcmp(tcp, (uint8_t[]) { 0, 80, 0x0f, 0xa0 }, 4));
+    ck_assert_uint_eq((uint32_t) tcp[4] << 24 | tcp[5] << 16 | tcp[6] << 8 | tcp[7], seq);
+    ck_assert_uint_eq((uint32_t) tcp[8] << 24 | tcp[9] << 16 | tcp[10] << 8 | tcp[11], ack);
+    ck_assert_uint_eq(tcp[12], 0x50);
+    ck_assert_uint_eq(tcp[13], flags);
+    uint32_t sum = csum_continue(0, ip + src, 2 * addr_len);
+    sum = csum_add16(csum_add16(sum, htons(20)), htons(IPPROTO_TCP));
+    ck_assert_uint_eq(csum_finish(csum_continue(sum, tcp, 20)), 0);
+    dp_packet_delete(p);
+}
+
+/* services 9, 10: RFC 9293, section 3.10.7.1. */
+START_TEST(test_reject_tcp)
+{
+    const struct { uint8_t flags, answer; uint32_t seq, ack; } segments[] = {
+        { TCP_SYN, TCP_RST | TCP_ACK, 0, 0xfffffff1 },                  /* seq + 1. */
+        { TCP_FIN, TCP_RST | TCP_ACK, 0, 0xfffffff1 },
+        { 0, TCP_RST | TCP_ACK, 0, 0xfffffff0 },
+        { TCP_ACK, TCP_RST, 0x01020304, 0 },
+        { TCP_SYN | TCP_ACK, TCP_RST, 0x01020304, 0 },
+        { TCP_PSH | TCP_ACK | TCP_FIN, TCP_RST, 0x01020304, 0 },
+    };
+    for (size_t i = 0; i < sizeof segments / sizeof *segments; i++) {
+        struct frame v4 = V4(IPPROTO_TCP, 0, 20), v6 = V6(IPPROTO_TCP, 0, 20);
+        put_tcp(v4.bytes + ETH_HEADER_LEN + IP_HEADER_LEN, segments[i].flags);
+        put_tcp(v6.bytes + ETH_HEADER_LEN + IPV6_HEADER_LEN, segments[i].flags);
+        check_reset(reply(PUNT_REJECT, 0, &v4), &v4, segments[i].answer, segments[i].seq, segments[i].ack);
+        check_reset(reply(PUNT_REJECT, 0, &v6), &v6, segments[i].answer, segments[i].seq, segments[i].ack);
+    }
+
+    /* Data counts, also what the switch cut off and what wraps around; padding, options and extension headers do not. */
+    struct frame f = V4(IPPROTO_TCP, 0, 1420);
+    uint8_t *tcp = f.bytes + ETH_HEADER_LEN + IP_HEADER_LEN;
+    put_tcp(tcp, TCP_SYN);
+    tcp[12] = 0x60;
+    f.len = PUNT_MAX_LEN;
+    check_reset(reply(PUNT_REJECT, 0, &f), &f, TCP_RST | TCP_ACK, 0, 0xfffffff0 + 1396 + 1);
+    f = V6(IPPROTO_DSTOPTS, IPPROTO_TCP, 8 + 20 + 32);
+    f.bytes[ETH_HEADER_LEN + IPV6_HEADER_LEN + 1] = 0;
+    put_tcp(f.bytes + ETH_HEADER_LEN + IPV6_HEADER_LEN + 8, 0);
+    f.len += 9;
+    check_reset(reply(PUNT_REJECT, 0, &f), &f, TCP_RST | TCP_ACK, 0, 0x10);
+}
+END_TEST
+
+START_TEST(test_reject_tcp_never)
+{
+    struct frame f = V4(IPPROTO_TCP, 0, 20), six = V6(IPPROTO_TCP, 0, 20);
+    uint8_t *ip = f.bytes + ETH_HEADER_LEN, *tcp = ip + IP_HEADER_LEN;
+
+    for (int flags = 0; flags < 64; flags++) {
+        if (flags & TCP_RST) {
+            put_tcp(tcp, flags);
+            put_tcp(six.bytes + ETH_HEADER_LEN + IPV6_HEADER_LEN, flags);
+            assert_none(PUNT_REJECT, &f);
+            assert_none(PUNT_REJECT, &six);
+        }
+    }
+    put_tcp(tcp, TCP_ACK);
+    ip[7] = 1;                                          /* A later fragment. */
+    assert_none(PUNT_REJECT, &f);
+    ip[7] = 0;
+    ip[6] = 0x20;                                       /* The first: only with an acknowledgment. */
+    check_reset(reply(PUNT_REJECT, 0, &f), &f, TCP_RST, 0x01020304, 0);
+    put_tcp(tcp, TCP_SYN);
+    assert_none(PUNT_REJECT, &f);
+    ip[6] = 0;
+    tcp[12] = 0x40;                                     /* A header that is too short, and one that is not there. */
+    assert_none(PUNT_REJECT, &f);
+    tcp[12] = 0x60;
+    assert_none(PUNT_REJECT, &f);
+    put_tcp(tcp, TCP_SYN);
+    f.len--;
+    assert_none(PUNT_REJECT, &f);
+    f.len++;
+    ip[3]--;
+    assert_none(PUNT_REJECT, &f);
+    ip[3]++;
+    ip[19] = 255;
+    ip[16] = 224;                                       /* To a multicast address, and to a multicast MAC. */
+    assert_none(PUNT_REJECT, &f);
+    f = V4(IPPROTO_TCP, 0, 20);
+    put_tcp(f.bytes + ETH_HEADER_LEN + IP_HEADER_LEN, TCP_SYN);
+    f.bytes[0] = 1;
+    assert_none(PUNT_REJECT, &f);
+}
+END_TEST
+
+/* services 9, 10: UDP, SCTP and whatever else. */
+START_TEST(test_reject_others)
+{
+    const uint8_t protos[] = { IPPROTO_UDP, IPPROTO_SCTP, IPPROTO_UDPLITE, 253 };
+    for (size_t i = 0; i < sizeof protos; i++) {
+        struct frame v4 = V4(protos[i], 0, 30), v6 = V6(protos[i], 0, 30);
+        struct dp_packet *p = reply(PUNT_REJECT, 0, &v4);
+        const uint8_t *icmp = check_v4(p, &v4, 50);
+        ck_assert(icmp[0] == ICMP_DEST_UNREACH && icmp[1] == ICMP_PORT_UNREACH);
+        ck_assert(!memcmp(icmp + 4, (uint8_t[4]) { 0 }, 4));
+        dp_packet_delete(p);
+        p = reply(PUNT_REJECT, 0, &v6);
+        icmp = check_v6(p, &v6, 70);
+        ck_assert(icmp[0] == ICMP6_DST_UNREACH && icmp[1] == ICMP6_DST_UNREACH_NOPORT);
+        ck_assert(!memcmp(icmp + 4, (uint8_t[4]) { 0 }, 4));
+        dp_packet_delete(p);
+    }
+
+    /* Never about an error, or a later fragment. */
+    struct frame f = V4(IPPROTO_ICMP, ICMP_DEST_UNREACH, 30);
+    assert_none(PUNT_REJECT, &f);
+    f = V6(IPPROTO_ICMPV6, ICMP6_DST_UNREACH, 30);
+    assert_none(PUNT_REJECT, &f);
+    f = V4(IPPROTO_UDP, 0, 30);
+    f.bytes[ETH_HEADER_LEN + 7] = 1;
+    assert_none(PUNT_REJECT, &f);
+}
+END_TEST
+
+/* A node without an address of the family: the address that was asked for says it. */
+START_TEST(test_reject_no_gateway)
+{
+    const struct punt_local local = { .router_mac = ROUTER };
+    const struct frame frames[] = { V4(IPPROTO_UDP, 0, 30), V6(IPPROTO_UDP, 0, 30) };
+    struct punt punt = { .code = PUNT_REJECT };
+
+    for (size_t i = 0; i < 2; i++) {
+        size_t src = i ? 8 : 12, len = i ? 16 : 4;
+        struct dp_packet *p = punt_reply(&local, &punt, frames[i].bytes, frames[i].len);
+        ck_assert_ptr_nonnull(p);
+        const uint8_t *ip = (const uint8_t *) dp_packet_data(p) + ETH_HEADER_LEN;
+        const uint8_t *was = frames[i].bytes + ETH_HEADER_LEN;
+        ck_assert(!memcmp(ip + src, was + src + len, len) && !memcmp(ip + src + len, was + src, len));
+        dp_packet_delete(p);
+
+        struct punt other = { .code = PUNT_TIME_EXCEEDED };
+        ck_assert_ptr_null(punt_reply(&local, &other, frames[i].bytes, frames[i].len));
+    }
+}
+END_TEST
+
 /* Every frame cut off at every length, and with every byte of its headers replaced: no read outside, and never
  * an answer that is longer than allowed. */
 START_TEST(test_hostile)
 {
     const struct frame frames[] = {
-        V4(IPPROTO_UDP, 0, 60), V4(IPPROTO_ICMP, ICMP_ECHO, 60), V6(IPPROTO_TCP, 0, 60),
+        V4(IPPROTO_UDP, 0, 60), V4(IPPROTO_ICMP, ICMP_ECHO, 60), V4(IPPROTO_TCP, 0, 60), V6(IPPROTO_TCP, 0, 60),
         V6(IPPROTO_AH, IPPROTO_UDP, 60),
         V6(IPPROTO_ROUTING, IPPROTO_FRAGMENT, 60), ipv6("fd00::1", "fd00::2", IPPROTO_ICMPV6, ND_NEIGHBOR_SOLICIT, 32),
     };
     for (size_t i = 0; i < sizeof frames / sizeof *frames; i++) {
-        for (int code = 0; code <= 4; code++) {
+        for (int code = 0; code <= PUNT_REJECT; code++) {
             for (size_t len = 0; len <= frames[i].len; len++) {
                 struct frame f = frames[i];
                 f.len = len;
@@ -353,5 +517,9 @@ UNIT_MAIN("punt-reply", {
     tcase_add_test(tc, test_v4_never);
     tcase_add_test(tc, test_v6_never);
     tcase_add_test(tc, test_nd);
+    tcase_add_test(tc, test_reject_tcp);
+    tcase_add_test(tc, test_reject_tcp_never);
+    tcase_add_test(tc, test_reject_others);
+    tcase_add_test(tc, test_reject_no_gateway);
     tcase_add_test(tc, test_hostile);
 })
