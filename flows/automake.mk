@@ -12,6 +12,7 @@ flows_libflows_la_SOURCES = \
 	flows/policy-flow.c flows/policy-flow.h \
 	flows/policy-l4.c \
 	flows/punt.c \
+	flows/service-flow.h \
 	flows/tables.h \
 	flows/table-arp-nd.c \
 	flows/table-classify.c \
@@ -26,6 +27,7 @@ flows_libflows_la_SOURCES = \
 	flows/table-nd-answer.c \
 	flows/table-output.c \
 	flows/table-policy.c \
+	flows/table-service.c \
 	flows/table-spoof-guard.c \
 	flows/table-track.c \
 	flows/table-transit.c \

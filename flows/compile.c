@@ -47,6 +47,7 @@ compile_base(const struct flow_local *local, struct flow_set *out)
     table_spoof_guard_base(&b);
     table_arp_nd_base(local, &b);
     table_nd_answer_base(local, &b);
+    table_service_base(local, &b);
     table_track_base(&b);
     table_conntrack_base(&b);
     table_ct_state_base(&b);

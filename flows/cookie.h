@@ -17,6 +17,11 @@
  *     0x05...  Endpoint  the identity of an address or prefix
  *     0x06...  Identity  a clause: what a number, or a port, is part of
  *
+ * So it is with those of Services:
+ *
+ *     0x07...  Service   a port of a Service: its doors, what they lead to
+ *     0x08...  Affinity  an endpoint of a set, and the clients that have it: what the switch has learned
+ *
  * The cookie 0 is nobody's, and UINT64_MAX is OpenFlow's "don't change": neither is ever made. */
 
 #include <stddef.h>
@@ -28,7 +33,9 @@
     COOKIE_KIND(POD, 0x03, "Pod")                                                                                      \
     COOKIE_KIND(RULE, 0x04, "Rule")                                                                                    \
     COOKIE_KIND(ENDPOINT, 0x05, "Endpoint")                                                                            \
-    COOKIE_KIND(IDENTITY, 0x06, "Identity")
+    COOKIE_KIND(IDENTITY, 0x06, "Identity")                                                                            \
+    COOKIE_KIND(SERVICE, 0x07, "Service")                                                                              \
+    COOKIE_KIND(AFFINITY, 0x08, "Affinity")
 
 enum cookie_kind {
 #define COOKIE_KIND(NAME, VALUE, TEXT) COOKIE_##NAME = VALUE,

@@ -27,6 +27,10 @@ struct ofpbuf;
     FIELD(DENIED, REG0, 12, 1, EGRESS_ADMIN, INGRESS_VERDICT, "1: the direction's verdict is to drop")                 \
     FIELD(LOG, REG0, 13, 2, CLASSIFY, INGRESS_VERDICT, "enum flow_log of the local pod being judged")                  \
     FIELD(FRAGMENT, REG0, 16, 1, FRAGMENT, OUTPUT, "1: a fragment, judged by the first one of its packet")             \
+    FIELD(HAIRPIN, REG0, 17, 1, SERVICE, OUTPUT, "1: goes back to the port that it came from")                         \
+    FIELD(LENIENT, REG0, 18, 1, TRACK, CT_STATE, "1: may pass if conntrack makes nothing of it: no policy concerns it") \
+    FIELD(NODE_ADDR, REG0, 19, 1, ARP_ND, SERVICE, "1: to an address of this node, where NodePorts are")               \
+    FIELD(VIP, REG0, 20, 1, SERVICE, CT_STATE, "1: went through a door: conntrack must have translated it")            \
     FIELD(OUT_PORT, REG1, 0, 16, L3_FORWARD, OUTPUT, "OpenFlow port to send to")                                       \
     FIELD(SRC_SUBJECT, REG2, 0, 32, CLASSIFY, EGRESS_BASELINE, "egress rules of the local source; 0: none")            \
     FIELD(DST_SUBJECT, REG3, 0, 32, L3_FORWARD, INGRESS_BASELINE, "ingress rules of the local destination; 0: none")   \
@@ -34,6 +38,9 @@ struct ofpbuf;
     FIELD(DST_IDENTITY, REG5, 0, 32, DST_IDENTITY, EGRESS_BASELINE, "which egress peers the destination is; 0: none")  \
     FIELD(L4, REG6, 0, 24, L4, INGRESS_BASELINE, "protocol << 16 | destination port; the port is 0 if it has none")    \
     FIELD(RULE, REG7, 0, 32, EGRESS_ADMIN, INGRESS_VERDICT, "the conjunction that decided; 0: a default")              \
+    FIELD(SHARD, REG8, 0, 8, SERVICE, SERVICE_SHARD, "bits of dp_hash that the group of the shard does not use")       \
+    FIELD(SERVICE, REG13, 0, 32, SERVICE, SERVICE_SHARD, "the set of endpoints behind the door, if it is looked up again") \
+    FIELD(ENDPOINT, REG14, 0, 32, SERVICE_AFFINITY, SERVICE_SELECT, "the endpoint that the client has; 0: none yet")   \
     FIELD(SWAP, REG15, 0, 32, ARP_ND, ARP_ND, "scratch while two addresses of an ARP packet are exchanged")
 
 enum flow_field {
@@ -56,6 +63,10 @@ enum flow_source {
 /* The conntrack zone of a packet: the lowest 16 bits of FIELD_NETWORK.  One for each network and both families. */
 #define CT_ZONE_FIELD FIELD_NETWORK
 #define CT_ZONE_BITS 16
+
+/* What conntrack remembers of a connection.  ALLOWED: policy has let its original direction pass.  Without it no reply
+ * passes: a connection to a Service is committed before policy has judged. */
+#define CT_MARK_ALLOWED 0x1
 
 enum flow_dest {
     DEST_POD = 1,                       /* A local pod. */
@@ -121,6 +132,9 @@ const struct flow_field_info *flow_field_info(enum flow_field);
     PRIORITY(ARP_ND, OTHER, 0, "drop: neither IP nor ARP")                                                             \
     PRIORITY(ND_ANSWER, ADVERTISE, 100, "a solicitation that ARP_ND has made an advertisement")                        \
     PRIORITY(ND_ANSWER, OTHER, 0, "drop: something else")                                                              \
+    PRIORITY(SERVICE, NO_DOOR, 0, "to no Service")                                                                     \
+    PRIORITY(SERVICE_SELECT, UNKNOWN, 0, "drop: of a set that is gone")                                                \
+    PRIORITY(SERVICE_SHARD, UNKNOWN, 0, "drop: of a set that is gone")                                                 \
     PRIORITY(TRACK, FROM_SUBJECT, 200, "from a local pod that a policy selects")                                       \
     PRIORITY(TRACK, TO_SUBJECT, 100, "to a local pod that a policy selects")                                           \
     PRIORITY(TRACK, UNCONCERNED, 0, "everything else: no conntrack")                                                   \

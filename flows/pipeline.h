@@ -17,8 +17,12 @@
     TABLE(2, SPOOF_GUARD, "A pod may only use its own MAC and addresses, and only what a host has to send.")           \
     TABLE(4, ARP_ND, "Answers ARP and neighbour solicitation on the spot; nothing of either goes further.")            \
     TABLE(5, ND_ANSWER, "Nothing: the second half of the answer to a neighbour solicitation.")                         \
-    TABLE(8, TRACK, "Whether conntrack has to see the packet: a policy concerns one of its local ends.")               \
-    TABLE(10, CONNTRACK, "Sends it through conntrack, in the zone of its network.")                                    \
+    TABLE(6, SERVICE, "The doors of Services: (address, protocol, port) to a group, or reject, or drop.")              \
+    TABLE(7, SERVICE_AFFINITY, "Learned by the switch: which endpoint of a set a client has.")                         \
+    TABLE(8, TRACK, "Whether conntrack has to see the packet: a policy or a Service concerns it.")                     \
+    TABLE(9, SERVICE_SELECT, "Sets whose clients keep their endpoint: to the one that they have, or to a group.")      \
+    TABLE(10, CONNTRACK, "Sends it through conntrack, in the zone of its network, and undoes NAT.")                    \
+    TABLE(11, SERVICE_SHARD, "Sets of more endpoints than a group holds: by bits of the hash to a group.")             \
     TABLE(12, CT_STATE, "Invalid drops; replies and errors about connections pass; the rest is judged.")               \
     TABLE(13, FRAGMENT, "Later fragments have no ports and are not judged: they follow the first one.")                \
     TABLE(14, L4, "Protocol and destination port, for rules with ports.")                                              \

@@ -5,7 +5,7 @@
  * From:     SPOOF_GUARD for pods, CLASSIFY for the gateway port.
  * Reads:    NETWORK, SOURCE, ARP, ND.
  * Writes:   SWAP, and the answer in place of the question.
- * To:       TRACK for IP; ND_ANSWER for the answer to a solicitation.
+ * To:       SERVICE for IP; ND_ANSWER for the answer to a solicitation.
  *
  * A pod may ask for the node's gateway address only; the node, for any address of the pod CIDRs that it reaches through
  * br-int.  An advertisement says that it comes from a router, was solicited and overrides (RFC 4861, section 4.4). */
@@ -89,7 +89,7 @@ static void
 pass(struct build *b, uint16_t dl_type)
 {
     match_set_dl_type(build_match(b), htons(dl_type));
-    build_goto(b, TABLE_TRACK);
+    build_goto(b, TABLE_SERVICE);
     build_flow(b, TABLE_ARP_ND, PRIORITY_ARP_ND_IP);
 }
 

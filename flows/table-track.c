@@ -2,7 +2,7 @@
  *
  * Decides:  whether conntrack has to see the packet: a policy selects the local pod that sent it, or the one that gets
  *           it, in whatever direction.
- * From:     ARP_ND; CLASSIFY for the tunnel.
+ * From:     SERVICE; CLASSIFY for the tunnel.
  * Reads:    TRACK, NETWORK, the destination address.
  * Writes:   nothing.
  * To:       CONNTRACK, or L3_FORWARD for what no policy concerns.

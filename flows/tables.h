@@ -25,6 +25,8 @@ void table_arp_nd_peer(const struct flow_local *, const struct flow_peer *, stru
 
 void table_nd_answer_base(const struct flow_local *, struct build *);
 
+void table_service_base(const struct flow_local *, struct build *);
+
 void table_track_base(struct build *);
 void table_track_pod(const struct flow_pod *, struct build *);
 
