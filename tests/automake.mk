@@ -407,3 +407,8 @@ update-policy-golden: utilities/sluicectl
 	$(AM_TESTS_ENVIRONMENT) $(srcdir)/tests/policy/golden-run --update
 update-golden: update-policy-golden
 .PHONY: update-policy-golden
+
+# Services: the oracle, and its comparisons (docs/services.md).
+EXTRA_DIST += tests/services/compare-doors tests/services/golden-run tests/services/service_compare.py \
+	tests/services/service_generator.py tests/services/service_oracle.py
+EXTRA_DIST += $(wildcard $(srcdir)/tests/services/golden/*.yaml)

@@ -18,6 +18,23 @@ SCHEMAS = ("/usr/share/openvswitch/vswitch.ovsschema", "/usr/local/share/openvsw
 IN_FLIGHT = 32
 
 
+PIPELINE = os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "..", "flows", "PIPELINE.md")
+TABLE = re.compile(r'(goto_table:|table=|resubmit\(,)"?([A-Z]\w+)"?')
+
+
+def table_numbers():
+    """{name: number}, both texts, also of tables that have no flows."""
+    with open(PIPELINE) as stream:
+        tables = stream.read().partition("## Tables")[2].partition("##")[0]
+    return {name: number for number, name in re.findall(r"^\| (\d+) \| ([A-Z]\w+) \|", tables, re.M)}
+
+
+def with_numbers(text):
+    """Flows or groups with numbers for the names of tables."""
+    numbers = table_numbers()
+    return TABLE.sub(lambda found: found[1] + numbers[found[2]], text)
+
+
 class Skip(Exception):
     pass
 
@@ -96,7 +113,7 @@ class Switch:
         self.db = f"unix:{self.dir}/db.sock"
         self.n_pods, self.peers = n_pods, peers
         self.connections = []
-        self.meters = None
+        self.meters, self.groups = None, []
 
     def __enter__(self):
         try:
@@ -170,14 +187,13 @@ class Switch:
         return self.run("ovs-ofctl", "-O", "OpenFlow15", command, f"unix:{self.dir}/br-int.mgmt", *args)
 
     def load(self, flows):
-        """Replaces all flows; 'flows' is the text of "sluicectl compile"."""
-        plain = []
-        meters = []
-        numbers = {name: number for number, name in re.findall(r"^table=(\d+)\((\w+)\)", flows, re.M)}
-        flows = re.sub(r'(goto_table:|table=|resubmit\(,)"?([A-Z]\w+)"?', lambda found: found[1] + numbers[found[2]], flows)
-        for line in flows.splitlines():
+        """Replaces all flows and groups; 'flows' is the text of "sluicectl compile"."""
+        plain, meters, groups = [], [], []
+        for line in with_numbers(flows).splitlines():
             if line.startswith("meter="):
                 meters.append(line)
+            elif line.startswith("group_id="):
+                groups.append(line)
             elif line.startswith("table="):
                 number, _, rest = line[len("table="):].partition("(")
                 plain.append(f"table={number}{rest.partition(')')[2]}")
@@ -191,6 +207,13 @@ class Switch:
                 self.ofctl("add-meter", f"meter={words['meter']},pktps,burst,bands=type=drop,rate={words['rate']},"
                                         f"burst_size={words['burst_size']}")
             self.meters = meters
+        if groups != self.groups:
+            self.ofctl("del-flows")
+            self.ofctl("del-groups")
+            with open(self.dir + "/groups", "w") as stream:
+                stream.write("".join(line + "\n" for line in groups))
+            self.ofctl("add-groups", self.dir + "/groups")
+            self.groups = groups
         with open(self.dir + "/flows", "w") as stream:
             stream.write("delete\n" + "\n".join(plain) + "\n")
         self.ofctl("add-flows", self.dir + "/flows")
