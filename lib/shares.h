@@ -8,8 +8,12 @@
  * A shard owns an aligned power-of-two range of the 256 values, so that one masked flow leads to it.
  *
  * Endpoints are known by their rank (0 to n - 1) in an order that the caller keeps stable: by a hash of the endpoint.
- * A rank at the border of two shards has a bucket in both.  All is a function of n: nothing is remembered.  When n changes
- * by one, at most shares_max_changed(n) buckets are added, removed or get another weight.
+ * A rank at the border of two shards may have a bucket in both, and a rank may have two in one shard.  All is a function of
+ * n: nothing is remembered.  When n changes by one, whatever rank comes or goes, at most shares_max_changed(n) buckets are
+ * added, removed or get another weight: four for each shard, and once in a while a shard that is halved.  (1,000 endpoints:
+ * at most 234 of 1,088 buckets, 154 on average.)
+ *
+ * Up to 21 endpoints: one shard.  More: 8 to 22 endpoints a shard, up to 256 shards.
  *
  * Pure. */
 
@@ -21,7 +25,8 @@
 
 struct share {
     uint32_t rank;
-    uint16_t weight;                    /* For OpenFlow: the group's weights make OVS use 256 slots. */
+    uint16_t weight;                    /* For OpenFlow: a group's weights make OVS use 256 slots, or fewer if that is
+                                         * exact. */
 };
 
 struct shard {
@@ -36,7 +41,8 @@ struct shares {
     size_t n_shares;
 };
 
-/* 'n' at least 1.  Beyond about 6,500 shares get coarser than 10 %, and nothing else happens. */
+/* 'n' at least 1.  Beyond 6,400 shares get coarser than 10 %, and nothing else happens; beyond 65,536 the last ones get
+ * none. */
 void shares_init(struct shares *, uint32_t n);
 void shares_destroy(struct shares *);   /* Frees the content. */
 uint32_t shares_max_changed(uint32_t n);
