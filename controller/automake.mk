@@ -67,6 +67,7 @@ controller_libcontroller_la_SOURCES += \
 	controller/attachment-step.c
 controller_libcontroller_la_SOURCES += \
 	controller/cni-server.c controller/cni-server.h \
+	controller/health.c controller/health.h \
 	controller/worker.c controller/worker.h
 
 # OpenFlow: the core (of-state) and its shell.
@@ -124,7 +125,7 @@ controller_libcontroller_la_SOURCES += \
 
 # The daemon.
 sbin_PROGRAMS += controller/sluiced
-controller_sluiced_SOURCES = controller/sluiced.c controller/late-curl.c
+controller_sluiced_SOURCES = controller/sluiced.c controller/late-curl.c controller/late-microhttpd.c
 controller_sluiced_LDADD = controller/libcontroller.la flows/libflows.la lib/libsluice-kube.la lib/libsluice.la lib/libsluice-base.la \
 	$(OVS_LIBS) $(JANSSON_LIBS) $(YAML_LIBS) $(NFTABLES_LIBS)
 dist_man_MANS += controller/sluiced.8

@@ -165,6 +165,34 @@ set_ipam_mode(struct config *config, const char *value, struct error *error)
     return set_text(&config->ipam_mode, value, error);
 }
 
+/* "ADDRESS:PORT", "[ADDRESS]:PORT", or "none". */
+static int
+set_healthz(struct config *config, const char *value, struct error *error)
+{
+    const char *colon = strrchr(value, ':');
+    char *host = colon ? xmemdup0(value, colon - value) : xstrdup("");
+    size_t len = strlen(host);
+    bool bracketed = len > 2 && host[0] == '[' && host[len - 1] == ']';
+    struct in6_addr addr = in6addr_any;
+    int port = 0;
+
+    if (bracketed) {
+        memmove(host, host + 1, len - 2);
+        host[len - 2] = '\0';
+    }
+    bool ok = !strcmp(value, "none")
+              || (colon && str_to_int(colon + 1, 10, &port) && port > 0 && port <= UINT16_MAX
+                  && !inet_addr_parse(host, &addr, NULL) && bracketed == !inet_is_v4(&addr));
+    free(host);
+    if (!ok) {
+        return error_set(error, EINVAL, "\"%.64s\" is neither none nor an address and a port, such as 0.0.0.0:10256 or "
+                         "[::]:10256", value);
+    }
+    config->healthz_addr = addr;
+    config->healthz_port = port;
+    return 0;
+}
+
 /* A time from 0 to 1h. */
 static int
 parse_time(const char *value, long long int *ms, struct error *error)
@@ -250,6 +278,7 @@ static const struct key keys[] = {
     LIST(NULL, "pod-cidrs", pod_cidrs, "this node's pods, for a source without its Node object"),
     LIST(NULL, "service-cidrs", service_cidrs, "the cluster's Service addresses"),
     VALUE(NULL, "masquerade", "YES", set_masquerade, "auto, true or false: what leaves the cluster gets the node's address"),
+    VALUE(NULL, "healthz", "ADDR:PORT", set_healthz, "where /healthz answers load balancers, or none"),
     VALUE("ipam", "mode", "NAME", set_ipam_mode, "host: the node's own pod CIDRs"),
     VALUE("ipam", "quarantine", "TIME", set_quarantine, "how long a released address rests, 0 to 1h"),
     LIST("ipam", "reserve", reserve, "addresses that pods never get"),
@@ -582,6 +611,8 @@ config_init(struct config *config)
         .ipam_mode = xstrdup("host"),
         .quarantine_ms = 60000,
         .domain_idle_ms = 600000,
+        .healthz_addr = in6addr_any,
+        .healthz_port = 10256,
         .run_dir = xstrdup(SLUICE_RUNDIR),
         .state_dir = xstrdup(SLUICE_STATEDIR),
         .ovsdb = xstrdup("unix:" SLUICE_OVS_RUNDIR "/db.sock"),

@@ -31,6 +31,9 @@ struct config {
     size_t n_service_cidrs;
     bool masquerade;                    /* "auto" is true: what leaves the cluster gets the node's address. */
 
+    struct in6_addr healthz_addr;       /* Where healthz answers. */
+    uint16_t healthz_port;              /* 0: nowhere. */
+
     char *ipam_mode;                    /* "host". */
     long long int quarantine_ms;        /* 0 to 3,600,000. */
     struct inet_prefix *reserve;

@@ -88,6 +88,8 @@ struct trash {
     char host_name[16];
 };
 
+struct health;
+
 struct dataplane {
     const struct config *config;
     struct store *store;
@@ -111,6 +113,7 @@ struct dataplane {
     struct tnl_neigh *tnl_neigh;
     struct pinctrl *pinctrl;
     struct policy_log *policy_log;
+    struct health *health;
     unsigned int ovsdb_seen, hostnet_seen;
     uint64_t acked_seen, outside_seen;
     size_t n_attachments_seen;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "controller/health.h"
 #include "controller/pod-link.h"
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
@@ -82,6 +83,8 @@ connect_ovs(struct dataplane *dp)
     dp->ofctrl = ofctrl_create(target);
     dp->pinctrl = pinctrl_create(dp->ofctrl);
     dp->policy_log = policy_log_create(dp);
+    dp->health = health_create();
+    health_set_healthz(dp->health, &dp->config->healthz_addr, dp->config->healthz_port);
     dp->hostnet = hostnet_create(dp->config->state_dir, dp->config->uplink);
     dp->tnl_neigh = tnl_neigh_create(dp->config->ovs_rundir);
     dataplane_domain_init_(dp);
@@ -173,6 +176,7 @@ dataplane_destroy(struct dataplane *dp)
         dataplane_domain_destroy_(dp);
         ovsdb_destroy(dp->ovsdb);
         policy_log_destroy(dp->policy_log);
+        health_destroy(dp->health);
         pinctrl_destroy(dp->pinctrl);
         ofctrl_destroy(dp->ofctrl);
         hostnet_destroy(dp->hostnet);
@@ -208,14 +212,15 @@ dataplane_reconfigure(struct dataplane *dp, const struct config *config)
     dp->config = config;
     ipam_configure(dp->ipam, &ipam);
     dataplane_policy_reconfigure_(dp);
+    health_set_healthz(dp->health, &config->healthz_addr, config->healthz_port);
     dp->facts_seen = false;             /* Look again. */
 }
 
 /* Readiness: one state for CNI STATUS, "sluicectl status" and systemd. ------------------------------------------- */
 
-/* The first reason why nothing can be added, or NULL.  '*limited': pods that run may be affected too. */
+/* The first reason why what has been declared may not be in force, or NULL.  '*limited': pods that run may be affected too. */
 static char *
-find_reason(const struct dataplane *dp, const char *source_why_not, bool *limited)
+find_dataplane_reason(const struct dataplane *dp, const char *source_why_not, bool *limited)
 {
     const struct of_state *of = ofctrl_state(dp->ofctrl);
     const char *problem = ovsdb_problem(dp->ovsdb);
@@ -243,7 +248,18 @@ find_reason(const struct dataplane *dp, const char *source_why_not, bool *limite
     if (!hostnet_ready(dp->hostnet)) {
         return xasprintf("host network: %s", hostnet ? hostnet : "not yet as it must be");
     }
-    return dp->journal_problem ? xasprintf("journal: %s", dp->journal_problem) : NULL;
+    return NULL;
+}
+
+/* The same, or why nothing can be added. */
+static char *
+find_reason(const struct dataplane *dp, const char *source_why_not, bool *limited)
+{
+    char *reason = find_dataplane_reason(dp, source_why_not, limited);
+    const struct kube_node *node = dataplane_own_node_(dp);
+
+    health_set_node(dp->health, !reason, !node || !node->going);
+    return reason || !dp->journal_problem ? reason : xasprintf("journal: %s", dp->journal_problem);
 }
 
 static void
@@ -346,6 +362,7 @@ dataplane_run(struct dataplane *dp, const char *source_why_not)
     }
     dataplane_domain_run_(dp);
     policy_log_run(dp->policy_log);
+    health_run(dp->health);
     dataplane_report_refused_(dp);
     dataplane_report_policies_(dp);
 }
@@ -363,6 +380,7 @@ dataplane_wait(struct dataplane *dp)
     dataplane_domain_wait_(dp);
     dataplane_report_wait_(dp);
     policy_log_wait(dp->policy_log);
+    health_wait(dp->health);
 }
 
 /* Cleaning up. --------------------------------------------------------------------------------------------------- */

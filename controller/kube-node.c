@@ -12,7 +12,11 @@ struct reading {
     struct inet_prefix pod_cidrs[KUBE_MAX_CIDRS];
     struct in6_addr internal[KUBE_MAX_ADDRS], external[KUBE_MAX_ADDRS];
     size_t n_pod_cidrs, n_internal, n_external;
+    bool tainted;                       /* With TAINT_TO_BE_DELETED. */
 };
+
+/* What the cluster autoscaler says before it removes a node; kube-proxy's healthz heeds it too (KEP-3836). */
+#define TAINT_TO_BE_DELETED "ToBeDeletedByClusterAutoscaler"
 
 static int
 add_cidr(struct reading *node, const json_t *value, struct error *error)
@@ -33,6 +37,26 @@ add_cidr(struct reading *node, const json_t *value, struct error *error)
         return error_set(error, EINVAL, "a node has at most one pod CIDR of each family");
     }
     node->n_pod_cidrs++;
+    return 0;
+}
+
+static int
+decode_taints(const json_t *spec, struct reading *node, struct error *error)
+{
+    const json_t *taints, *taint;
+    const char *key;
+    size_t i;
+
+    if (kube_get_array(spec, "taints", &taints, error)) {
+        return EINVAL;
+    }
+    json_array_foreach (taints, i, taint) {
+        if (kube_check_object(taint, error) || kube_get_string(taint, "key", &key, error)) {
+            error_wrap(error, "spec.taints[%zu]", i);
+            return EINVAL;
+        }
+        node->tainted |= !strcmp(key, TAINT_TO_BE_DELETED);
+    }
     return 0;
 }
 
@@ -88,7 +112,7 @@ read_node(const json_t *json, struct reading *node, struct error *error)
     size_t i;
 
     if (kube_get_object(json, "spec", &spec, error) || kube_get_object(json, "status", &status, error)
-        || (spec && decode_spec(spec, node, error))
+        || (spec && (decode_spec(spec, node, error) || decode_taints(spec, node, error)))
         || (status && kube_get_array(status, "addresses", &addresses, error))) {
         return EINVAL;
     }
@@ -116,6 +140,7 @@ kube_node_decode(const json_t *json, struct kube_meta *meta, struct kube_object 
     struct kube_node *node = CONTAINER_OF(*objectp, struct kube_node, object);
     memcpy(node->pod_cidrs, r.pod_cidrs, sizeof node->pod_cidrs);
     node->created = meta->created;
+    node->going = meta->deleting || r.tainted;
     node->n_pod_cidrs = r.n_pod_cidrs;
     node->n_addrs = r.n_internal;
     node->n_external = r.n_external;
@@ -130,7 +155,7 @@ kube_node_equal(const struct kube_object *a_, const struct kube_object *b_)
     const struct kube_node *a = kube_node_cast(a_), *b = kube_node_cast(b_);
     size_t n = a->n_addrs + a->n_external;
 
-    if (a->created != b->created || a->n_pod_cidrs != b->n_pod_cidrs) {
+    if (a->created != b->created || a->going != b->going || a->n_pod_cidrs != b->n_pod_cidrs) {
         return false;
     }
     for (size_t i = 0; i < a->n_pod_cidrs; i++) {       /* One by one: an inet_prefix has padding. */

@@ -80,6 +80,7 @@ struct kube_node {
     struct kube_object object;
     int64_t created;                    /* metadata.creationTimestamp, seconds since 1970; 0: none. */
     struct inet_prefix pod_cidrs[KUBE_MAX_CIDRS];       /* spec.podCIDRs, else spec.podCIDR. */
+    bool going;                         /* About to be removed: deletionTimestamp, or the cluster autoscaler's taint. */
     uint8_t n_pod_cidrs;
     uint8_t n_addrs;                    /* status.addresses of type InternalIP, in their order. */
     uint8_t n_external;                 /* Those of type ExternalIP, behind them in 'addrs'. */

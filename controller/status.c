@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "controller/dataplane-private.h"
+#include "controller/health.h"
 #include "controller/pod-link.h"
 #include "controller/report.h"
 #include "controller/source.h"
@@ -284,6 +285,7 @@ get_problems(const struct dataplane *dp, const struct source *source, const stru
         put_problem("tunnels", tnl_neigh_problem(dp->tnl_neigh), problems);
     }
     put_log_problem(dp, problems);
+    health_for_each_problem(dp->health, put_problem, problems);
     return problems;
 }
 

@@ -202,6 +202,11 @@ tests_unit_test_socket_watch_SOURCES = tests/unit/test-socket-watch.c
 tests_unit_test_socket_watch_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_socket_watch_LDADD = controller/libcontroller.la $(UNIT_LDADD)
 
+UNIT_TESTS += tests/unit/test-health
+tests_unit_test_health_SOURCES = tests/unit/test-health.c
+tests_unit_test_health_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_health_LDADD = controller/libcontroller.la $(UNIT_LDADD) $(MICROHTTPD_LIBS)
+
 UNIT_TESTS += tests/unit/test-worker
 tests_unit_test_worker_SOURCES = tests/unit/test-worker.c
 tests_unit_test_worker_CPPFLAGS = $(UNIT_CPPFLAGS)

@@ -17,6 +17,7 @@ START_TEST(test_defaults)
     ck_assert_int_eq(config.datapath, DATAPATH_AUTO);
     ck_assert_int_eq(config.quarantine_ms, 60000);
     ck_assert_uint_eq(config.n_service_cidrs, 2);
+    ck_assert(IN6_IS_ADDR_UNSPECIFIED(&config.healthz_addr) && config.healthz_port == 10256);
     ck_assert(!config_validate(&config, NULL));
     config_destroy(&config);
 }
@@ -29,7 +30,7 @@ START_TEST(test_everything)
         "uplink: eth0\nmtu: 1400\npod-cidrs: [10.244.1.0/24, 'fd00::/64']\nservice-cidrs: []\nmasquerade: false\n"
         "ipam: {mode: host, quarantine: 5m, reserve: [10.244.1.0/28]}\nrun-dir: /r\nstate-dir: /s\n"
         "ovsdb: unix:/o\novs-rundir: /or\nlog-file: /l\n"
-        "policy-log: drops\npolicy-log-file: /p\ndomain-idle: 90s\n";
+        "policy-log: drops\npolicy-log-file: /p\ndomain-idle: 90s\nhealthz: 127.0.0.1:80\n";
     ERROR_AUTO struct error error = ERROR_INIT;
     struct config c;
 
@@ -46,9 +47,33 @@ START_TEST(test_everything)
     ck_assert_str_eq(c.policy_log_file, "/p");
     ck_assert_int_eq(c.domain_idle_ms, 90000);
 
+    ck_assert(inet_is_v4(&c.healthz_addr) && c.healthz_addr.s6_addr[12] == 127 && c.healthz_port == 80);
+
     /* An option overrides, and a list as an option replaces. */
     ck_assert(!config_set(&c, "pod-cidrs", "10.1.0.0/24", &error) && c.n_pod_cidrs == 1);
     ck_assert(!config_set(&c, "ipam-quarantine", "0", &error) && c.quarantine_ms == 0);
+    config_destroy(&c);
+}
+END_TEST
+
+/* services 30. */
+START_TEST(test_healthz)
+{
+    static const char *const bad[] = { "", "10256", ":10256", "0.0.0.0", "0.0.0.0:0", "0.0.0.0:65536", "0.0.0.0:x",
+                                       "[0.0.0.0]:80", "::1:80", "[::1]", "[::1]:", "[]:80", "host:80", "None" };
+    struct config c;
+
+    config_init(&c);
+    ck_assert(!config_set(&c, "healthz", "[fd00::1]:81", NULL));
+    ck_assert(c.healthz_port == 81 && c.healthz_addr.s6_addr[0] == 0xfd && c.healthz_addr.s6_addr[15] == 1);
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        ERROR_AUTO struct error error = ERROR_INIT;
+        ck_assert_msg(config_set(&c, "healthz", bad[i], &error), "%s", bad[i]);
+        ck_assert(c.healthz_port == 81);
+    }
+    ck_assert(!config_set(&c, "healthz", "0.0.0.0:10256", NULL));
+    ck_assert(inet_is_v4(&c.healthz_addr) && c.healthz_port == 10256);
+    ck_assert(!config_set(&c, "healthz", "none", NULL) && !c.healthz_port);
     config_destroy(&c);
 }
 END_TEST
@@ -117,6 +142,7 @@ END_TEST
 UNIT_MAIN("config", {
     tcase_add_test(tc, test_defaults);
     tcase_add_test(tc, test_everything);
+    tcase_add_test(tc, test_healthz);
     tcase_add_test(tc, test_bad);
     tcase_add_test(tc, test_overlap);
 })

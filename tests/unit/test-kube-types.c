@@ -35,7 +35,32 @@ START_TEST(test_node)
     ck_assert_str_eq(o->name, "n1");
     ck_assert_str_eq(labels_get(o->labels, "a"), "b");
     ck_assert(labels_count(o->annotations) == 1 && !labels_get(o->annotations, "other"));
+    ck_assert(!node->going);
     kube_object_destroy(o);
+}
+END_TEST
+
+/* services 30: who is about to go (KEP-3836). */
+START_TEST(test_node_going)
+{
+    static const struct { const char *meta, *taints; bool going; } cases[] = {
+        { "", "[]", false },
+        { "", "[{\"key\":\"node.kubernetes.io/unschedulable\",\"effect\":\"NoSchedule\"}]", false },
+        { "", "[{\"key\":\"a\"},{\"key\":\"ToBeDeletedByClusterAutoscaler\",\"value\":\"1\"}]", true },
+        { ",\"deletionTimestamp\":\"2026-11-23T12:00:00Z\"", "null", true },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *text = xasprintf("{\"apiVersion\":\"v1\",\"kind\":\"Node\",\"metadata\":{\"name\":\"n\"%s},"
+                               "\"spec\":{\"taints\":%s}}", cases[i].meta, cases[i].taints);
+        char *plain = xasprintf("{\"apiVersion\":\"v1\",\"kind\":\"Node\",\"metadata\":{\"name\":\"n\"}}");
+        struct kube_object *o = decode(text, NULL), *p = decode(plain, NULL);
+        ck_assert(kube_node_cast(o)->going == cases[i].going);
+        ck_assert(kube_object_equal(o, p) == !cases[i].going);
+        kube_object_destroy(o);
+        kube_object_destroy(p);
+        free(text);
+        free(plain);
+    }
 }
 END_TEST
 
@@ -80,6 +105,7 @@ START_TEST(test_bad)
         { "{\"apiVersion\":\"v1\",\"kind\":\"Node\",\"metadata\":{\"name\":\"a\",\"namespace\":\"b\"}}", "have none", EINVAL },
         { HEAD("Node") "\"spec\":{\"podCIDRs\":[\"10.0.0.1/24\"]}}", "Node a: spec.podCIDRs[0]: ", EINVAL },
         { HEAD("Node") "\"spec\":{\"podCIDRs\":[\"10.0.0.0/24\",\"10.1.0.0/24\"]}}", "one pod CIDR of each", EINVAL },
+        { HEAD("Node") "\"spec\":{\"taints\":[7]}}", "Node a: spec.taints[0]: ", EINVAL },
         { HEAD("Node") "\"spec\":{\"podCIDRs\":[7]}}", "podCIDRs[0]: must be a string", EINVAL },
         { HEAD("Node") "\"spec\":[]}", "spec: must be an object", EINVAL },
         { HEAD("Node") "\"status\":{\"addresses\":[{\"type\":\"InternalIP\",\"address\":\"x\"}]}}", "addresses[0]: \"x\"", EINVAL },
@@ -396,6 +422,7 @@ END_TEST
 
 UNIT_MAIN("kube-types", {
     tcase_add_test(tc, test_node);
+    tcase_add_test(tc, test_node_going);
     tcase_add_test(tc, test_pod);
     tcase_add_test(tc, test_bad);
     tcase_add_test(tc, test_decode_kind);
