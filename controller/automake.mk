@@ -87,12 +87,16 @@ controller_libcontroller_la_SOURCES += \
 	controller/dataplane-node.c controller/dataplane-peers.c \
 	controller/dataplane-pod.c \
 	controller/dataplane-policy.c \
-	controller/dataplane-report.c
+	controller/dataplane-report.c \
+	controller/dataplane-service.c \
+	controller/service-json.c controller/service-json.h
 controller_libcontroller_la_SOURCES += \
 	controller/ctl.c \
 	controller/policy-status.c controller/policy-status.h \
 	controller/status-policy.c \
+	controller/status-service.c \
 	controller/ctl-policy.c controller/ctl-policy.h \
+	controller/ctl-service.c controller/ctl-service.h \
 	controller/status-text.c controller/status-text.h \
 	controller/status.c controller/status.h
 controller_libcontroller_la_SOURCES += \

@@ -8,6 +8,7 @@
 
 #include "controller/audit.h"
 #include "controller/ctl-policy.h"
+#include "controller/ctl-service.h"
 #include "controller/dataplane-private.h"
 #include "controller/status-text.h"
 #include "controller/status.h"
@@ -158,10 +159,16 @@ ctl_wait_for(struct unixctl_conn *conn, int argc OVS_UNUSED, const char *argv[],
 
 /* Flows. --------------------------------------------------------------------------------------------------------- */
 
+struct found {
+    const struct flow_entry *flow;
+    char *owner;
+};
+
 struct flow_query {
     int table;                          /* -1: all. */
     const char *object;                 /* NULL: all; else an owner, or its beginning up to a '/'. */
-    struct { const struct flow_entry *flow; const char *owner; } *found;
+    const struct dataplane *dp;
+    struct found *found;
     size_t n, allocated;
 };
 
@@ -176,21 +183,28 @@ static void
 collect_flow(const struct flow_entry *flow, const char *owner, void *query_)
 {
     struct flow_query *query = query_;
-    if ((query->table < 0 || query->table == flow->table_id)
-        && (!query->object || owner_matches(owner, query->object))) {
-        if (query->n >= query->allocated) {
-            query->found = x2nrealloc(query->found, &query->allocated, sizeof *query->found);
-        }
-        query->found[query->n].flow = flow;
-        query->found[query->n++].owner = owner;
+
+    if (query->table >= 0 && query->table != flow->table_id) {
+        return;
     }
+    /* All Services are one owner: the cookie tells which it is. */
+    char *service = owner && strcmp(owner, OWNER_SERVICE) ? NULL : ctl_service_owner(query->dp, flow->cookie);
+    const char *whose = service ? service : owner;
+    if (query->object && !owner_matches(whose, query->object) && !owner_matches(owner, query->object)) {
+        free(service);
+        return;
+    }
+    if (query->n >= query->allocated) {
+        query->found = x2nrealloc(query->found, &query->allocated, sizeof *query->found);
+    }
+    query->found[query->n++] = (struct found) { flow, service ? service : nullable_xstrdup(owner) };
 }
 
 static int
 compare_found(const void *a_, const void *b_)
 {
-    const struct flow_entry *const *a = a_, *const *b = b_;     /* The first member. */
-    return flow_entry_compare(*a, *b);
+    const struct found *a = a_, *b = b_;
+    return flow_entry_compare(a->flow, b->flow);
 }
 
 static json_t *
@@ -235,7 +249,7 @@ static void
 ctl_flows(struct unixctl_conn *conn, int argc, const char *argv[], void *ctl_)
 {
     struct ctl *ctl = ctl_;
-    struct flow_query query = { .table = -1 };
+    struct flow_query query = { .table = -1, .dp = ctl->dp };
 
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--object") && i + 1 < argc) {
@@ -253,6 +267,9 @@ ctl_flows(struct unixctl_conn *conn, int argc, const char *argv[], void *ctl_)
         qsort(query.found, query.n, sizeof *query.found, compare_found);
     }
     reply_steal(conn, argc, argv, flows_to_json(&query), format_flows);
+    for (size_t i = 0; i < query.n; i++) {
+        free(query.found[i].owner);
+    }
     free(query.found);
 }
 
@@ -266,10 +283,11 @@ ctl_owner(struct unixctl_conn *conn, int argc OVS_UNUSED, const char *argv[], vo
     if (str_to_ullong(argv[1], 0, &cookie)) {
         owner = of_state_owner_from_cookie(ofctrl_state(ctl->dp->ofctrl), cookie);
     }
-    char *policy = owner ? NULL : ctl_policy_owner(ctl->dp, cookie);
-    if (owner || policy) {
-        unixctl_command_reply(conn, owner ? owner : policy);
-        free(policy);
+    char *other = owner ? NULL : ctl_service_owner(ctl->dp, cookie);
+    other = owner || other ? other : ctl_policy_owner(ctl->dp, cookie);
+    if (owner || other) {
+        unixctl_command_reply(conn, owner ? owner : other);
+        free(other);
     } else {
         unixctl_command_reply_error(conn, "owner: this cookie is nobody's");
     }
@@ -295,6 +313,7 @@ ctl_create(struct dataplane *dp, const struct source *source, const struct repor
     unixctl_command_register("owner", "COOKIE", 1, 1, ctl_owner, ctl);
     unixctl_command_register("wait", "ready|realized MILLISECONDS", 2, 2, ctl_wait_for, ctl);
     ctl_policy_register(dp);
+    ctl_service_register(dp);
     return ctl;
 }
 

@@ -14,6 +14,7 @@
  *   owner COOKIE                               whose flows have this cookie (0x...)
  *   wait ready|realized MILLISECONDS           replies when it holds, or with an error when the time is over; never polls
  *   policy/rules, policy/explain, ...          more of what sluicectl policies and trace are made of: ctl-policy.h
+ *   services/list                              what sluicectl services is made of: ctl-service.h
  *
  * "compile" is not here: sluicectl does it itself, without a daemon; nor is "trace": sluicectl asks for the status and then
  * ovs-vswitchd, so that sluiced never waits for it. */

@@ -310,6 +310,7 @@ realize(struct dataplane *dp)
     dataplane_peers_run_(dp);
     set_hostnet(dp);
     dataplane_pods_compile_(dp);
+    dataplane_service_run_(dp);
     attachments_set_mtu(dp->attachments, facts->mtu, now);
     if (!dp->started) {
         dp->started = true;
@@ -366,6 +367,7 @@ update_facts(struct dataplane *dp)
             realize(dp);
         } else {
             set_underlay(dp);
+            dataplane_service_run_(dp);
         }
     }
     return dp->facts.known;

@@ -10,6 +10,7 @@
  *   dataplane-domain.c  DNS answers -> addresses of domain names in policies
  *   dataplane-policy.c  policies -> their flows, what pods' flows must know of them
  *   policy-status.c     which of them are in place, since when, and what is wrong with them
+ *   dataplane-service.c Services -> flows, groups, the host's network, health checks
  *   dataplane-link.c    jobs of the worker threads
  *   dataplane-cni.c     requests of ovs-cni, spool of DELs */
 
@@ -137,6 +138,7 @@ struct dataplane {
     uint64_t policy_version;            /* With which the flows of policies are as they are wanted. */
     struct policy_status *policy_status;
     struct dataplane_domain *domain;
+    struct dataplane_service *service;
     struct shash policies_reported;     /* "KIND/NAMESPACE/NAME" -> the problem that was reported. */
     long long int policies_report_at;   /* time_msec(): look for more then; LLONG_MAX: nothing changed. */
 
@@ -218,6 +220,25 @@ void dataplane_domain_run_(struct dataplane *);
 void dataplane_domain_wait_(struct dataplane *);
 /* What has been learned: an array by name, then address. */
 struct json_t *dataplane_domain_list_(const struct dataplane *);
+
+/* dataplane-service.c */
+#define OWNER_SERVICE "Base/service"    /* Of the flows and groups of all Services. */
+void dataplane_service_init_(struct dataplane *);
+void dataplane_service_destroy_(struct dataplane *);
+const struct services *dataplane_services_(const struct dataplane *);
+void dataplane_service_changed_(struct dataplane *, const struct store_key *);
+/* Ports of the host that lead to an attachment ('id') with these addresses; n_ports 0: none any more.  'pod' is
+ * "NAMESPACE/NAME". */
+struct service_host_port;
+void dataplane_service_host_ports_(struct dataplane *, uint64_t id, const char *pod, const struct service_host_port *,
+                                   size_t n_ports, const struct in6_addr *addrs, size_t n_addrs);
+/* Declares what all that means. */
+void dataplane_service_run_(struct dataplane *);
+/* Removes from conntrack what leads to endpoints that have gone from the switch by now. */
+void dataplane_service_flush_(struct dataplane *);
+/* Reports Services of which something is left out, a while after something changed. */
+void dataplane_service_report_(struct dataplane *);
+void dataplane_service_wait_(struct dataplane *);
 
 /* dataplane-link.c */
 void dataplane_link_effect_(struct dataplane *, const struct attachment_effect *, int netns_fd);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "controller/policy-name.h"
+#include "controller/services.h"
 #include "openvswitch/poll-loop.h"
 #include "timeval.h"
 #include "util.h"
@@ -119,8 +120,8 @@ report_refused(const char *owner, const char *why, void *dp_)
 {
     struct dataplane *dp = dp_;
 
-    if (!strcmp(owner, OWNER_POLICY)) {
-        return;                         /* Told of the policies. */
+    if (!strcmp(owner, OWNER_POLICY) || !strcmp(owner, OWNER_SERVICE)) {
+        return;                         /* Told of the objects. */
     }
     char *copy = xstrdup(owner), *save = NULL;
     const char *kind = strtok_r(copy, "/", &save), *namespace_ = strtok_r(NULL, "/", &save);
@@ -169,6 +170,23 @@ report_refused_policy(const struct flow_entry *flow, const char *why, void *dp)
     }
 }
 
+static void
+report_refused_service(const struct flow_entry *flow, const char *why, void *dp_)
+{
+    struct dataplane *dp = dp_;
+    const char *port = NULL;
+    const struct kube_service *service = services_of_cookie(dataplane_services_(dp), flow->cookie, &port);
+    char *message = xasprintf("Open vSwitch refuses a flow of %s%s: %s", service ? "port " : "Services",
+                              !service ? "" : port ? port : "without a name", why);
+
+    if (service) {
+        dataplane_report_(dp, KUBE_SERVICE, service->object.namespace_, service->object.name, NULL, "FlowsRefused", message);
+    } else {
+        dataplane_report_node_(dp, "FlowsRefused", message);
+    }
+    free(message);
+}
+
 void
 dataplane_report_refused_(struct dataplane *dp)
 {
@@ -180,5 +198,6 @@ dataplane_report_refused_(struct dataplane *dp)
         dp->refused_seen = stats.n_quarantined;
         of_state_for_each_failed(of, report_refused, dp);
         of_state_for_each_refused(of, OWNER_POLICY, report_refused_policy, dp);
+        of_state_for_each_refused(of, OWNER_SERVICE, report_refused_service, dp);
     }
 }

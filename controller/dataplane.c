@@ -124,6 +124,7 @@ dataplane_create(const struct config *config, struct store *store, struct datapl
     dp->store = store;
     dp->endpoints = endpoints_create();
     dataplane_policy_init_(dp);
+    dataplane_service_init_(dp);
     hmap_init(&dp->requests);
     hmap_init(&dp->watches);
     sset_init(&dp->peers);
@@ -190,6 +191,7 @@ dataplane_destroy(struct dataplane *dp)
         ipam_destroy(dp->ipam);
     }
     dataplane_policy_destroy_(dp);
+    dataplane_service_destroy_(dp);
     endpoints_destroy(dp->endpoints);
     free_lists(dp);
     hmap_destroy(&dp->requests);
@@ -310,6 +312,7 @@ run_changes(struct dataplane *dp)
     while (store_pop_change(dp->store, &key)) {
         endpoints_follow(dp->endpoints, dp->store, &key);
         dataplane_policy_changed_(dp, &key);
+        dataplane_service_changed_(dp, &key);
         if (key.kind == KUBE_NODE) {
             dataplane_node_changed_(dp, key.name);
         } else if (key.kind == KUBE_POD) {
@@ -318,6 +321,7 @@ run_changes(struct dataplane *dp)
         store_key_destroy(&key);
     }
     dataplane_policy_run_(dp);
+    dataplane_service_run_(dp);
 }
 
 /* Flows and ports that nobody declares are gone once everything else is in place. */
@@ -357,6 +361,7 @@ dataplane_run(struct dataplane *dp, const char *source_why_not)
     dataplane_pod_run_(dp);
     if (dataplane_pod_effects_(dp)) {   /* Off with them, before anyone waits. */
         dataplane_policy_run_(dp);
+        dataplane_service_run_(dp);
         ofctrl_run(dp->ofctrl);
         ovsdb_run(dp->ovsdb);
     }
@@ -364,7 +369,9 @@ dataplane_run(struct dataplane *dp, const char *source_why_not)
     policy_log_run(dp->policy_log);
     health_run(dp->health);
     dataplane_report_refused_(dp);
+    dataplane_service_flush_(dp);
     dataplane_report_policies_(dp);
+    dataplane_service_report_(dp);
 }
 
 void
@@ -379,6 +386,7 @@ dataplane_wait(struct dataplane *dp)
     dataplane_pod_wait_(dp);
     dataplane_domain_wait_(dp);
     dataplane_report_wait_(dp);
+    dataplane_service_wait_(dp);
     policy_log_wait(dp->policy_log);
     health_wait(dp->health);
 }

@@ -13,6 +13,7 @@
 #define KUBE_LABEL_SERVICE_NAME "kubernetes.io/service-name"                    /* On a slice: its Service. */
 #define KUBE_LABEL_PROXY_NAME "service.kubernetes.io/service-proxy-name"        /* On either: leave it alone. */
 #define KUBE_LABEL_HEADLESS "service.kubernetes.io/headless"                    /* On either: leave it alone. */
+#define KUBE_LABEL_ZONE "topology.kubernetes.io/zone"                           /* On a Node. */
 
 #define KUBE_MAX_SERVICE_PORTS 1000
 #define KUBE_MAX_SERVICE_ADDRS 1000     /* External addresses, those of load balancers, source ranges. */

@@ -170,6 +170,14 @@ put_known(const json_t *known, struct ds *s)
     ds_put_char(s, '\n');
 }
 
+static void
+put_services(const json_t *n, struct ds *s)
+{
+    ds_put_format(s, "services: %lld with %lld ports: %lld ways in to %lld sets of endpoints, in %lld groups with %lld buckets\n",
+                  number_of(n, "services"), number_of(n, "ports"), number_of(n, "doors"), number_of(n, "sets"),
+                  number_of(n, "groups"), number_of(n, "buckets"));
+}
+
 void
 status_format_status(const json_t *status, struct ds *s)
 {
@@ -202,6 +210,7 @@ status_format_status(const json_t *status, struct ds *s)
                   "start\n",
                   number_of(of, "desired"), number_of(of, "installed"), number_of(of, "refused"),
                   number_of(of, "modifications"), number_of(of, "bundles"));
+    put_services(json_object_get(status, "services"), s);
     status_format_ipam(json_object_get(status, "ipam"), s);
     json_array_foreach (problems, i, problem) {
         ds_put_format(s, "problem: %s\n", json_string_value(problem));

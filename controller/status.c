@@ -8,6 +8,7 @@
 #include "controller/health.h"
 #include "controller/pod-link.h"
 #include "controller/report.h"
+#include "controller/service-json.h"
 #include "controller/source.h"
 #include "flow.h"
 #include "openvswitch/dynamic-string.h"
@@ -238,7 +239,8 @@ put_problem(const char *file, const char *problem, void *array)
 static void
 put_failed(const char *owner, const char *why, void *array)
 {
-    if (strcmp(owner, OWNER_POLICY)) {  /* status_put_policy_problems() names the policies. */
+    /* status_put_policy_problems() and status_put_service_problems() name the objects. */
+    if (strcmp(owner, OWNER_POLICY) && strcmp(owner, OWNER_SERVICE)) {
         json_array_append_new(array, json_sprintf("%s: %s", owner, why));
     }
 }
@@ -268,6 +270,7 @@ get_problems(const struct dataplane *dp, const struct source *source, const stru
     }
     source_for_each_problem(source, put_problem, problems);
     status_put_policy_problems(dp, problems);
+    status_put_service_problems(dp, problems);
     if (report_problem(report)) {
         put_problem("the Kubernetes API", report_problem(report), problems);
     }
@@ -392,6 +395,7 @@ status_get(const struct dataplane *dp, const struct source *source, const struct
     json_object_set_new(status, "source", source_to_json(source));
     json_object_set_new(status, "openflow", get_openflow(dp));
     json_object_set_new(status, "policyLog", get_policy_log(dp));
+    json_object_set_new(status, "services", service_stats_to_json(dataplane_services_(dp)));
     json_object_set_new(status, "problems", get_problems(dp, source, report));
     json_object_set_new(status, "ipam", status_ipam(dp));
     if (everything) {

@@ -21,6 +21,8 @@ json_t *status_nodes(const struct dataplane *);
 json_t *status_policies(const struct dataplane *);
 /* Adds what is wrong with policies. */
 void status_put_policy_problems(const struct dataplane *, json_t *problems);
+/* Likewise with Services. */
+void status_put_service_problems(const struct dataplane *, json_t *problems);
 json_t *status_ipam(const struct dataplane *);
 
 #endif /* controller/status.h */

@@ -9,3 +9,4 @@ dist_doc_DATA += docs/uplink.md
 dist_doc_DATA += docs/ipam.md docs/kubernetes.md
 dist_doc_DATA += docs/performance.md docs/policy-rules.svg
 dist_doc_DATA += docs/policy.md
+dist_doc_DATA += docs/services.md

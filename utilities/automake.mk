@@ -2,9 +2,12 @@
 bin_PROGRAMS += utilities/sluicectl
 utilities_sluicectl_SOURCES = \
 	utilities/compile.c \
+	utilities/compile-service.c utilities/compile-service.h \
 	utilities/ctl-client.c utilities/ctl-client.h \
 	utilities/flow-stats.c utilities/flow-stats.h \
 	utilities/policies.c \
+	utilities/service-counters.c utilities/service-counters.h \
+	utilities/services.c \
 	utilities/sluicectl.c utilities/sluicectl.h \
 	utilities/trace.c \
 	utilities/trace-facts.c utilities/trace-facts.h \

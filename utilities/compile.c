@@ -15,6 +15,8 @@
 #include "controller/mtu.h"
 #include "controller/node-input.h"
 #include "controller/policy.h"
+#include "controller/service-json.h"
+#include "controller/services.h"
 #include "controller/source-dir.h"
 #include "controller/store.h"
 #include "flow-set.h"
@@ -24,6 +26,7 @@
 #include "pipeline.h"
 #include "timeval.h"
 #include "util.h"
+#include "utilities/compile-service.h"
 
 #define ASSUMED_PLEN4 24
 #define ASSUMED_PLEN6 64
@@ -40,6 +43,7 @@ struct job {
     bool tunnels_v6;                    /* A peer is reached through an IPv6 tunnel. */
     struct endpoints *endpoints;
     struct policy *policy;
+    struct services *services;          /* NULL: not computed yet. */
     struct flow_input input;
     struct flow_pod *pods;              /* NULL with "--stats". */
     size_t allocated_pods;
@@ -50,14 +54,16 @@ struct job {
 /* For "--stats". */
 struct counts {
     size_t n_flows[UINT8_MAX + 1];      /* By table. */
-    size_t n_policy_flows, n_meters, n_pods;
-    long long int read_us, policy_us, others_us;
+    size_t n_policy_flows, n_service_flows, n_meters, n_groups, n_buckets, n_pods;
+    long long int read_us, policy_us, service_us, others_us;
 };
 
 static int gather(struct job *, struct error *);
 static void add_endpoint(const struct kube_object *, void *endpoints);
 static void job_get_policy(const struct job *, const struct kube_pod *, struct flow_pod_policy *);
 static void run_policy(struct job *, struct counts *);
+static void run_services(struct job *, struct counts *);
+static void print_services(const struct job *);
 static void count_others(const struct job *, struct counts *);
 static void print_stats(const struct job *, const struct counts *);
 
@@ -74,6 +80,7 @@ job_destroy(struct job *job)
         free(CONST_CAST(char *, job->pods[i].owner));
     }
     policy_destroy(job->policy);
+    services_destroy(job->services);
     endpoints_destroy(job->endpoints);
     for (size_t i = 0; i < job->input.n_peers; i++) {
         free(CONST_CAST(char *, job->peers[i].owner));
@@ -105,6 +112,7 @@ print_flows(struct job *job)
     }
     compile(&job->input, &set);
     policy_get_flows(job->policy, &set);
+    services_get_flows(job->services, &set);
     flow_set_sort(&set);
     flow_set_format(&set, true, &s);
     fputs(ds_cstr(&s), stdout);
@@ -128,7 +136,10 @@ compile_verb(const struct compile_options *options)
     code = code ? code : gather(&job, &error);
     if (!code) {
         run_policy(&job, options->stats ? &counts : NULL);
-        if (options->stats) {
+        run_services(&job, &counts);
+        if (options->services) {
+            print_services(&job);
+        } else if (options->stats) {
             count_others(&job, &counts);
             print_stats(&job, &counts);
         } else {
@@ -223,6 +234,33 @@ run_policy(struct job *job, struct counts *counts)
     if (counts) {
         counts->policy_us = time_usec() - start;
     }
+}
+
+/* Services. ------------------------------------------------------------------------------------------------------ */
+
+static void
+run_services(struct job *job, struct counts *counts)
+{
+    long long int start = time_usec();
+
+    job->services = compile_services(job->store, job->options->config->node, job->self, job->underlay.addrs,
+                                     job->underlay.n_addrs);
+    counts->service_us = time_usec() - start;
+    compile_services_problems(job->services);
+}
+
+static void
+print_services(const struct job *job)
+{
+    json_t *doors = service_doors_to_json(job->services, job->endpoints, false);
+
+    if (job->options->json) {
+        json_dumpf(doors, stdout, JSON_INDENT(2));
+        putchar('\n');
+    } else {
+        services_print(doors);
+    }
+    json_decref(doors);
 }
 
 /* Input. --------------------------------------------------------------------------------------------------------- */
@@ -394,6 +432,10 @@ count_steal(struct counts *counts, struct flow_set *set)
         counts->n_flows[set->flows[i]->table_id]++;
     }
     counts->n_meters += set->n_meters;
+    counts->n_groups += set->n_groups;
+    for (size_t i = 0; i < set->n_groups; i++) {
+        counts->n_buckets += group_entry_n_buckets(set->groups[i]);
+    }
     flow_set_destroy(set);
 }
 
@@ -438,6 +480,9 @@ count_others(const struct job *job, struct counts *counts)
     }
     store_for_each(job->store, KUBE_POD, count_pod, &cp);
     counts->others_us = time_usec() - start;
+    services_get_flows(job->services, &set);
+    counts->n_service_flows = set.n_flows;
+    count_steal(counts, &set);
 }
 
 static json_t *
@@ -486,12 +531,16 @@ peak_memory(void)
 static void
 print_json_stats(const struct job *job, const struct counts *counts, json_t *tables, size_t n_flows, long int peak)
 {
-    json_t *stats = json_pack("{s:O, s:I, s:I, s:i, s:I, s:I, s:o, s:I, s:f, s:f, s:f, s:I}", "tables", tables, "flows",
-                              (json_int_t) n_flows, "meters", (json_int_t) counts->n_meters, "groups", 0, "pods",
+    json_t *stats = json_pack("{s:O, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:f, s:f, s:f, s:I}", "tables", tables,
+                              "flows", (json_int_t) n_flows, "meters", (json_int_t) counts->n_meters, "groups",
+                              (json_int_t) counts->n_groups, "buckets", (json_int_t) counts->n_buckets, "pods",
                               (json_int_t) counts->n_pods, "peers", (json_int_t) job->input.n_peers, "policies",
                               policies_to_json(job->policy), "policyFlows", (json_int_t) counts->n_policy_flows,
                               "readMs", counts->read_us / 1000.0, "policyMs", counts->policy_us / 1000.0, "compileMs",
                               counts->others_us / 1000.0, "peakKiB", (json_int_t) peak);
+    json_object_update_new(stats, json_pack("{s:o, s:I, s:f}", "services", service_stats_to_json(job->services),
+                                            "serviceFlows", (json_int_t) counts->n_service_flows, "serviceMs",
+                                            counts->service_us / 1000.0));
     json_dumpf(stats, stdout, JSON_INDENT(2));
     putchar('\n');
     json_decref(stats);
@@ -500,22 +549,28 @@ print_json_stats(const struct job *job, const struct counts *counts, json_t *tab
 static void
 print_text_stats(const struct job *job, const struct counts *counts, json_t *tables, size_t n_flows, long int peak)
 {
+    struct services_stats ss;
     struct policy_stats s;
     const char *name;
     json_t *n;
 
     policy_get_stats(job->policy, &s);
+    services_get_stats(job->services, &ss);
     json_object_foreach (tables, name, n) {
         printf("%-15s %lld\n", name, (long long int) json_integer_value(n));
     }
-    printf("%-15s %"PRIuSIZE", %"PRIuSIZE" of them of policies, with %"PRIuSIZE" meters and 0 groups\n", "flows", n_flows,
-           counts->n_policy_flows, counts->n_meters);
+    printf("%-15s %"PRIuSIZE", %"PRIuSIZE" of them of policies and %"PRIuSIZE" of Services, with %"PRIuSIZE" meters and %"
+           PRIuSIZE" groups (%"PRIuSIZE" buckets)\n", "flows", n_flows, counts->n_policy_flows, counts->n_service_flows,
+           counts->n_meters, counts->n_groups, counts->n_buckets);
     printf("%-15s %"PRIuSIZE" pods on the node, %"PRIuSIZE" peers\n", "of", counts->n_pods, job->input.n_peers);
     printf("%-15s %"PRIuSIZE", %"PRIuSIZE" of them for these pods: %"PRIuSIZE" rules, %"PRIuSIZE" conjunctions, %"PRIuSIZE
            " sets of rules, %"PRIuSIZE" identities\n", "policies", s.n_policies, s.n_relevant, s.n_rules, s.n_conjs,
            s.n_subjects, s.n_identities);
-    printf("reading %.1f ms, computing %.1f ms for policies and %.1f ms for all else, peak memory %.1f MB\n",
-           counts->read_us / 1000.0, counts->policy_us / 1000.0, counts->others_us / 1000.0, peak / 1024.0);
+    printf("%-15s %"PRIuSIZE" with %"PRIuSIZE" ports: %"PRIuSIZE" doors, %"PRIuSIZE" sets of %"PRIuSIZE" endpoints\n",
+           "Services", ss.n_services, ss.n_ports, ss.n_doors, ss.n_sets, ss.n_endpoints);
+    printf("reading %.1f ms, computing %.1f ms for policies, %.1f ms for Services and %.1f ms for all else, peak memory "
+           "%.1f MB\n", counts->read_us / 1000.0, counts->policy_us / 1000.0, counts->service_us / 1000.0,
+           counts->others_us / 1000.0, peak / 1024.0);
 }
 
 static void

@@ -20,6 +20,8 @@ static const char usage_text[] =
     "  status                        what is realised, what is not and why\n"
     "  pods | nodes                  what the daemon knows and what it has realised\n"
     "  policies [NAME] [--stats]     policies: tier, pods, realised or not; packets and bytes of each rule\n"
+    "  services [[NAMESPACE/]NAME] [--stats]\n"
+    "                                Services: every way in, the endpoints behind it, their shares; packets of each\n"
     "  domains                       addresses of domain names that policies name, as DNS answers gave them\n"
     "  flows [TABLE] [--object OWNER]\n"
     "                                the installed flows, with table names and owners\n"
@@ -29,7 +31,7 @@ static const char usage_text[] =
     "  trace --batch FILE            a packet's way and what decides it\n"
     "  wait --for ready|realized [--timeout SECONDS]\n"
     "  compile --source DIR [--node NAME] [--datapath D] [--encapsulation E] [--mtu N] [--pod-cidrs C,...]\n"
-    "          [--uplink-mtu N] [--uplink-prefix ADDRESS/LENGTH]... [--stats [--all-local]]\n"
+    "          [--uplink-mtu N] [--uplink-prefix ADDRESS/LENGTH]... [--stats [--all-local] | --services]\n"
     "                                the flows that a node would have with these manifests; needs no daemon\n"
     "\n"
     "  -t, --target DIR              the daemon's run directory (default: $SLUICE_RUNDIR, else " SLUICE_RUNDIR ")\n"
@@ -49,7 +51,7 @@ struct options {
 enum {
     OPT_JSON = UCHAR_MAX + 1, OPT_FOR, OPT_TIMEOUT, OPT_FROM, OPT_TO, OPT_PROTOCOL, OPT_PORT, OPT_SPORT, OPT_FAMILY,
     OPT_SOURCE_ADDRESS, OPT_BATCH, OPT_EXPLAIN, OPT_OBJECT, OPT_STATS, OPT_ALL_LOCAL, OPT_UPLINK_MTU, OPT_UPLINK_PREFIX,
-    OPT_KEY,
+    OPT_SERVICES, OPT_KEY,
 };
 
 static void OVS_NO_RETURN OVS_PRINTF_FORMAT(1, 2)
@@ -118,6 +120,7 @@ parse_option(int c, const char *name, struct options *o)
     case OPT_EXPLAIN: o->trace.explain = true; break;
     case OPT_OBJECT: o->object = optarg; break;
     case OPT_STATS: o->stats = true; break;
+    case OPT_SERVICES: o->compile.services = true; break;
     case OPT_ALL_LOCAL: o->compile.all_local = true; break;
     case OPT_UPLINK_MTU: o->compile.uplink_mtu = parse_number("--uplink-mtu", optarg, 576, 65535); break;
     case OPT_UPLINK_PREFIX: add_uplink_prefix(&o->compile, optarg); break;
@@ -141,6 +144,7 @@ parse_options(int argc, char *argv[], struct options *o)
         { "batch", required_argument, NULL, OPT_BATCH }, { "explain", no_argument, NULL, OPT_EXPLAIN },
         { "object", required_argument, NULL, OPT_OBJECT }, { "stats", no_argument, NULL, OPT_STATS },
         { "all-local", no_argument, NULL, OPT_ALL_LOCAL },
+        { "services", no_argument, NULL, OPT_SERVICES },
         { "node", required_argument, NULL, OPT_KEY }, { "source", required_argument, NULL, OPT_KEY },
         { "datapath", required_argument, NULL, OPT_KEY }, { "encapsulation", required_argument, NULL, OPT_KEY },
         { "mtu", required_argument, NULL, OPT_KEY }, { "pod-cidrs", required_argument, NULL, OPT_KEY },
@@ -217,6 +221,9 @@ run_compile(struct options *o, int n_args)
     if (!strcmp(o->config.source, "kubernetes")) {
         return usage_error("compile needs --source, a directory of manifests");
     }
+    if (o->compile.services && o->stats) {
+        return usage_error("compile takes --stats or --services");
+    }
     if (o->compile.all_local && !o->stats) {
         return usage_error("--all-local is for --stats");
     }
@@ -257,6 +264,16 @@ run_policies(const struct options *o, int n_args, char *args[])
 }
 
 static int
+run_services(const struct options *o, int n_args, char *args[])
+{
+    if (n_args > 1) {
+        return usage_error("services takes one name");
+    }
+    return services_verb(&(struct services_options) {
+        .rundir = o->rundir, .name = n_args ? args[0] : NULL, .stats = o->stats, .json = o->json });
+}
+
+static int
 run_daemon_verb(const char *verb, struct options *o, int n_args, char *more[])
 {
     struct svec args = SVEC_EMPTY_INITIALIZER;
@@ -285,6 +302,9 @@ run_verb(const char *verb, struct options *o, int n_args, char *args[])
     }
     if (!strcmp(verb, "policies")) {
         return run_policies(o, n_args, args);
+    }
+    if (!strcmp(verb, "services")) {
+        return run_services(o, n_args, args);
     }
     for (size_t i = 0; verbs[i]; i++) {
         if (!strcmp(verb, verbs[i])) {

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <jansson.h>
+
 #include "controller/config.h"
 #include "utilities/trace-packet.h"
 
@@ -26,7 +28,8 @@ struct compile_options {
     size_t n_uplink_prefixes;
     bool all_local;                     /* Every pod counts as one of the node's; only with 'stats'. */
     bool stats;                         /* Counts, times and memory instead of the flows. */
-    bool json;                          /* Of the counts. */
+    bool services;                      /* The doors of Services instead of the flows. */
+    bool json;                          /* Of the counts, and of the doors. */
 };
 int compile_verb(const struct compile_options *);
 
@@ -54,5 +57,16 @@ struct policies_options {
     bool stats, json;
 };
 int policies_verb(const struct policies_options *);
+
+/* "sluicectl services": every way in to a Service, the endpoints behind it with their shares, and how they were chosen; with
+ * 'stats' how many packets met each door, endpoint and client that is bound to one. */
+struct services_options {
+    const char *rundir;
+    const char *name;                   /* NULL: all; else NAMESPACE/NAME, or either of them. */
+    bool stats, json;
+};
+int services_verb(const struct services_options *);
+/* The same as text on stdout, of what service-json.h describes. */
+void services_print(const json_t *doors);
 
 #endif /* utilities/sluicectl.h */

@@ -15,6 +15,7 @@ TESTS += tests/lab/test-labkit.py
 
 # The system tests' runner, what CI runs, and what the demo shows.
 EXTRA_DIST += tests/system/run examples/demo/pods.yaml
+EXTRA_DIST += tests/system/test-service-plane.py
 EXTRA_DIST += tests/system/test-lab-policy-domains.py
 EXTRA_DIST += tests/system/labtest.py tests/system/frames.py tests/system/test-lab-encapsulation.py \
 	tests/system/test-lab-forwarding.py tests/system/test-lab-known.py tests/system/test-lab-mtu.py tests/system/test-lab-nodes.py tests/system/test-lab-restarts.py tests/system/test-lab-spoofing.py tests/system/test-lab-verbs.py

@@ -1,0 +1,59 @@
+#include <config.h>
+
+#include "controller/ctl-service.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "controller/dataplane-private.h"
+#include "controller/service-json.h"
+#include "controller/services.h"
+#include "unixctl.h"
+#include "util.h"
+
+char *
+ctl_service_owner(const struct dataplane *dp, uint64_t cookie)
+{
+    const char *port = NULL;
+    const struct kube_service *service = services_of_cookie(dataplane_services_(dp), cookie, &port);
+
+    return (service ? xasprintf("Service/%s/%s%s%s", service->object.namespace_, service->object.name, port ? "/" : "",
+                                port ? port : "")
+            : NULL);
+}
+
+static void
+put_problem(const struct service_info *info, void *array)
+{
+    if (info->problem) {
+        const struct kube_object *object = &info->service->object;
+        json_array_append_new(array, json_pack("{s:s, s:s, s:s}", "namespace", object->namespace_, "name", object->name,
+                                               "problem", info->problem));
+    }
+}
+
+static void
+ctl_services(struct unixctl_conn *conn, int argc, const char *argv[], void *dp_)
+{
+    const struct dataplane *dp = dp_;
+    const struct services *services = dataplane_services_(dp);
+    bool details = argc > 1 && !strcmp(argv[1], "--details");
+    json_t *problems = json_array();
+
+    services_for_each(services, put_problem, problems);
+    json_t *json = json_pack("{s:o, s:o, s:o}", "doors", service_doors_to_json(services, dp->endpoints, details),
+                             "problems", problems, "stats", service_stats_to_json(services));
+    char *text = json_dumps(json, JSON_COMPACT);
+
+    unixctl_command_reply(conn, text);
+    free(text);
+    json_decref(json);
+}
+
+void
+ctl_service_register(struct dataplane *dp)
+{
+    unixctl_command_register("services/list", "[--details]", 0, 1, ctl_services, dp);
+}

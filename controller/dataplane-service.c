@@ -1,0 +1,286 @@
+#include <config.h>
+
+#include "controller/dataplane-private.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "controller/services.h"
+#include "openvswitch/poll-loop.h"
+#include "timeval.h"
+#include "util.h"
+
+/* Services: objects and facts of the node go into the core (services.h), its effects to the switch, the host's network and
+ * the health checks.  All that one run of the core wants is declared at once, so it reaches the switch in one bundle. */
+
+/* From a change of Services to the Events about them. */
+#define REPORT_DELAY_MS 1000
+
+/* Waits for the flows and groups that are wanted with it. */
+struct flush {
+    struct ovs_list node;
+    uint64_t version;
+    struct service_flush what;
+};
+
+struct dataplane_service {
+    struct services *core;
+    char *zone;                         /* As the core knows it; NULL: none. */
+    struct in6_addr *addrs;             /* Likewise. */
+    size_t n_addrs;
+    bool told_node;                     /* The core knows of the node at all. */
+    struct ovs_list flushes;            /* "struct flush"es, by version. */
+    struct shash reported;              /* "NAMESPACE/NAME" -> the problem that was reported. */
+    long long int report_at;            /* time_msec(); LLONG_MAX: nothing changed. */
+};
+
+void
+dataplane_service_init_(struct dataplane *dp)
+{
+    struct dataplane_service *ds = xzalloc(sizeof *ds);
+
+    ds->core = services_create(dp->config->node);
+    ovs_list_init(&ds->flushes);
+    shash_init(&ds->reported);
+    ds->report_at = LLONG_MAX;
+    dp->service = ds;
+}
+
+void
+dataplane_service_destroy_(struct dataplane *dp)
+{
+    struct dataplane_service *ds = dp->service;
+
+    if (ds) {
+        struct flush *flush;
+
+        LIST_FOR_EACH_POP (flush, node, &ds->flushes) {
+            free(flush);
+        }
+        services_destroy(ds->core);
+        shash_destroy_free_data(&ds->reported);
+        free(ds->zone);
+        free(ds->addrs);
+        free(ds);
+    }
+}
+
+const struct services *
+dataplane_services_(const struct dataplane *dp)
+{
+    return dp->service->core;
+}
+
+/* Events. -------------------------------------------------------------------------------------------------------- */
+
+void
+dataplane_service_changed_(struct dataplane *dp, const struct store_key *key)
+{
+    struct dataplane_service *ds = dp->service;
+    const struct kube_object *new = store_get(dp->store, key->kind, key->namespace_, key->name);
+
+    if (key->kind == KUBE_SERVICE) {
+        services_service(ds->core, kube_service_cast(key->old), kube_service_cast(new));
+    } else if (key->kind == KUBE_ENDPOINTSLICE) {
+        services_slice(ds->core, kube_endpointslice_cast(key->old), kube_endpointslice_cast(new));
+    } else {
+        return;
+    }
+    if (ds->report_at == LLONG_MAX) {
+        ds->report_at = time_msec() + REPORT_DELAY_MS;  /* One look for many changes. */
+    }
+}
+
+void
+dataplane_service_host_ports_(struct dataplane *dp, uint64_t id, const char *pod, const struct service_host_port *ports,
+                              size_t n_ports, const struct in6_addr *addrs, size_t n_addrs)
+{
+    services_set_host_ports(dp->service->core, id, pod, ports, n_ports, addrs, n_addrs);
+}
+
+/* What was known of the node stays while its object or the uplink is lost. */
+static void
+tell_node(struct dataplane *dp)
+{
+    struct dataplane_service *ds = dp->service;
+    const struct kube_node *node = dataplane_own_node_(dp);
+    const struct hostnet_uplink *uplink = hostnet_uplink(dp->hostnet);
+    const char *zone = node ? labels_get(node->object.labels, KUBE_LABEL_ZONE) : ds->zone;
+    size_t n = uplink ? uplink->n_addrs : ds->n_addrs;
+    struct in6_addr *addrs = xcalloc(MAX(n, 1), sizeof *addrs);
+
+    for (size_t i = 0; i < n; i++) {
+        addrs[i] = uplink ? uplink->addrs[i].addr : ds->addrs[i];
+    }
+    zone = zone && *zone ? zone : NULL;
+    if (ds->told_node && nullable_string_is_equal(zone, ds->zone) && n == ds->n_addrs
+        && (!n || !memcmp(addrs, ds->addrs, n * sizeof *addrs))) {
+        free(addrs);
+        return;
+    }
+    char *copy = nullable_xstrdup(zone);
+    free(ds->zone);
+    ds->zone = copy;
+    free(ds->addrs);
+    ds->addrs = addrs;
+    ds->n_addrs = n;
+    ds->told_node = true;
+    services_set_node(ds->core, ds->zone, ds->addrs, n);
+}
+
+/* Effects. ------------------------------------------------------------------------------------------------------- */
+
+static void
+queue_flush(struct dataplane_service *ds, const struct service_flush *what)
+{
+    struct flush *flush = xmalloc(sizeof *flush);
+
+    *flush = (struct flush) { .version = UINT64_MAX, .what = *what };
+    ovs_list_push_back(&ds->flushes, &flush->node);
+}
+
+static void
+take_effect(struct dataplane *dp, struct service_effect *e)
+{
+    struct of_state *of = ofctrl_state(dp->ofctrl);
+
+    switch (e->type) {
+    case SERVICE_PUT_FLOW:
+        of_state_put_flow(of, OWNER_SERVICE, e->flow);
+        break;
+    case SERVICE_DROP_FLOW:
+        of_state_drop_flow(of, OWNER_SERVICE, e->flow);
+        flow_entry_unref(e->flow);
+        break;
+    case SERVICE_PUT_GROUP:
+        of_state_put_group(of, OWNER_SERVICE, e->group);
+        break;
+    case SERVICE_DROP_GROUP:
+        of_state_drop_group(of, OWNER_SERVICE, e->group_id);
+        break;
+    case SERVICE_PUT_HOST:
+        hostnet_put_service(dp->hostnet, &e->host);
+        break;
+    case SERVICE_DROP_HOST:
+        hostnet_drop_service(dp->hostnet, &e->host);
+        break;
+    case SERVICE_FLUSH:
+        queue_flush(dp->service, &e->flush);
+        break;
+    case SERVICE_PUT_HEALTH:
+        health_set(dp->health, &e->health);
+        break;
+    case SERVICE_DROP_HEALTH:
+        health_remove(dp->health, e->health.port);
+        break;
+    default:
+        OVS_NOT_REACHED();
+    }
+}
+
+static void
+flush_one(struct dataplane *dp, const struct service_flush *f)
+{
+    if (f->host) {
+        hostnet_flush_service(dp->hostnet, f->protocol, &f->vip, f->vip_port);
+    } else {
+        ofctrl_flush_ct(dp->ofctrl, FLOW_NETWORK_DEFAULT, f->protocol, &f->vip, f->vip_port, &f->endpoint,
+                        f->endpoint_port);
+    }
+}
+
+/* What was removed earlier would be made anew by the flows that are on their way out. */
+void
+dataplane_service_flush_(struct dataplane *dp)
+{
+    struct dataplane_service *ds = dp->service;
+    uint64_t acked = of_state_acked(ofctrl_state(dp->ofctrl));
+    struct flush *flush;
+
+    LIST_FOR_EACH_SAFE (flush, node, &ds->flushes) {
+        if (flush->version > acked) {
+            break;
+        }
+        flush_one(dp, &flush->what);
+        ovs_list_remove(&flush->node);
+        free(flush);
+    }
+}
+
+/* Nothing before the sources are synced: half of the slices would be another Service. */
+void
+dataplane_service_run_(struct dataplane *dp)
+{
+    struct dataplane_service *ds = dp->service;
+    struct service_effect effect;
+
+    if (!dp->sources_synced || !dp->facts.known) {
+        return;
+    }
+    tell_node(dp);
+    if (services_run(ds->core)) {
+        struct flush *flush;
+
+        while (services_pop(ds->core, &effect)) {
+            take_effect(dp, &effect);
+        }
+        LIST_FOR_EACH_REVERSE (flush, node, &ds->flushes) {
+            if (flush->version != UINT64_MAX) {
+                break;
+            }
+            flush->version = of_state_version(ofctrl_state(dp->ofctrl));
+        }
+    }
+}
+
+void
+dataplane_service_wait_(struct dataplane *dp)
+{
+    if (dp->service->report_at != LLONG_MAX) {
+        poll_timer_wait_until(dp->service->report_at);
+    }
+}
+
+/* Events of the API. --------------------------------------------------------------------------------------------- */
+
+struct problems {
+    struct dataplane *dp;
+    struct shash now;
+};
+
+static void
+report_problem_of(const struct service_info *info, void *problems_)
+{
+    struct problems *problems = problems_;
+    const struct kube_object *object = &info->service->object;
+    char uid[KUBE_UID_STRLEN];
+
+    if (!info->problem) {
+        return;
+    }
+    char *name = xasprintf("%s/%s", object->namespace_, object->name);
+    const char *told = shash_find_data(&problems->dp->service->reported, name);
+    if (!told || strcmp(told, info->problem)) {
+        char *message = xasprintf("%s; what is left out does not work on this node, everything else does", info->problem);
+        dataplane_report_(problems->dp, KUBE_SERVICE, object->namespace_, object->name,
+                          kube_uid_format(&object->uid, uid), "ServiceNotUnderstood", message);
+        free(message);
+    }
+    shash_add_nocopy(&problems->now, name, xstrdup(info->problem));
+}
+
+void
+dataplane_service_report_(struct dataplane *dp)
+{
+    struct problems problems = { .dp = dp };
+
+    if (time_msec() < dp->service->report_at || !dp->sources_synced) {
+        return;
+    }
+    dp->service->report_at = LLONG_MAX;
+    shash_init(&problems.now);
+    services_for_each(dp->service->core, report_problem_of, &problems);
+    shash_swap(&problems.now, &dp->service->reported);
+    shash_destroy_free_data(&problems.now);
+}

@@ -1,0 +1,360 @@
+#include <config.h>
+
+#include "utilities/service-counters.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "fields.h"
+#include "inet.h"
+#include "openflow/openflow.h"
+#include "openvswitch/match.h"
+#include "openvswitch/ofp-actions.h"
+#include "openvswitch/ofp-flow.h"
+#include "openvswitch/ofp-group.h"
+#include "openvswitch/ofpbuf.h"
+#include "openvswitch/shash.h"
+#include "openvswitch/vconn.h"
+#include "packets.h"
+#include "pipeline.h"
+#include "util.h"
+
+#define TIMEOUT_MS 30000
+
+struct counter {
+    uint64_t packets, bytes;
+};
+
+struct counters {
+    struct shash doors;                 /* Priority and match -> struct counter. */
+    struct shash buckets;               /* "GROUP/BUCKET" -> struct counter. */
+    struct shash endpoints;             /* Of sets with affinity: "SET/ADDRESS/PORT" -> struct counter. */
+    struct shash numbers;               /* "SET/NUMBER" -> "SET/ADDRESS/PORT". */
+    struct shash clients;               /* "SET/ADDRESS/PORT" -> struct counter, 'packets' clients. */
+};
+
+static void
+add(struct shash *shash, char *key, uint64_t packets, uint64_t bytes)
+{
+    struct counter *counter = shash_find_data(shash, key);
+
+    if (!counter) {
+        counter = xzalloc(sizeof *counter);
+        shash_add(shash, key, counter);
+    }
+    counter->packets += packets == UINT64_MAX ? 0 : packets;
+    counter->bytes += bytes == UINT64_MAX ? 0 : bytes;
+    free(key);
+}
+
+/* Flows. --------------------------------------------------------------------------------------------------------- */
+
+static int
+dump_table(struct vconn *vconn, uint8_t table_id, void (*cb)(const struct ofputil_flow_stats *, struct counters *),
+           struct counters *counters)
+{
+    struct ofputil_flow_stats_request request = {
+        .out_port = OFPP_ANY, .out_group = OFPG_ANY, .table_id = table_id,
+    };
+    struct ofputil_flow_stats *stats;
+    size_t n;
+
+    match_init_catchall(&request.match);
+    int code = vconn_dump_flows(vconn, &request, OFPUTIL_P_OF15_OXM, &stats, &n);
+    for (size_t i = 0; i < n; i++) {
+        cb(&stats[i], counters);
+        free(CONST_CAST(struct ofpact *, stats[i].ofpacts));
+    }
+    free(stats);
+    return code;
+}
+
+static void
+count_door(const struct ofputil_flow_stats *stats, struct counters *counters)
+{
+    add(&counters->doors, match_to_string(&stats->match, NULL, stats->priority), stats->packet_count, stats->byte_count);
+}
+
+/* The value of a field that is a whole register. */
+static uint32_t
+matched(const struct match *match, enum flow_field field)
+{
+    return match->flow.regs[flow_field_info(field)->store - MFF_REG0];
+}
+
+/* Where its conntrack action translates to: "ADDRESS/PORT"; NULL: nowhere. */
+static char *
+find_nat(const struct ofpact *ofpacts, size_t len)
+{
+    const struct ofpact *a;
+
+    OFPACT_FOR_EACH_FLATTENED (a, ofpacts, len) {
+        if (a->type == OFPACT_NAT) {
+            const struct ofpact_nat *nat = ofpact_get_NAT(a);
+            struct in6_addr addr = nat->range.addr.ipv6.min;
+            char s[INET_ADDR_STRLEN];
+
+            if (nat->range_af == AF_INET) {
+                in6_addr_set_mapped_ipv4(&addr, nat->range.addr.ipv4.min);
+            }
+            return xasprintf("%s/%u", inet_addr_format(&addr, s), nat->range.proto.min);
+        }
+    }
+    return NULL;
+}
+
+/* An endpoint to which clients of its set may be bound. */
+static void
+count_selected(const struct ofputil_flow_stats *stats, struct counters *counters)
+{
+    uint32_t set = matched(&stats->match, FIELD_SERVICE), number = matched(&stats->match, FIELD_ENDPOINT);
+    char *nat = number ? find_nat(stats->ofpacts, stats->ofpacts_len) : NULL;
+
+    if (nat) {
+        char *key = xasprintf("%"PRIu32"/%s", set, nat), *name = xasprintf("%"PRIu32"/%"PRIu32, set, number);
+
+        if (!shash_add_once(&counters->numbers, name, key)) {
+            free(key);
+        } else {
+            add(&counters->endpoints, xstrdup(key), stats->packet_count, stats->byte_count);
+        }
+        free(name);
+        free(nat);
+    }
+}
+
+/* A client: its flow loads the endpoint. */
+static void
+count_client(const struct ofputil_flow_stats *stats, struct counters *counters)
+{
+    const struct ofpact *a;
+
+    OFPACT_FOR_EACH (a, stats->ofpacts, stats->ofpacts_len) {
+        if (a->type == OFPACT_SET_FIELD) {
+            const struct ofpact_set_field *sf = ofpact_get_SET_FIELD(a);
+
+            if (sf->field->id == flow_field_info(FIELD_ENDPOINT)->store) {
+                char *name = xasprintf("%"PRIu32"/%"PRIu32, matched(&stats->match, FIELD_SERVICE), ntohl(sf->value->be32));
+                const char *key = shash_find_data(&counters->numbers, name);
+
+                if (key) {
+                    add(&counters->clients, xstrdup(key), 1, 0);
+                }
+                free(name);
+            }
+        }
+    }
+}
+
+/* Groups. -------------------------------------------------------------------------------------------------------- */
+
+static int
+ask(struct vconn *vconn, struct ofpbuf *request, struct ovs_list *replies)
+{
+    struct ovs_list requests;
+
+    ovs_list_init(&requests);
+    ovs_list_push_back(&requests, &request->list_node);
+    return vconn_transact_multipart(vconn, &requests, replies);
+}
+
+/* The ids of each group's buckets, in the order in which their counters come: "GROUP" -> array of strings. */
+static int
+take_ids(struct ofpbuf *reply, struct shash *ids)
+{
+    for (;;) {
+        struct ofputil_group_desc desc;
+        int code = ofputil_decode_group_desc_reply(&desc, reply, OFP15_VERSION);
+
+        if (code) {
+            return code == EOF ? 0 : EPROTO;
+        }
+        char *name = xasprintf("%"PRIu32, desc.group_id);
+        json_t *array = json_array();
+        const struct ofputil_bucket *bucket;
+
+        LIST_FOR_EACH (bucket, list_node, &desc.buckets) {
+            json_array_append_new(array, json_sprintf("%"PRIu32"/%"PRIu32, desc.group_id, bucket->bucket_id));
+        }
+        json_decref(shash_replace(ids, name, array));
+        free(name);
+        ofputil_uninit_group_desc(&desc);
+    }
+}
+
+static int
+take_group_stats(struct ofpbuf *reply, const struct shash *ids, struct counters *counters)
+{
+    for (;;) {
+        struct ofputil_group_stats stats = { .bucket_stats = NULL };
+        int code = ofputil_decode_group_stats_reply(reply, &stats);
+
+        if (code) {
+            return code == EOF ? 0 : EPROTO;
+        }
+        char *name = xasprintf("%"PRIu32, stats.group_id);
+        const json_t *array = shash_find_data(ids, name);
+
+        /* A group that changed between the two answers has no counters this time. */
+        for (size_t i = 0; json_array_size(array) == stats.n_buckets && i < stats.n_buckets; i++) {
+            add(&counters->buckets, xstrdup(json_string_value(json_array_get(array, i))),
+                stats.bucket_stats[i].packet_count, stats.bucket_stats[i].byte_count);
+        }
+        free(name);
+        free(stats.bucket_stats);
+    }
+}
+
+static int
+dump_groups(struct vconn *vconn, struct counters *counters)
+{
+    struct shash ids = SHASH_INITIALIZER(&ids);
+    struct shash_node *node;
+    struct ovs_list replies;
+    struct ofpbuf *reply;
+    int code = ask(vconn, ofputil_encode_group_desc_request(OFP15_VERSION, OFPG_ALL), &replies);
+
+    if (!code) {
+        LIST_FOR_EACH (reply, list_node, &replies) {
+            code = code ? code : take_ids(reply, &ids);
+        }
+        ofpbuf_list_delete(&replies);
+    }
+    code = code ? code : ask(vconn, ofputil_encode_group_stats_request(OFP15_VERSION, OFPG_ALL), &replies);
+    if (!code) {
+        LIST_FOR_EACH (reply, list_node, &replies) {
+            code = code ? code : take_group_stats(reply, &ids, counters);
+        }
+        ofpbuf_list_delete(&replies);
+    }
+    SHASH_FOR_EACH (node, &ids) {
+        json_decref(node->data);
+    }
+    shash_destroy(&ids);
+    return code;
+}
+
+/* Doors. --------------------------------------------------------------------------------------------------------- */
+
+static void
+put_counts(json_t *json, uint64_t packets, uint64_t bytes)
+{
+    json_object_set_new(json, "packets", json_integer(packets));
+    json_object_set_new(json, "bytes", json_integer(bytes));
+}
+
+static struct counter
+find(const struct shash *shash, const char *key)
+{
+    const struct counter *counter = shash_find_data(shash, key);
+    return counter ? *counter : (struct counter) { 0, 0 };
+}
+
+static void
+put_endpoint(json_t *endpoint, const json_t *set, const struct counters *counters)
+{
+    struct counter sum = { 0, 0 }, one;
+    json_t *bucket;
+    size_t i;
+
+    json_array_foreach (json_object_get(endpoint, "buckets"), i, bucket) {
+        char *key = xasprintf("%"JSON_INTEGER_FORMAT"/%"JSON_INTEGER_FORMAT,
+                              json_integer_value(json_array_get(bucket, 0)),
+                              json_integer_value(json_array_get(bucket, 1)));
+        one = find(&counters->buckets, key);
+        sum.packets += one.packets;
+        sum.bytes += one.bytes;
+        free(key);
+    }
+    if (set) {
+        char *key = xasprintf("%"JSON_INTEGER_FORMAT"/%s/%"JSON_INTEGER_FORMAT, json_integer_value(set),
+                              json_string_value(json_object_get(endpoint, "address")),
+                              json_integer_value(json_object_get(endpoint, "port")));
+        one = find(&counters->endpoints, key);
+        sum.packets += one.packets;
+        sum.bytes += one.bytes;
+        json_object_set_new(endpoint, "clients", json_integer(find(&counters->clients, key).packets));
+        free(key);
+    }
+    put_counts(endpoint, sum.packets, sum.bytes);
+}
+
+static void
+put_door(json_t *door, const struct counters *counters)
+{
+    const json_t *set = json_object_get(door, "set");
+    struct counter sum = { 0, 0 };
+    json_t *flow, *endpoint;
+    size_t i;
+
+    json_array_foreach (json_object_get(door, "flows"), i, flow) {
+        struct counter one = find(&counters->doors, json_string_value(flow));
+        sum.packets += one.packets;
+        sum.bytes += one.bytes;
+    }
+    put_counts(door, sum.packets, sum.bytes);
+    json_array_foreach (json_object_get(door, "endpoints"), i, endpoint) {
+        put_endpoint(endpoint, set, counters);
+    }
+}
+
+void
+service_counters_strip(json_t *doors)
+{
+    json_t *door, *endpoint;
+    size_t i, j;
+
+    json_array_foreach (doors, i, door) {
+        json_object_del(door, "flows");
+        json_object_del(door, "set");
+        json_array_foreach (json_object_get(door, "endpoints"), j, endpoint) {
+            json_object_del(endpoint, "buckets");
+        }
+    }
+}
+
+static int
+read_counters(const char *target, struct counters *counters)
+{
+    struct vconn *vconn = NULL;
+    int code = vconn_open_block(target, 1u << OFP15_VERSION, 0, TIMEOUT_MS, &vconn);
+
+    code = code ? code : dump_table(vconn, TABLE_SERVICE, count_door, counters);
+    code = code ? code : dump_table(vconn, TABLE_SERVICE_SELECT, count_selected, counters);
+    code = code ? code : dump_table(vconn, TABLE_SERVICE_AFFINITY, count_client, counters);
+    code = code ? code : dump_groups(vconn, counters);
+    vconn_close(vconn);
+    return code;
+}
+
+int
+service_counters_add(const char *ovs_rundir, const char *bridge, json_t *doors, struct error *error)
+{
+    char *target = xasprintf("unix:%s/%s.mgmt", ovs_rundir, bridge);
+    struct counters counters;
+    json_t *door;
+    size_t i;
+
+    shash_init(&counters.doors);
+    shash_init(&counters.buckets);
+    shash_init(&counters.endpoints);
+    shash_init(&counters.numbers);
+    shash_init(&counters.clients);
+    int code = read_counters(target, &counters);
+    if (!code) {
+        json_array_foreach (doors, i, door) {
+            put_door(door, &counters);
+        }
+        service_counters_strip(doors);
+    } else {
+        code = error_set_errno(error, code > 0 ? code : EPROTO, "%s: cannot read the counters", target);
+    }
+    shash_destroy_free_data(&counters.doors);
+    shash_destroy_free_data(&counters.buckets);
+    shash_destroy_free_data(&counters.endpoints);
+    shash_destroy_free_data(&counters.numbers);
+    shash_destroy_free_data(&counters.clients);
+    free(target);
+    return code;
+}
