@@ -127,6 +127,9 @@ controller_libcontroller_la_SOURCES += \
 	controller/policy-objects.c \
 	controller/policy-rules.c
 
+# Temporary, and last.
+controller_libcontroller_la_SOURCES += controller/service-gap.c controller/service-gap.h
+
 # The daemon.
 sbin_PROGRAMS += controller/sluiced
 controller_sluiced_SOURCES = controller/sluiced.c controller/late-curl.c controller/late-microhttpd.c
