@@ -128,7 +128,7 @@ controller_libcontroller_la_SOURCES += \
 	controller/policy-rules.c
 
 # Temporary, and last.
-controller_libcontroller_la_SOURCES += controller/service-gap.c controller/service-gap.h
+controller_libcontroller_la_SOURCES += controller/service-gap.c
 
 # The daemon.
 sbin_PROGRAMS += controller/sluiced

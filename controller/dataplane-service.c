@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "controller/service-gap.h"
+#include "controller/health.h"
 #include "controller/services.h"
 #include "openvswitch/poll-loop.h"
 #include "timeval.h"
@@ -170,10 +170,10 @@ take_effect(struct dataplane *dp, struct service_effect *e)
         queue_flush(dp->service, &e->flush);
         break;
     case SERVICE_PUT_HEALTH:
-        health_set(NULL, &e->health);
+        health_set(dp->health, &e->health);
         break;
     case SERVICE_DROP_HEALTH:
-        health_remove(NULL, e->health.port);
+        health_remove(dp->health, e->health.port);
         break;
     default:
         OVS_NOT_REACHED();

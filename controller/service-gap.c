@@ -1,7 +1,6 @@
 #include <config.h>
 #include "controller/services.h"
 #include "controller/dataplane-private.h"
-#include "controller/service-gap.h"
 #include "util.h"
 
 /* Temporary: what has not landed yet.  Weak, and last in the archive, so that the real thing wins; each goes with it. */
@@ -85,13 +84,7 @@ void OVS_WEAK
 hostnet_flush_service(struct hostnet *h OVS_UNUSED, uint8_t protocol OVS_UNUSED, const struct in6_addr *a OVS_UNUSED, uint16_t port OVS_UNUSED)
 {}
 
-void OVS_WEAK
-health_set(struct health *h OVS_UNUSED, const struct service_health *s OVS_UNUSED)
-{}
 
-void OVS_WEAK
-health_remove(struct health *h OVS_UNUSED, uint16_t port OVS_UNUSED)
-{}
 
 void OVS_WEAK
 flow_add_door(const struct flow_door *d OVS_UNUSED, struct flow_set *out OVS_UNUSED)
