@@ -27,10 +27,12 @@ controller_libcontroller_la_SOURCES = \
 	controller/store.c controller/store.h
 
 controller_libcontroller_la_SOURCES += \
+	controller/hostnet-conntrack.c \
 	controller/hostnet-gateway.c \
 	controller/hostnet-nft.c \
 	controller/hostnet-private.h \
 	controller/hostnet-record.c \
+	controller/hostnet-service.c \
 	controller/hostnet-sysctl.c \
 	controller/hostnet-uplink.c \
 	controller/hostnet.c controller/hostnet.h \

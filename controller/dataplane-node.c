@@ -242,6 +242,7 @@ set_hostnet(struct dataplane *dp)
     struct hostnet_config config = {
         .gateway = GATEWAY, .gateway_mac = node_gateway_mac, .gateway_addrs = addrs, .n_gateway_addrs = n_own,
         .mtu = facts->mtu, .cluster_cidrs = cluster, .n_cluster_cidrs = n_outside + n_own,
+        .service_cidrs = dp->config->service_cidrs, .n_service_cidrs = dp->config->n_service_cidrs,
         .masquerade = dp->config->masquerade, .own_mac = node_own_mac, .tunnel_port = node_tunnel_udp(facts->encap),
         .uplink_bridge = facts->take_over ? DATAPLANE_UPLINK_BRIDGE : NULL,
         .uplink_bridge_pending = !dp->base_seen, .guard_af_packet = true,

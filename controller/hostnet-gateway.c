@@ -162,12 +162,11 @@ init_peer_route(struct rtnl_route *route, const struct hostnet_route *peer, cons
 
 /* '*wanted' is to be freed.  'oif' is 0 while there is no gateway port: then only what leads elsewhere is wanted. */
 static size_t
-wanted_routes(const struct hostnet_config *config, const struct hostnet_route *routes, size_t n_routes, int oif,
-              struct rtnl_route **wanted)
+wanted_routes(const struct hostnet_config *config, const struct hostnet_route *routes, size_t n_routes,
+              const struct hostnet_services *services, int oif, struct rtnl_route **wanted)
 {
-    size_t n = 0;
-
-    *wanted = xmalloc((config->n_gateway_addrs + n_routes + 1) * sizeof **wanted);
+    *wanted = xmalloc((config->n_gateway_addrs + n_routes + HOSTNET_SERVICE_ROUTES(config)) * sizeof **wanted);
+    size_t n = hostnet_services_routes(services, config, oif, *wanted);
     for (size_t i = 0; i < config->n_gateway_addrs && oif; i++) {
         struct rtnl_route *route = &(*wanted)[n++];
         init_gateway_route(route, &config->gateway_addrs[i], config, oif);
@@ -265,7 +264,7 @@ ifindex_of(struct rtnl *rtnl, const char *name)
 
 int
 hostnet_reconcile_routes(struct rtnl *rtnl, const struct hostnet_config *config, const struct hostnet_route *routes,
-                         size_t n, struct error *error)
+                         size_t n, const struct hostnet_services *services, struct error *error)
 {
     struct rtnl_route *have, *want;
     size_t n_have;
@@ -275,7 +274,7 @@ hostnet_reconcile_routes(struct rtnl *rtnl, const struct hostnet_config *config,
     if (retval) {
         return retval;
     }
-    size_t n_want = wanted_routes(config, routes, n, oif, &want);
+    size_t n_want = wanted_routes(config, routes, n, services, oif, &want);
     qsort(want, n_want, sizeof *want, compare_dst);
     if (n_have) {
         qsort(have, n_have, sizeof *have, compare_dst);

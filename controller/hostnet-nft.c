@@ -22,7 +22,7 @@
 #include "pod-link.h"
 #include "util.h"
 
-#define TABLE "sluice"
+#define TABLE HOSTNET_NFT_TABLE
 /* One bit that nobody else has to spare: it is cleared again before anybody looks. */
 #define OWN_MARK UINT32_C(0x02000000)
 /* Declared empty, deleted and, where it is still wanted, declared again: nft has no "replace", but a transaction is
@@ -168,7 +168,8 @@ put_own_mac(struct ds *ds, const struct hostnet_config *config, int gateway_ifin
 }
 
 char *
-hostnet_nft_rules(const struct hostnet_config *config, const char *uplink, bool uplink_taken, int gateway_ifindex)
+hostnet_nft_rules(const struct hostnet_config *config, const char *uplink, bool uplink_taken, int gateway_ifindex,
+                  bool services)
 {
     struct ds ds = DS_EMPTY_INITIALIZER;
 
@@ -186,6 +187,9 @@ hostnet_nft_rules(const struct hostnet_config *config, const char *uplink, bool 
     bool told_apart = !eth_addr_is_zero(config->own_mac);
     if (told_apart) {
         put_own_mark(&ds, config);
+    }
+    if (services) {
+        hostnet_services_put_rules(config, &ds);
     }
     ds_put_cstr(&ds, "}\n" RESET_TABLE("arp"));
     if (config->guard_af_packet) {
@@ -226,8 +230,13 @@ run_nft(const char *rules, struct error *error)
 int
 hostnet_remove_rules(struct error *error)
 {
+    struct rtnl *rtnl = NULL;
+
     int retval = run_nft(RESET_TABLE("inet") RESET_TABLE("arp"), error);
     run_nft(RESET_TABLE("netdev"), NULL);       /* Fails in a kernel without it. */
+    retval = retval ? retval : rtnl_open(-1, &rtnl, error);
+    retval = retval ? retval : hostnet_services_reconcile(NULL, rtnl, NULL, error);
+    rtnl_close(rtnl);
     return retval;
 }
 
@@ -240,6 +249,7 @@ struct hostnet_nft {
     char *rules;                        /* Installed; NULL: none. */
     bool touched;                       /* Our tables, by the transaction being announced. */
     unsigned int n_transactions;        /* That touched our tables, since they were installed. */
+    bool lost;                          /* Announcements. */
 };
 
 struct hostnet_nft *
@@ -306,6 +316,7 @@ drain(struct hostnet_nft *nft)
             }
         } else if (retval == ENOBUFS) {
             nft->n_transactions += 2;
+            nft->lost = true;
         }
         ofpbuf_uninit(&buf);
         if (retval && retval != ENOBUFS) {
@@ -328,10 +339,74 @@ hostnet_nft_run(struct hostnet_nft *nft)
     return false;
 }
 
-int
-hostnet_nft_set(struct hostnet_nft *nft, char *rules, struct error *error)
+/* The number of the last transaction of anybody; 0: not known. */
+static uint32_t
+last_transaction(void)
 {
-    if (nft->rules && !strcmp(nft->rules, rules)) {
+    struct ofpbuf request, *reply = NULL;
+    uint32_t id = 0;
+
+    ofpbuf_init(&request, 64);
+    nl_msg_put_nlmsghdr(&request, 0, (NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_GETGEN, NLM_F_REQUEST);
+    struct nfgenmsg *header = nl_msg_put_uninit(&request, sizeof *header);
+    *header = (struct nfgenmsg) { .version = NFNETLINK_V0 };
+    if (!nl_transact(NETLINK_NETFILTER, &request, &reply)) {
+        const struct nlattr *nla = nl_attr_find(reply, NLMSG_HDRLEN + sizeof(struct nfgenmsg), NFTA_GEN_ID);
+        id = nla && nl_attr_get_size(nla) == 4 ? ntohl(nl_attr_get_be32(nla)) : 0;
+    }
+    ofpbuf_delete(reply);
+    ofpbuf_uninit(&request);
+    return id;
+}
+
+/* One transaction of our own, which does not count as somebody else's.  That of thousands of elements is announced by more
+ * than the socket takes: then only the numbers tell whether there was another one. */
+static int
+run_own(struct hostnet_nft *nft, const char *text, struct error *error)
+{
+    if (!nft->sock) {
+        return run_nft(text, error);
+    }
+    drain(nft);
+    nft->lost = false;
+    unsigned int n_before = nft->n_transactions;
+    uint32_t last = last_transaction();
+    int retval = run_nft(text, error);
+    drain(nft);
+    if (nft->lost) {
+        nft->n_transactions = n_before + (!last || last_transaction() != last + !retval);
+    } else if (!retval) {
+        nft->n_transactions -= MIN(nft->n_transactions, 1);
+    }
+    return retval;
+}
+
+int
+hostnet_nft_change(struct hostnet_nft *nft, struct hostnet_services *services, const struct hostnet_config *config,
+                   struct error *error)
+{
+    if (!nft->rules) {
+        return error_set(error, ENOENT, "the rules are not installed");
+    }
+    if (!hostnet_services_pending(services)) {
+        return 0;
+    }
+    char *changes = hostnet_services_changes(services, config);
+    int retval = changes[0] ? run_own(nft, changes, error) : 0;
+    free(changes);
+    if (!retval) {
+        hostnet_services_changes_done(services);
+    }
+    return retval;
+}
+
+int
+hostnet_nft_set(struct hostnet_nft *nft, char *rules, struct hostnet_services *services, const struct hostnet_config *config,
+                struct error *error)
+{
+    struct ds text = DS_EMPTY_INITIALIZER;
+
+    if (nft->rules && !strcmp(nft->rules, rules) && !hostnet_nft_change(nft, services, config, NULL)) {
         free(rules);
         return 0;
     }
@@ -342,16 +417,18 @@ hostnet_nft_set(struct hostnet_nft *nft, char *rules, struct error *error)
     free(nft->rules);
     nft->rules = NULL;
     nft->n_transactions = 0;
-    int retval = run_nft(rules, error);
+    ds_put_cstr(&text, rules);
+    if (hostnet_services_any(services)) {
+        hostnet_services_put_elements(services, config, &text);
+    }
+    int retval = run_own(nft, ds_cstr(&text), error);
+    ds_destroy(&text);
     if (retval) {
         free(rules);
         return retval;
     }
     nft->rules = rules;
-    if (nft->sock) {
-        drain(nft);
-        nft->n_transactions -= MIN(nft->n_transactions, 1);     /* Our own. */
-    }
+    hostnet_services_all_done(services);
     return 0;
 }
 

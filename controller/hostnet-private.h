@@ -12,6 +12,14 @@
 
 /* Routes of ours carry this protocol number, so that stale ones are known: 'S'. */
 #define HOSTNET_RTPROT 0x53
+/* The table of routes for what goes to Services: "SL". */
+#define HOSTNET_ROUTE_TABLE 0x534c
+/* Of nftables. */
+#define HOSTNET_NFT_TABLE "sluice"
+
+struct ds;
+struct hostnet_services;
+struct service_host;
 
 /* The record (hostnet-record.c). --------------------------------------------------------------------------------- */
 
@@ -63,10 +71,45 @@ int hostnet_give_back(struct rtnl *, const char *state_dir, const char *bridge, 
 int hostnet_reconcile_gateway(struct rtnl *, const struct hostnet_config *, struct error *);
 /* 'routes' are those to the other nodes. */
 int hostnet_reconcile_routes(struct rtnl *, const struct hostnet_config *, const struct hostnet_route *routes, size_t n,
-                             struct error *);
+                             const struct hostnet_services *, struct error *);
 /* One of them, when everything else is as it must be.  'dst' goes, or 'route' comes. */
 int hostnet_put_route(struct rtnl *, const struct hostnet_config *, const struct hostnet_route *, struct error *);
 int hostnet_delete_route(struct rtnl *, const struct hostnet_config *, const struct hostnet_route *, struct error *);
+
+/* Services (hostnet-service.c, hostnet-conntrack.c). -------------------------------------------------------------- */
+
+struct hostnet_services *hostnet_services_create(void);
+void hostnet_services_destroy(struct hostnet_services *);
+void hostnet_services_put(struct hostnet_services *, const struct service_host *);
+void hostnet_services_drop(struct hostnet_services *, const struct service_host *);
+bool hostnet_services_any(const struct hostnet_services *);     /* Is one wanted? */
+bool hostnet_services_pending(const struct hostnet_services *); /* Do elements differ from what was installed? */
+/* Is there a cluster address in the prefix? */
+bool hostnet_services_within(const struct hostnet_services *, const struct inet_prefix *);
+
+/* For nft(8): sets and chains, inside the table; all elements; or only the pending changes (to be freed). */
+void hostnet_services_put_rules(const struct hostnet_config *, struct ds *);
+void hostnet_services_put_elements(const struct hostnet_services *, const struct hostnet_config *, struct ds *);
+char *hostnet_services_changes(const struct hostnet_services *, const struct hostnet_config *);
+/* All elements, or the changes, are installed. */
+void hostnet_services_all_done(struct hostnet_services *);
+void hostnet_services_changes_done(struct hostnet_services *);
+
+/* The routes that are wanted, at most HOSTNET_SERVICE_ROUTES(config).  'oif': the gateway port; 0: not there. */
+#define HOSTNET_SERVICE_ROUTES(CONFIG) (4 + (CONFIG)->n_service_cidrs)
+size_t hostnet_services_routes(const struct hostnet_services *, const struct hostnet_config *, int oif, struct rtnl_route *);
+/* The rule by which the mark leads to HOSTNET_ROUTE_TABLE, and the gateway port's rp_filter.  Without Services (NULL: none,
+ * 'config' is not used then) there is no rule. */
+int hostnet_services_reconcile(const struct hostnet_services *, struct rtnl *, const struct hostnet_config *, struct error *);
+
+/* Entries of the host's conntrack to (address, port); an unspecified address stands for all of its family. */
+struct hostnet_flush {
+    uint8_t protocol;
+    uint16_t port;
+    struct in6_addr addr;
+};
+/* Removes those that one of 'flushes' matches and that do not lead to br-int.  Returns how many. */
+size_t hostnet_flush_conntrack(const struct hostnet_flush *, size_t n, const struct hostnet_config *);
 
 /* Sysctls (hostnet-sysctl.c). ------------------------------------------------------------------------------------ */
 
@@ -81,14 +124,19 @@ int hostnet_forwarding(const char *uplink, struct error *);
 
 /* The rules as text for nft(8): replaces all tables in one transaction.  'gateway_ifindex' is 0 while there is no gateway port,
  * or if the kernel cannot change the MAC of what leaves by it (before Linux 5.16). */
-char *hostnet_nft_rules(const struct hostnet_config *, const char *uplink, bool uplink_taken, int gateway_ifindex);
+char *hostnet_nft_rules(const struct hostnet_config *, const char *uplink, bool uplink_taken, int gateway_ifindex,
+                        bool services);
 
 /* Watches over the tables. */
 struct hostnet_nft;
 struct hostnet_nft *hostnet_nft_create(void);
 void hostnet_nft_destroy(struct hostnet_nft *);
-/* Installs 'rules' (takes them) unless they are there already and nobody else has touched our tables. */
-int hostnet_nft_set(struct hostnet_nft *, char *rules, struct error *);
+/* Installs 'rules' (takes them) with the elements of all Services, unless they are there already and nobody else has touched
+ * our tables; then only the Services' changes. */
+int hostnet_nft_set(struct hostnet_nft *, char *rules, struct hostnet_services *, const struct hostnet_config *,
+                    struct error *);
+/* Installs the Services' changes.  ENOENT: not without hostnet_nft_set(). */
+int hostnet_nft_change(struct hostnet_nft *, struct hostnet_services *, const struct hostnet_config *, struct error *);
 /* True if somebody else touched our tables since. */
 bool hostnet_nft_run(struct hostnet_nft *);
 void hostnet_nft_wait(struct hostnet_nft *);

@@ -22,6 +22,7 @@
 #include "packets.h"
 #include "pod-link.h"
 #include "rtnl-events.h"
+#include "services.h"
 #include "timeval.h"
 #include "util.h"
 
@@ -40,6 +41,9 @@ struct hostnet {
     struct hostnet_config *config;      /* Owned deep copy; NULL: not declared yet. */
     char *config_text;                  /* Its content, for comparison. */
     struct hmap routes;                 /* To the other nodes: "struct peer_route"s, by destination. */
+    struct hostnet_services *services;
+    struct hostnet_flush *flushes;      /* To be done once the Services' changes are installed. */
+    size_t n_flushes, allocated_flushes;
 
     /* Events. */
     struct rtnl_events *events;
@@ -77,6 +81,7 @@ hostnet_create(const char *state_dir, const char *uplink)
     h->state_dir = xstrdup(state_dir);
     h->uplink_wish = xstrdup(uplink);
     hmap_init(&h->routes);
+    h->services = hostnet_services_create();
     h->events = rtnl_events_create();
     h->nft = hostnet_nft_create();
     h->dirty = true;
@@ -93,6 +98,7 @@ config_destroy(struct hostnet_config *config)
         free(CONST_CAST(char *, config->uplink_bridge));
         free(CONST_CAST(struct inet_prefix *, config->gateway_addrs));
         free(CONST_CAST(struct inet_prefix *, config->cluster_cidrs));
+        free(CONST_CAST(struct inet_prefix *, config->service_cidrs));
         free(config);
     }
 }
@@ -112,6 +118,7 @@ config_clone(const struct hostnet_config *src)
     dst->uplink_bridge = nullable_xstrdup(src->uplink_bridge);
     dst->gateway_addrs = copy_array(src->gateway_addrs, src->n_gateway_addrs, sizeof *src->gateway_addrs);
     dst->cluster_cidrs = copy_array(src->cluster_cidrs, src->n_cluster_cidrs, sizeof *src->cluster_cidrs);
+    dst->service_cidrs = copy_array(src->service_cidrs, src->n_service_cidrs, sizeof *src->service_cidrs);
     return dst;
 }
 
@@ -136,6 +143,7 @@ config_to_text(const struct hostnet_config *config)
                   config->uplink_bridge_pending, config->guard_af_packet);
     put_prefixes(&ds, "gateway", config->gateway_addrs, config->n_gateway_addrs);
     put_prefixes(&ds, "cluster", config->cluster_cidrs, config->n_cluster_cidrs);
+    put_prefixes(&ds, "services", config->service_cidrs, config->n_service_cidrs);
     return ds_steal_cstr(&ds);
 }
 
@@ -162,6 +170,8 @@ hostnet_destroy(struct hostnet *h)
             free(route);
         }
         hmap_destroy(&h->routes);
+        hostnet_services_destroy(h->services);
+        free(h->flushes);
         free(h->config_text);
         free(h->node_addrs);
         free(h->problem);
@@ -269,6 +279,60 @@ copy_routes(const struct hostnet *h)
         routes[n++] = route->route;
     }
     return routes;
+}
+
+/* Services. ------------------------------------------------------------------------------------------------------ */
+
+/* Sets, rules and routes are there only with Services; a route for a range only with an address in it. */
+static bool
+begins_anything(const struct hostnet *h, const struct service_host *host)
+{
+    bool begins = !hostnet_services_any(h->services);
+
+    for (size_t i = 0; !begins && h->config && host->kind == SERVICE_HOST_CLUSTER && i < h->config->n_service_cidrs; i++) {
+        const struct inet_prefix *cidr = &h->config->service_cidrs[i];
+        begins = inet_prefix_contains(cidr, &host->addr) && !hostnet_services_within(h->services, cidr);
+    }
+    return begins;
+}
+
+void
+hostnet_put_service(struct hostnet *h, const struct service_host *host)
+{
+    h->dirty = h->dirty || begins_anything(h, host);
+    hostnet_services_put(h->services, host);
+}
+
+void
+hostnet_drop_service(struct hostnet *h, const struct service_host *host)
+{
+    hostnet_services_drop(h->services, host);
+    h->dirty = h->dirty || begins_anything(h, host);
+}
+
+void
+hostnet_flush_service(struct hostnet *h, uint8_t protocol, const struct in6_addr *addr, uint16_t port)
+{
+    if (h->n_flushes >= h->allocated_flushes) {
+        h->flushes = x2nrealloc(h->flushes, &h->allocated_flushes, sizeof *h->flushes);
+    }
+    h->flushes[h->n_flushes++] = (struct hostnet_flush) { .protocol = protocol, .addr = *addr, .port = port };
+}
+
+/* What changed since everything was in place.  What fails is left to reconcile(). */
+static void
+run_services(struct hostnet *h)
+{
+    if (!h->config || h->dirty) {
+        return;
+    }
+    if (hostnet_services_pending(h->services) && h->retry_at == LLONG_MAX
+        && hostnet_nft_change(h->nft, h->services, h->config, NULL)) {
+        h->dirty = true;
+    } else if (h->n_flushes && !hostnet_services_pending(h->services)) {
+        hostnet_flush_conntrack(h->flushes, h->n_flushes, h->config);
+        h->n_flushes = 0;
+    }
 }
 
 /* Reconciliation. ------------------------------------------------------------------------------------------------ */
@@ -387,6 +451,13 @@ ifindex_of(struct hostnet *h, const char *name)
     return name && name[0] && !rtnl_link_get(h->rtnl, name, &link, NULL) ? link.ifindex : 0;
 }
 
+static int
+set_rules(struct hostnet *h, bool taken, int gateway, struct error *error)
+{
+    char *rules = hostnet_nft_rules(h->config, h->record.uplink, taken, gateway, hostnet_services_any(h->services));
+    return hostnet_nft_set(h->nft, rules, h->services, h->config, error);
+}
+
 /* Without the kernel's help all that comes from the gateway port counts as forwarded.  That is a problem, but only of pods
  * that policies isolate, so the rest is installed and the node is ready. */
 static void
@@ -396,9 +467,9 @@ reconcile_rules(struct hostnet *h, struct pass *pass)
     bool taken = h->record.uplink[0] != '\0';
     int gateway = ifindex_of(h, h->config->gateway);
 
-    int retval = hostnet_nft_set(h->nft, hostnet_nft_rules(h->config, h->record.uplink, taken, gateway), &refused);
+    int retval = set_rules(h, taken, gateway, &refused);
     if (retval && gateway) {
-        retval = hostnet_nft_set(h->nft, hostnet_nft_rules(h->config, h->record.uplink, taken, 0), &error);
+        retval = set_rules(h, taken, 0, &error);
         if (!retval && !pass->problem.code) {
             error_wrap(&refused, "the node's own traffic (probes) to pods that policies isolate is dropped");
             error_move(&pass->problem, &refused);
@@ -422,9 +493,10 @@ reconcile_config(struct hostnet *h, const char *uplink, struct pass *pass)
         reconcile_uplink(h, uplink, pass);
     }
     struct hostnet_route *routes = copy_routes(h);
-    retval = hostnet_reconcile_routes(h->rtnl, h->config, routes, hmap_count(&h->routes), &error);
+    retval = hostnet_reconcile_routes(h->rtnl, h->config, routes, hmap_count(&h->routes), h->services, &error);
     free(routes);
     note(pass, retval, false, &error);
+    note(pass, hostnet_services_reconcile(h->services, h->rtnl, h->config, &error), false, &error);
     reconcile_rules(h, pass);
 }
 
@@ -576,6 +648,7 @@ hostnet_run(struct hostnet *h)
         h->dirty = false;
         reconcile(h);
     }
+    run_services(h);
 }
 
 void
@@ -583,7 +656,8 @@ hostnet_wait(struct hostnet *h)
 {
     rtnl_events_wait(h->events);
     hostnet_nft_wait(h->nft);
-    if (h->dirty) {
+    bool todo = hostnet_services_pending(h->services) || h->n_flushes;
+    if (h->dirty || (h->config && h->retry_at == LLONG_MAX && todo)) {
         poll_immediate_wake();
     } else if (h->retry_at != LLONG_MAX) {
         poll_timer_wait_until(h->retry_at);
@@ -605,7 +679,7 @@ hostnet_ready(const struct hostnet *h)
 bool
 hostnet_is_settled(const struct hostnet *h)
 {
-    return h->ready && !h->dirty;
+    return h->ready && !h->dirty && !hostnet_services_pending(h->services) && !h->n_flushes;
 }
 
 const char *

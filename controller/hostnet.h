@@ -10,6 +10,7 @@
  *                  of what AF_PACKET leaves to the kernel (FACTS.md), and "arp sluice" for the same; the drop of what
  *                  pods send to the port of the tunnels; and, with "netdev sluice", the source MAC that tells what the node
  *                  itself sends to pods from what it forwards to them (SOURCE_FORWARDED in flows/fields.h)
+ *   Services       with "inet sluice", one rule and one table of routes: what goes to Services is handed to br-int
  *   sysctls        forwarding of both families (accept_ra=2 on the uplink where it was 1)
  *
  * Declarative and reconciled: hostnet_set() says what must be; rtnetlink notifications bring the module back to it,
@@ -43,6 +44,9 @@ struct hostnet_config {
     uint16_t mtu;                       /* Of the gateway port. */
     const struct inet_prefix *cluster_cidrs;    /* Pod CIDRs that the stack forwards to: not masqueraded. */
     size_t n_cluster_cidrs;
+    const struct inet_prefix *service_cidrs;    /* A route for each in which a Service has an address: a node without a
+                                                 * default route could not even begin to connect to one. */
+    size_t n_service_cidrs;
     bool masquerade;
     struct eth_addr own_mac;            /* Source MAC of the IP packets that the node itself sends by the gateway port;
                                          * zeros: the port's, like that of all others. */
@@ -81,6 +85,7 @@ void hostnet_remove_route(struct hostnet *, const struct inet_prefix *dst);
  * What the node sends itself gets the gateway port's address as source; so does what it forwards, unless
  * 'keep_source' or it comes from a pod of this node.  Answers go back the way they came. */
 struct service_host;
+/* What was installed by an earlier run and has not been put when hostnet_run() first has a configuration goes then. */
 void hostnet_put_service(struct hostnet *, const struct service_host *);
 void hostnet_drop_service(struct hostnet *, const struct service_host *);
 /* Removes entries of the host's conntrack to a local or external (address, port) that were made while it was not ours. */

@@ -26,7 +26,7 @@ lib_libsluice_la_SOURCES += \
 	lib/ethtool.c lib/ethtool.h \
 	lib/netns.c lib/netns.h \
 	lib/rtnl-events.c lib/rtnl-events.h \
-	lib/rtnl.c lib/rtnl-ip.c lib/rtnl-private.h lib/rtnl.h
+	lib/rtnl.c lib/rtnl-ip.c lib/rtnl-rule.c lib/rtnl-private.h lib/rtnl.h
 lib_libsluice_la_SOURCES += \
 	lib/journal.c lib/journal.h \
 	lib/journal-format.c lib/journal-format.h

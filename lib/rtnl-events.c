@@ -2,6 +2,7 @@
 
 #include "rtnl-events.h"
 
+#include <linux/fib_rules.h>
 #include <linux/rtnetlink.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,7 @@
 #include "rtnl-private.h"
 #include "util.h"
 
-#define N_GROUPS 5
+#define N_GROUPS 7
 
 struct rtnl_events {
     struct nln *nln;
@@ -66,6 +67,22 @@ parse_route(const struct ofpbuf *msg, struct rtnl_event *event)
     return rtm->rtm_family == AF_INET6 ? RTNLGRP_IPV6_ROUTE : RTNLGRP_IPV4_ROUTE;
 }
 
+static int
+parse_rule(const struct ofpbuf *msg, struct rtnl_event *event)
+{
+    const struct fib_rule_hdr *header = ofpbuf_at(msg, NLMSG_HDRLEN, sizeof *header);
+    const struct nlattr *attrs[FRA_PROTOCOL + 1];
+
+    if (!header) {
+        return RTNLGRP_IPV4_RULE;
+    }
+    rtnl_parse_attrs(msg, sizeof *header, attrs, ARRAY_SIZE(attrs));
+    if (attrs[FRA_PROTOCOL] && nl_attr_get_size(attrs[FRA_PROTOCOL]) >= 1) {
+        event->protocol = nl_attr_get_u8(attrs[FRA_PROTOCOL]);
+    }
+    return header->family == AF_INET6 ? RTNLGRP_IPV6_RULE : RTNLGRP_IPV4_RULE;
+}
+
 /* Returns the multicast group, as netlink-notifier.h wants it. */
 static int
 parse(struct ofpbuf *msg, void *event_)
@@ -81,6 +98,9 @@ parse(struct ofpbuf *msg, void *event_)
     case RTM_NEWROUTE:
     case RTM_DELROUTE:
         return parse_route(msg, event);
+    case RTM_NEWRULE:
+    case RTM_DELRULE:
+        return parse_rule(msg, event);
     default:
         return parse_link(msg, event);
     }
@@ -100,7 +120,7 @@ struct rtnl_events *
 rtnl_events_create(void)
 {
     static const int groups[N_GROUPS] = { RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE,
-                                          RTNLGRP_IPV6_ROUTE };
+                                          RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE };
     struct rtnl_events *events = xzalloc(sizeof *events);
 
     events->nln = nln_create(NETLINK_ROUTE, parse, &events->event);

@@ -1,7 +1,7 @@
 #ifndef SLUICE_RTNL_EVENTS_H
 #define SLUICE_RTNL_EVENTS_H 1
 
-/* Changes of links, addresses and routes in the own network namespace, as the kernel announces them (rtnetlink(7),
+/* Changes of links, addresses, routes and rules in the own network namespace, as the kernel announces them (rtnetlink(7),
  * multicast groups), for a poll loop (run / wait).  Built on libopenvswitch's netlink-notifier.h.  An event says only
  * what changed, in order to decide whether it matters: whoever is concerned reads the state anew (rtnl.h). */
 
@@ -12,10 +12,10 @@
 struct rtnl_events;
 
 struct rtnl_event {
-    bool is_link;                       /* Otherwise an address or a route. */
+    bool is_link;                       /* Otherwise an address, a route or a rule. */
     char name[IFNAMSIZ];                /* Links only. */
     int ifindex;                        /* 0: a route by none or by several links. */
-    uint8_t protocol;                   /* Routes only: RTPROT_*. */
+    uint8_t protocol;                   /* Routes and rules only: RTPROT_*. */
     uint32_t cause;                     /* The netlink port that asked for it (rtnl_port()); 0: the kernel itself. */
 };
 

@@ -1,7 +1,7 @@
 #ifndef SLUICE_RTNL_H
 #define SLUICE_RTNL_H 1
 
-/* Links, addresses and routes of one network namespace, over rtnetlink(7).
+/* Links, addresses, routes and rules of one network namespace, over rtnetlink(7).
  *
  * A handle is a NETLINK_ROUTE socket of libopenvswitch; it belongs to the namespace in which it was opened and to one
  * thread at a time.  Every function here is one or a few blocking requests: the kernel answers within the call, but
@@ -122,5 +122,21 @@ int rtnl_route_delete(struct rtnl *, const struct rtnl_route *, struct error *);
 /* Those of all tables that leave by 'oif' (0: any) and are of 'protocol' (RTPROT_UNSPEC: any); '*routes' is to be
  * freed with free(). */
 int rtnl_route_list(struct rtnl *, int oif, uint8_t protocol, struct rtnl_route **routes, size_t *n, struct error *);
+
+/* Rules. --------------------------------------------------------------------------------------------------------- */
+
+/* What has the mark is routed by the table. */
+struct rtnl_rule {
+    int family;                         /* AF_INET, AF_INET6. */
+    uint32_t priority, mark, mask, table;
+    uint8_t protocol;                   /* RTPROT_*: whose rule it is. */
+};
+
+/* EEXIST when it is there already. */
+int rtnl_rule_add(struct rtnl *, const struct rtnl_rule *, struct error *);
+/* ENOENT when it is not there. */
+int rtnl_rule_delete(struct rtnl *, const struct rtnl_rule *, struct error *);
+/* Those of 'protocol', both families; '*rules' is to be freed with free(). */
+int rtnl_rule_list(struct rtnl *, uint8_t protocol, struct rtnl_rule **rules, size_t *n, struct error *);
 
 #endif /* lib/rtnl.h */

@@ -312,6 +312,11 @@ tests_system_test_hostnet_SOURCES = tests/system/test-hostnet.c
 tests_system_test_hostnet_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/tests/unit
 tests_system_test_hostnet_LDADD = $(SYSTEM_LDADD)
 
+SYSTEM_TESTS += tests/system/test-hostnet-service
+tests_system_test_hostnet_service_SOURCES = tests/system/test-hostnet-service.c
+tests_system_test_hostnet_service_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/tests/unit
+tests_system_test_hostnet_service_LDADD = $(SYSTEM_LDADD)
+
 SYSTEM_TESTS += tests/system/test-hostnet-ovs
 tests_system_test_hostnet_ovs_SOURCES = tests/system/test-hostnet-ovs.c tests/unit/ovs-sandbox.c tests/unit/ovs-sandbox.h
 tests_system_test_hostnet_ovs_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/tests/unit

@@ -153,7 +153,7 @@ START_TEST(test_rules)
     struct hostnet_config config = { .gateway = "sluice0", .gateway_addrs = own, .n_gateway_addrs = 2,
                                      .cluster_cidrs = cluster, .n_cluster_cidrs = ARRAY_SIZE(cluster), .masquerade = true, .guard_af_packet = true };
 
-    char *text = hostnet_nft_rules(&config, "eth0", true, 7);
+    char *text = hostnet_nft_rules(&config, "eth0", true, 7, false);
     ck_assert_str_eq(text,
                      "table inet sluice { }\n"
                      "delete table inet sluice\n"
@@ -183,23 +183,27 @@ START_TEST(test_rules)
 
     /* Nothing wanted, one family, no uplink. */
     config.masquerade = config.guard_af_packet = false;
-    text = hostnet_nft_rules(&config, "", false, 7);
+    text = hostnet_nft_rules(&config, "", false, 7, false);
     ck_assert_ptr_null(strstr(text, "chain"));
     free(text);
     config.masquerade = config.guard_af_packet = true;
     config.gateway_addrs = &own[1];
     config.n_gateway_addrs = 1;
     config.n_cluster_cidrs = 0;
-    text = hostnet_nft_rules(&config, "", false, 7);
+    text = hostnet_nft_rules(&config, "", false, 7, false);
     ck_assert_ptr_nonnull(strstr(text, "ip6 saddr { fd00:1::/64 } masquerade"));
     ck_assert(!strstr(text, "ip saddr") && !strstr(text, "iifname \"\""));
+    free(text);
+    text = hostnet_nft_rules(&config, "", false, 7, true);      /* Services of the family that there is. */
+    ck_assert(strstr(text, "set cluster_v6") && strstr(text, "snat ip6 to fd00:1::1 fully-random"));
+    ck_assert(!strstr(text, "_v4") && !strstr(text, " ip "));
     free(text);
 
     /* The tunnels' port, and the MAC of what the node itself sends, which needs the gateway port. */
     config.masquerade = config.guard_af_packet = false;
     config.tunnel_port = 6081;
     config.own_mac = (struct eth_addr) ETH_ADDR_C(0a,53,4c,00,00,03);
-    text = hostnet_nft_rules(&config, "", false, 7);
+    text = hostnet_nft_rules(&config, "", false, 7, false);
     ck_assert_str_eq(strstr(text, "table inet sluice {\n"),
                      "table inet sluice {\n"
                      "  chain tunnel {\n"
@@ -227,7 +231,7 @@ START_TEST(test_rules)
                      "  }\n"
                      "}\n");
     free(text);
-    text = hostnet_nft_rules(&config, "", false, 0);
+    text = hostnet_nft_rules(&config, "", false, 0, false);
     ck_assert(strstr(text, "chain own") && !strstr(text, "netdev"));
     free(text);
 }
