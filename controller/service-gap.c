@@ -72,18 +72,6 @@ void OVS_WEAK
 ofctrl_flush_ct(struct ofctrl *o OVS_UNUSED, uint16_t zone OVS_UNUSED, uint8_t protocol OVS_UNUSED, const struct in6_addr *vip OVS_UNUSED, uint16_t vip_port OVS_UNUSED, const struct in6_addr *endpoint OVS_UNUSED, uint16_t endpoint_port OVS_UNUSED)
 {}
 
-void OVS_WEAK
-hostnet_put_service(struct hostnet *h OVS_UNUSED, const struct service_host *s OVS_UNUSED)
-{}
-
-void OVS_WEAK
-hostnet_drop_service(struct hostnet *h OVS_UNUSED, const struct service_host *s OVS_UNUSED)
-{}
-
-void OVS_WEAK
-hostnet_flush_service(struct hostnet *h OVS_UNUSED, uint8_t protocol OVS_UNUSED, const struct in6_addr *a OVS_UNUSED, uint16_t port OVS_UNUSED)
-{}
-
 
 
 void OVS_WEAK
