@@ -132,6 +132,17 @@ controller_libcontroller_la_SOURCES += \
 # Temporary, and last.
 controller_libcontroller_la_SOURCES += controller/service-gap.c
 
+# Services: the core.
+controller_libcontroller_la_SOURCES += \
+	controller/services.c controller/services.h controller/services-private.h \
+	controller/services-choose.c \
+	controller/services-claims.c \
+	controller/services-doors.c \
+	controller/services-emit.c \
+	controller/services-info.c \
+	controller/services-owner.c \
+	controller/services-sets.c
+
 # The daemon.
 sbin_PROGRAMS += controller/sluiced
 controller_sluiced_SOURCES = controller/sluiced.c controller/late-curl.c controller/late-microhttpd.c

@@ -245,8 +245,17 @@ static const struct kube_schema load_balancer_schema
 static const struct kube_field status_fields[] = { { "loadBalancer", KUBE_F_INLINE, .schema = &load_balancer_schema } };
 static const struct kube_schema status_schema = KUBE_SCHEMA(struct kube_service, status_fields, NULL);
 
+/* An object's timestamp never changes, so it is not compared. */
+static int
+finish_service(const json_t *json, void *value, const struct kube_at *up OVS_UNUSED, struct error *error)
+{
+    struct kube_service *s = value;
+
+    return kube_get_time(kube_member(json, "metadata"), "creationTimestamp", &s->created, NULL, error);
+}
+
 static const struct kube_field fields[] = {
     { "spec", KUBE_F_INLINE, .required = true, .schema = &spec_schema },
     { "status", KUBE_F_INLINE, .schema = &status_schema },
 };
-const struct kube_schema kube_service_schema = KUBE_SCHEMA(struct kube_service, fields, NULL);
+const struct kube_schema kube_service_schema = KUBE_SCHEMA(struct kube_service, fields, finish_service);

@@ -35,6 +35,7 @@ struct kube_service_port {
 
 struct kube_service {
     struct kube_object object;
+    int64_t created;                    /* metadata.creationTimestamp, seconds since 1970; 0: none. */
     uint8_t type;                       /* enum kube_service_type. */
     bool headless;                      /* clusterIP "None". */
     bool client_ip_affinity;

@@ -72,6 +72,11 @@ struct service_host {
     bool keep_source;                   /* externalTrafficPolicy Local: no masquerade of what comes from outside. */
     bool has_alias;
     struct in6_addr alias;              /* EXTERNAL: if the address is local, packets to it become packets to this. */
+    /* EXTERNAL: what the node forwards only from one of these (loadBalancerSourceRanges), else it is dropped; what the
+     * node itself sends always.  None: from everybody.  Of the address's family.  The array is the core's, until the
+     * next services_run().  br-int cannot look at it, where masquerade has hidden the source. */
+    const struct inet_prefix *src;
+    size_t n_src;
 };
 
 /* Entries of conntrack that lead to an endpoint which went, or that were made before there was one: those whose original

@@ -1,0 +1,295 @@
+#include <config.h>
+
+#include "controller/services-private.h"
+
+#include <stdlib.h>
+
+#include "hash.h"
+#include "util.h"
+
+/* Addresses. ----------------------------------------------------------------------------------------------------- */
+
+bool
+services_is_any(const struct in6_addr *addr)
+{
+    return IN6_IS_ADDR_UNSPECIFIED(addr) || (inet_is_v4(addr) && !addr->s6_addr32[3]);
+}
+
+const struct in6_addr *
+services_any_address(bool v6)
+{
+    static const struct in6_addr any[] = {
+        { .s6_addr = { [10] = 0xff, [11] = 0xff } }, { .s6_addr = { 0 } },
+    };
+    return &any[v6];
+}
+
+static bool
+is_loopback(const struct in6_addr *addr)
+{
+    return IN6_IS_ADDR_LOOPBACK(addr) || (inet_is_v4(addr) && addr->s6_addr[12] == 127);
+}
+
+static bool
+is_local(const struct services *s, const struct in6_addr *addr)
+{
+    if (is_loopback(addr)) {
+        return true;
+    }
+    for (size_t i = 0; i < s->n_addrs; i++) {
+        if (services_same_addr(&s->addrs[i], addr)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+struct address *
+services_address_find(const struct services *s, const struct in6_addr *addr)
+{
+    struct address *a;
+
+    HMAP_FOR_EACH_WITH_HASH (a, node, hash_bytes(addr, sizeof *addr, 0), &s->addresses) {
+        if (services_same_addr(&a->addr, addr)) {
+            return a;
+        }
+    }
+    return NULL;
+}
+
+static void
+mark(struct services *s, struct address *a)
+{
+    if (ovs_list_is_empty(&a->dirty)) {
+        ovs_list_push_back(&s->dirty_addresses, &a->dirty);
+    }
+}
+
+static struct address *
+address_get(struct services *s, const struct in6_addr *addr)
+{
+    struct address *a = services_address_find(s, addr);
+
+    if (!a) {
+        a = xzalloc(sizeof *a);
+        a->addr = *addr;
+        a->local = is_local(s, addr);
+        ovs_list_init(&a->claims);
+        ovs_list_init(&a->dirty);
+        hmap_insert(&s->addresses, &a->node, hash_bytes(addr, sizeof *addr, 0));
+    }
+    mark(s, a);
+    return a;
+}
+
+static void
+emit_all(struct services *s, const struct address *a)
+{
+    const struct claim *c;
+
+    LIST_FOR_EACH (c, by_address, &a->claims) {
+        services_owner_emit(s, c->owner);
+    }
+}
+
+static bool
+needs_alias(const struct address *a)
+{
+    const struct claim *c;
+
+    if (a->local && !services_is_any(&a->addr)) {
+        LIST_FOR_EACH (c, by_address, &a->claims) {
+            if (c->kind == CLAIM_EXTERNAL || c->kind == CLAIM_LB || c->kind == CLAIM_HOST_PORT) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* Numbers from 1 to 'FLOW_N_ALIASES', nearly always: there are more than enough. */
+static uint64_t
+alias_key(const struct address *a)
+{
+    uint64_t hash = services_hash(&a->addr, sizeof a->addr, 0);
+
+    return (hash & UINT64_C(0xffffffff00000000)) | (1 + (hash & SERVICES_NUMBER_MASK) % (FLOW_N_ALIASES * 3 / 4));
+}
+
+static void
+read_alias(struct services *s, struct address *a)
+{
+    uint32_t alias = a->has_alias ? numbers_get(s->alias_numbers, alias_key(a)) : 0;
+
+    alias = alias <= FLOW_N_ALIASES ? alias : 0;
+    if (alias != a->alias) {
+        a->alias = alias;
+        emit_all(s, a);
+    }
+}
+
+static void
+address_run(struct services *s, struct address *a)
+{
+    bool wanted = needs_alias(a);
+
+    if (wanted && !a->has_alias) {
+        numbers_ref(s->alias_numbers, alias_key(a));
+    } else if (!wanted && a->has_alias) {
+        numbers_unref(s->alias_numbers, alias_key(a));
+    }
+    a->has_alias = wanted;
+    if (ovs_list_is_empty(&a->claims)) {
+        hmap_remove(&s->addresses, &a->node);
+        free(a);
+    }
+}
+
+void
+services_addresses_run(struct services *s)
+{
+    struct address *a;
+    bool any = !ovs_list_is_empty(&s->dirty_addresses), moved = false;
+    uint64_t key;
+
+    LIST_FOR_EACH_POP (a, dirty, &s->dirty_addresses) {
+        ovs_list_init(&a->dirty);
+        address_run(s, a);
+    }
+    while (numbers_pop_moved(s->alias_numbers, &key)) {
+        moved = true;
+    }
+    if (any && (numbers_count(s->alias_numbers) || moved)) {
+        HMAP_FOR_EACH (a, node, &s->addresses) {
+            read_alias(s, a);
+        }
+    }
+}
+
+/* Doors of the node's own ports stay; those of addresses that came to the node or left it get or lose their alias. */
+void
+services_addresses_node_changed(struct services *s)
+{
+    struct address *a;
+
+    HMAP_FOR_EACH (a, node, &s->addresses) {
+        bool local = is_local(s, &a->addr);
+
+        if (local != a->local) {
+            a->local = local;
+            mark(s, a);
+            emit_all(s, a);
+        }
+    }
+}
+
+/* Claims. -------------------------------------------------------------------------------------------------------- */
+
+static uint32_t
+hash_claim(const struct in6_addr *addr, uint8_t protocol, uint16_t port)
+{
+    return hash_bytes(addr, sizeof *addr, hash_2words(protocol, port));
+}
+
+static uint32_t *
+counter(struct address *a, uint8_t protocol)
+{
+    return &a->n[protocol == IPPROTO_TCP ? 1 : protocol == IPPROTO_UDP ? 2 : protocol == IPPROTO_SCTP ? 3 : 0];
+}
+
+static bool
+is_at(const struct claim *c, const struct in6_addr *addr, uint8_t protocol, uint16_t port)
+{
+    return c->port == port && c->protocol == protocol && services_same_addr(&c->address->addr, addr);
+}
+
+/* Whom it concerns that a claim came or went: who wants the same door; all at an address that is a Service's own; the
+ * two of which each was, or is now, the only one of the protocol (fragments). */
+static void
+concern(struct services *s, const struct claim *claim, uint32_t n)
+{
+    const struct claim *c;
+
+    if (claim->kind == CLAIM_REST || (n == 2 && !services_is_any(&claim->address->addr))) {
+        emit_all(s, claim->address);
+        return;
+    }
+    HMAP_FOR_EACH_WITH_HASH (c, node, claim->node.hash, &s->claims) {
+        if (is_at(c, &claim->address->addr, claim->protocol, claim->port) && !SERVICES_BUG("winner-missed")) {
+            services_owner_emit(s, c->owner);
+        }
+    }
+}
+
+void
+services_claim_add(struct services *s, struct claim *claim, const struct in6_addr *addr)
+{
+    claim->address = address_get(s, addr);
+    ovs_list_push_back(&claim->address->claims, &claim->by_address);
+    hmap_insert(&s->claims, &claim->node, hash_claim(addr, claim->protocol, claim->port));
+    concern(s, claim, ++*counter(claim->address, claim->protocol));
+}
+
+void
+services_claim_remove(struct services *s, struct claim *claim)
+{
+    concern(s, claim, (*counter(claim->address, claim->protocol))--);
+    hmap_remove(&s->claims, &claim->node);
+    ovs_list_remove(&claim->by_address);
+    mark(s, claim->address);
+}
+
+/* Cluster addresses go first, then Services before pods, the older before the younger, then by name. */
+static int
+compare(const struct claim *a, const struct claim *b)
+{
+    const struct kube_service *x = a->owner->service, *y = b->owner->service;
+    bool a_cluster = a->kind <= CLAIM_CLUSTER, b_cluster = b->kind <= CLAIM_CLUSTER;
+
+    if (a_cluster != b_cluster) {
+        return b_cluster - a_cluster;
+    }
+    if (!x || !y) {
+        return x || y ? !x - !y : strcmp(a->owner->key, b->owner->key);
+    }
+    if (x->created != y->created) {
+        return x->created < y->created ? -1 : 1;
+    }
+    int cmp = strcmp(a->owner->key, b->owner->key);
+    cmp = cmp ? cmp : a->kind - b->kind;
+    return cmp || !a->sport || !b->sport ? cmp : a->sport->index - b->sport->index;
+}
+
+/* Of this owner; NULL: of anybody. */
+static struct claim *
+best_of(const struct services *s, const struct in6_addr *addr, uint8_t protocol, uint16_t port,
+        const struct owner *owner)
+{
+    struct claim *c, *best = NULL;
+
+    HMAP_FOR_EACH_WITH_HASH (c, node, hash_claim(addr, protocol, port), &s->claims) {
+        if (is_at(c, addr, protocol, port) && (!owner || c->owner == owner) && (!best || compare(c, best) < 0)) {
+            best = c;
+        }
+    }
+    return best;
+}
+
+/* An address that is a Service's cluster address is that Service's as a whole. */
+struct claim *
+services_claim_best(const struct services *s, const struct in6_addr *addr, uint8_t protocol, uint16_t port)
+{
+    const struct claim *rest = best_of(s, addr, 0, 0, NULL);
+
+    return best_of(s, addr, protocol, port, rest ? rest->owner : NULL);
+}
+
+bool
+services_claim_wins(const struct services *s, const struct claim *claim, const struct claim **winner)
+{
+    const struct claim *rest = best_of(s, &claim->address->addr, 0, 0, NULL);
+
+    *winner = (rest && rest->owner != claim->owner ? rest
+               : best_of(s, &claim->address->addr, claim->protocol, claim->port, rest ? rest->owner : NULL));
+    return *winner == claim;
+}

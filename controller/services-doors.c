@@ -1,0 +1,370 @@
+#include <config.h>
+
+#include "controller/services-private.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "controller/kube-decode.h"
+#include "openvswitch/dynamic-string.h"
+#include "util.h"
+
+/* Doors of a claim. ---------------------------------------------------------------------------------------------- */
+
+struct doors {
+    const struct services *s;
+    const struct claim *claim;
+    struct flow_door door;              /* What they have in common. */
+    void (*cb)(const struct flow_door *, const struct sport *, enum set_kind, void *aux);
+    void *aux;
+};
+
+/* To a set; without endpoints: reject if there are none anywhere, else drop (services 8, 9, 13). */
+static void
+door_to_set(const struct doors *d, enum flow_door_source source, const struct inet_prefix *src, enum set_kind kind)
+{
+    const struct sport *sport = d->claim->sport;
+    const struct set *set = sport->users[kind].set;
+    struct flow_door door = d->door;
+
+    door.source = source;
+    door.src = src;
+    door.action = set ? set->action : kind == SET_LOCAL && sport->any ? FLOW_DOOR_DROP : FLOW_DOOR_REJECT;
+    door.number = set ? set->target : 0;
+    d->cb(&door, sport, kind, d->aux);
+}
+
+static bool
+is_restricted(const struct claim *claim)
+{
+    const struct kube_service *service = claim->owner->service;
+
+    if (claim->kind == CLAIM_LB) {
+        for (uint32_t i = 0; i < service->n_source_ranges; i++) {
+            if (inet_is_v4(&service->source_ranges[i].addr) == !claim->sport->v6) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static bool
+is_repeated(const struct kube_service *service, uint32_t i)
+{
+    for (uint32_t j = 0; j < i; j++) {
+        if (inet_prefix_equals(&service->source_ranges[j], &service->source_ranges[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Who is not in a range is dropped; the node itself may (services 18).  What the node forwards with its own address as
+ * source has been looked at by its stack already (service_host.src). */
+static void
+restricted_doors(const struct doors *d, bool keeps_source)
+{
+    const struct kube_service *service = d->claim->owner->service;
+
+    for (uint32_t i = 0; i < service->n_source_ranges; i++) {
+        const struct inet_prefix *src = &service->source_ranges[i];
+
+        if (inet_is_v4(&src->addr) == !d->claim->sport->v6 && !is_repeated(service, i)) {
+            door_to_set(d, FLOW_DOOR_ANYBODY, src, SET_CLUSTER);
+            if (keeps_source) {
+                door_to_set(d, FLOW_DOOR_OUTSIDE, src, SET_LOCAL);
+            }
+        }
+    }
+    if (!keeps_source) {
+        door_to_set(d, FLOW_DOOR_OUTSIDE, NULL, SET_CLUSTER);
+    }
+    door_to_set(d, FLOW_DOOR_NODE, NULL, SET_CLUSTER);
+
+    struct flow_door drop = d->door;
+    drop.action = FLOW_DOOR_DROP;
+    d->cb(&drop, d->claim->sport, SET_CLUSTER, d->aux);
+}
+
+static void
+external_doors(const struct doors *d)
+{
+    const struct kube_service *service = d->claim->owner->service;
+    bool keeps_source = service && service->external_policy == KUBE_TRAFFIC_LOCAL;
+
+    if (is_restricted(d->claim)) {
+        restricted_doors(d, keeps_source);
+        return;
+    }
+    door_to_set(d, FLOW_DOOR_ANYBODY, NULL, SET_CLUSTER);
+    if (keeps_source) {
+        door_to_set(d, FLOW_DOOR_OUTSIDE, NULL, SET_LOCAL);
+    }
+}
+
+static void
+doors_at(struct doors *d, const struct in6_addr *addr)
+{
+    const struct claim *claim = d->claim;
+
+    d->door.addr = *addr;
+    if (claim->kind == CLAIM_REST) {
+        d->cb(&d->door, NULL, SET_CLUSTER, d->aux);
+    } else if (claim->kind == CLAIM_CLUSTER) {
+        door_to_set(d, FLOW_DOOR_ANYBODY, NULL,
+                    claim->owner->service->internal_policy == KUBE_TRAFFIC_LOCAL ? SET_LOCAL : SET_CLUSTER);
+    } else {
+        external_doors(d);
+    }
+}
+
+/* Of the flows that reject what goes to the rest of an address. */
+static uint64_t
+rest_cookie(const struct owner *owner)
+{
+    return owner->n_sports ? owner->sports[0].cookie
+                           : flow_service_cookie(services_hash(owner->key, strlen(owner->key), 0));
+}
+
+void
+services_claim_doors(const struct services *s, const struct claim *claim,
+                     void (*cb)(const struct flow_door *, const struct sport *, enum set_kind, void *aux), void *aux)
+{
+    const struct address *a = claim->address;
+    uint32_t n = a->n[claim->protocol == IPPROTO_TCP ? 1 : claim->protocol == IPPROTO_UDP ? 2 : 3];
+    struct doors d = {
+        .s = s, .claim = claim, .cb = cb, .aux = aux,
+        .door = {
+            .network = SERVICES_NETWORK, .node_addr = services_is_any(&a->addr), .protocol = claim->protocol,
+            .port = claim->port, .source = FLOW_DOOR_ANYBODY, .action = FLOW_DOOR_REJECT,
+            .fragments = claim->sport && n == 1 && !a->local && !services_is_any(&a->addr),
+            .cookie = claim->sport ? claim->sport->cookie : rest_cookie(claim->owner),
+        },
+    };
+
+    if (claim->kind == CLAIM_HEALTH) {
+        return;
+    }
+    doors_at(&d, &a->addr);
+    if (a->alias && claim->kind > CLAIM_CLUSTER) {
+        struct in6_addr alias = flow_alias(!inet_is_v4(&a->addr), a->alias - 1);
+        doors_at(&d, &alias);
+    }
+}
+
+/* The node's stack. ---------------------------------------------------------------------------------------------- */
+
+static void
+copy_ranges(const struct claim *claim, struct service_host *host)
+{
+    const struct kube_service *service = claim->owner->service;
+    struct inet_prefix *src;
+
+    if (is_restricted(claim)) {
+        host->src = src = xcalloc(service->n_source_ranges, sizeof *src);
+        for (uint32_t i = 0; i < service->n_source_ranges; i++) {
+            if (inet_is_v4(&service->source_ranges[i].addr) == !claim->sport->v6 && !is_repeated(service, i)) {
+                src[host->n_src].addr = service->source_ranges[i].addr;
+                src[host->n_src++].plen = service->source_ranges[i].plen;
+            }
+        }
+    }
+}
+
+static struct service_host
+make_host(const struct claim *claim)
+{
+    const struct kube_service *service = claim->owner->service;
+    const struct address *a = claim->address;
+    struct service_host host = {
+        .kind = (claim->kind == CLAIM_REST ? SERVICE_HOST_CLUSTER
+                 : services_is_any(&a->addr) ? SERVICE_HOST_NODE_PORT : SERVICE_HOST_EXTERNAL),
+        .addr = a->addr, .protocol = claim->protocol, .port = claim->port,
+        .keep_source = claim->kind != CLAIM_REST && service && service->external_policy == KUBE_TRAFFIC_LOCAL,
+    };
+
+    if (a->alias && claim->kind > CLAIM_CLUSTER) {
+        host.has_alias = true;
+        host.alias = flow_alias(!inet_is_v4(&a->addr), a->alias - 1);
+    }
+    copy_ranges(claim, &host);
+    return host;
+}
+
+struct hosts {
+    struct service_host *hosts;
+    size_t n, allocated;
+};
+
+static void
+add_host(struct hosts *list, const struct claim *claim)
+{
+    if (claim->kind != CLAIM_CLUSTER && claim->kind != CLAIM_HEALTH) {
+        if (list->n == list->allocated) {
+            list->hosts = x2nrealloc(list->hosts, &list->allocated, sizeof *list->hosts);
+        }
+        list->hosts[list->n++] = make_host(claim);
+    }
+}
+
+static bool
+same_hosts(const struct owner *owner, const struct hosts *list)
+{
+    bool same = owner->n_hosts == list->n;
+
+    for (size_t i = 0; same && i < list->n; i++) {
+        same = services_same_host(&owner->hosts[i], &list->hosts[i]);
+    }
+    return same;
+}
+
+static void
+free_hosts(struct service_host *hosts, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        free(CONST_CAST(struct inet_prefix *, hosts[i].src));
+    }
+    free(hosts);
+}
+
+static void
+set_hosts(struct services *s, struct owner *owner, struct hosts *list)
+{
+    if (same_hosts(owner, list)) {
+        free_hosts(list->hosts, list->n);
+        return;
+    }
+    for (size_t i = 0; i < owner->n_hosts; i++) {
+        services_emit_host(s, &owner->hosts[i], false);
+    }
+    for (size_t i = 0; i < list->n; i++) {
+        services_emit_host(s, &list->hosts[i], true);
+    }
+    free_hosts(owner->hosts, owner->n_hosts);
+    owner->hosts = list->n ? xrealloc(list->hosts, list->n * sizeof *list->hosts) : NULL;
+    owner->n_hosts = list->n;
+    if (!list->n) {
+        free(list->hosts);
+    }
+}
+
+/* Health checks. ------------------------------------------------------------------------------------------------- */
+
+static void
+set_health(struct services *s, struct owner *owner, uint16_t port)
+{
+    struct service_health health = { .port = port, .n_local = port ? owner->n_local : 0 };
+
+    if (port == owner->health.port && health.n_local == owner->health.n_local) {
+        return;
+    }
+    if (port) {
+        health.namespace_ = owner->service->object.namespace_;
+        health.name = owner->service->object.name;
+    }
+    if (owner->health.port) {
+        services_emit_health(s, &owner->health, false);
+    }
+    if (port) {
+        services_emit_health(s, &health, true);
+    }
+    owner->health = health;
+}
+
+/* Owners. -------------------------------------------------------------------------------------------------------- */
+
+static void
+add_door(const struct flow_door *door, const struct sport *sport OVS_UNUSED, enum set_kind kind OVS_UNUSED, void *out)
+{
+    flow_add_door(door, out);
+}
+
+/* Whether it leads to endpoints now; if not any more, or only since now, connections are flushed (services 24). */
+static void
+set_open(struct services *s, struct claim *claim, bool open)
+{
+    const struct sport *sport = claim->sport;
+
+    if (sport && sport->protocol != IPPROTO_TCP && open != claim->open) {
+        if (open && claim->kind > CLAIM_CLUSTER) {
+            services_flush_host(s, claim);
+        }
+        for (uint32_t i = 0; !open && i < sport->n_served; i++) {
+            services_flush(s, claim, &sport->served[i]);
+        }
+        claim->open = open;
+    }
+}
+
+#define MAX_PROBLEM 500                 /* Bytes. */
+
+static void
+describe_loss(const struct claim *claim, const struct claim *winner, struct ds *ds)
+{
+    char addr[INET_ADDR_STRLEN];
+
+    if (ds->length > MAX_PROBLEM) {
+        return;
+    }
+    ds_put_cstr(ds, ds->length ? "; " : "");
+    if (claim->kind == CLAIM_HEALTH) {
+        ds_put_format(ds, "health check port %"PRIu16, claim->port);
+    } else if (services_is_any(&claim->address->addr)) {
+        ds_put_format(ds, "node port %"PRIu16"/%s", claim->port, kube_protocol_name(claim->protocol));
+    } else if (claim->kind == CLAIM_REST) {
+        ds_put_format(ds, "address %s", inet_addr_format(&claim->address->addr, addr));
+    } else {
+        ds_put_format(ds, "address %s port %"PRIu16"/%s", inet_addr_format(&claim->address->addr, addr), claim->port,
+                      kube_protocol_name(claim->protocol));
+    }
+    ds_put_format(ds, " is %s already", winner->owner == claim->owner ? "this Service's" : winner->owner->key);
+}
+
+static void
+run_claim(struct services *s, struct claim *claim, struct flow_set *flows, struct hosts *hosts, uint16_t *health,
+          struct ds *problem)
+{
+    const struct claim *winner;
+    bool wins = services_claim_wins(s, claim, &winner);
+
+    set_open(s, claim, wins && claim->sport && claim->sport->any);
+    if (wins) {
+        services_claim_doors(s, claim, add_door, flows);
+        add_host(hosts, claim);
+        *health = claim->kind == CLAIM_HEALTH ? claim->port : *health;
+    } else {
+        describe_loss(claim, winner, problem);
+    }
+}
+
+static void
+run_owner(struct services *s, struct owner *owner)
+{
+    struct ds problem = DS_EMPTY_INITIALIZER;
+    struct flow_set flows = FLOW_SET_INIT;
+    struct hosts hosts = { .n = 0 };
+    uint16_t health = 0;
+
+    ds_put_cstr(&problem, owner->bad ? owner->bad : "");
+    for (uint32_t i = 0; i < owner->n_claims; i++) {
+        run_claim(s, &owner->claims[i], &flows, &hosts, &health, &problem);
+    }
+    services_emit_flows(s, &owner->flows, &owner->n_flows, &flows);
+    set_hosts(s, owner, &hosts);
+    set_health(s, owner, health);
+    free(owner->problem);
+    owner->problem = problem.length ? ds_steal_cstr(&problem) : NULL;
+    ds_destroy(&problem);
+}
+
+void
+services_doors_run(struct services *s)
+{
+    struct owner *owner;
+
+    LIST_FOR_EACH_POP (owner, emit, &s->emit) {
+        ovs_list_init(&owner->emit);
+        run_owner(s, owner);
+    }
+}

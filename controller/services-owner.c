@@ -1,0 +1,572 @@
+#include <config.h>
+
+#include "controller/services-private.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "hash.h"
+#include "openvswitch/dynamic-string.h"
+#include "util.h"
+
+/* What counts. --------------------------------------------------------------------------------------------------- */
+
+/* Not for another proxy, and not for none (services 1). */
+static bool
+labels_count_here(const struct labels *labels)
+{
+    return !labels_get(labels, KUBE_LABEL_PROXY_NAME) && !labels_get(labels, KUBE_LABEL_HEADLESS);
+}
+
+bool
+services_slice_counts(const struct kube_endpointslice *slice)
+{
+    return labels_count_here(slice->object.labels) && slice->address_type != KUBE_ADDRESS_FQDN;
+}
+
+bool
+services_is_proxied(const struct owner *owner)
+{
+    const struct kube_service *service = owner->service;
+
+    return service && service->type != KUBE_EXTERNAL_NAME && !service->headless
+           && labels_count_here(service->object.labels);
+}
+
+const struct kube_service_port *
+services_port(const struct sport *sport)
+{
+    return &sport->owner->service->ports[sport->index];
+}
+
+const struct in6_addr *
+services_cluster_ip(const struct kube_service *service, bool v6)
+{
+    for (uint32_t i = 0; i < service->n_cluster_ips; i++) {
+        if (services_place_ok(&service->cluster_ips[i], v6)) {
+            return &service->cluster_ips[i];
+        }
+    }
+    return NULL;
+}
+
+/* What is wrong. ------------------------------------------------------------------------------------------------- */
+
+#define MAX_COMPLAINTS 300              /* Bytes. */
+
+static void complain(struct ds *, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void
+complain(struct ds *ds, const char *format, ...)
+{
+    if (ds->length < MAX_COMPLAINTS) {
+        va_list args;
+
+        ds_put_cstr(ds, ds->length ? "; " : "");
+        va_start(args, format);
+        ds_put_format_valist(ds, format, args);
+        va_end(args);
+    }
+}
+
+/* An address to which others may send, of a Service, and not one of the link between br-int and the node's stack. */
+static bool
+external_ok(const struct in6_addr *addr)
+{
+    struct inet_prefix link;
+
+    return (services_place_ok(addr, !inet_is_v4(addr))
+            && (inet_is_v4(addr) || inet_cidr_parse(FLOW_LINK_PREFIX_V6, &link, NULL)
+                || !inet_prefix_contains(&link, addr)));
+}
+
+static void
+check_addrs(const struct in6_addr *addrs, uint32_t n, const char *what, struct ds *ds)
+{
+    char buf[INET_ADDR_STRLEN];
+
+    for (uint32_t i = 0; i < n; i++) {
+        if (!external_ok(&addrs[i])) {
+            complain(ds, "%s %s is not an address that can be served", what, inet_addr_format(&addrs[i], buf));
+        }
+    }
+}
+
+static void
+check_service(const struct kube_service *service, struct ds *ds)
+{
+    if (!service->n_ports) {
+        complain(ds, "has no ports");
+    }
+    for (uint32_t i = 0; i < service->n_ports; i++) {
+        if (!service->ports[i].port) {
+            complain(ds, "port %s is 0", service->ports[i].name ? service->ports[i].name : "");
+        }
+    }
+    check_addrs(service->cluster_ips, service->n_cluster_ips, "clusterIP", ds);
+    check_addrs(service->external_ips, service->n_external_ips, "externalIP", ds);
+    if (service->type == KUBE_LOAD_BALANCER) {
+        check_addrs(service->lb_ips, service->n_lb_ips, "load balancer's address", ds);
+    }
+}
+
+static void
+check_choice(const struct choice *c, const struct sport *sport, struct ds *ds)
+{
+    char buf[INET_ADDR_STRLEN];
+
+    if (c->n_bad) {
+        complain(ds, "port %s: endpoint %s%s", services_port(sport)->name ? services_port(sport)->name : "",
+                 inet_addr_format(&c->bad, buf), c->n_bad > 1 ? " and others are" : " is");
+        ds_put_cstr(ds, ds->length < MAX_COMPLAINTS ? " not an address that can be served" : "");
+    }
+    if (c->bad_port) {
+        complain(ds, "port %s: an endpoint's port is 0", services_port(sport)->name ? services_port(sport)->name : "");
+    }
+}
+
+/* Endpoints of a port. ------------------------------------------------------------------------------------------- */
+
+static bool
+keeps_served(const struct sport *sport)
+{
+    return sport->protocol != IPPROTO_TCP;
+}
+
+static uint16_t *
+tracked_ports(struct sport *sport)
+{
+    return sport->n_tracked > SPORT_TRACKED ? sport->tracked.many : sport->tracked.few;
+}
+
+static void
+untrack(struct services *s, struct sport *sport)
+{
+    uint16_t *ports = tracked_ports(sport);
+
+    for (uint32_t i = 0; i < sport->n_tracked; i++) {
+        services_tracked_unref(s, sport->protocol, ports[i]);
+    }
+    if (ports == sport->tracked.many) {
+        free(ports);
+    }
+    sport->n_tracked = 0;
+}
+
+static int
+compare_ports(const void *a, const void *b)
+{
+    return *(const uint16_t *) a - *(const uint16_t *) b;
+}
+
+/* All ports of endpoints, also of those that only end the connections that they have. */
+static void
+track(struct services *s, struct sport *sport, const struct choice *c)
+{
+    uint16_t *ports = c->n ? xmalloc(c->n * sizeof *ports) : NULL;
+    uint32_t n = 0;
+
+    for (size_t i = 0; i < c->n; i++) {
+        if (!n || ports[n - 1] != c->all[i].place.port) {
+            ports[n++] = c->all[i].place.port;
+        }
+    }
+    if (n > 1) {
+        size_t all = n;
+
+        qsort(ports, all, sizeof *ports, compare_ports);
+        n = 1;
+        for (size_t i = 1; i < all; i++) {
+            if (ports[n - 1] != ports[i]) {
+                ports[n++] = ports[i];
+            }
+        }
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        services_tracked_ref(s, sport->protocol, ports[i]);
+    }
+    untrack(s, sport);
+    sport->n_tracked = n;
+    if (n > SPORT_TRACKED) {
+        sport->tracked.many = xrealloc(ports, n * sizeof *ports);
+    } else {
+        memcpy(sport->tracked.few, ports ? ports : sport->tracked.few, n * sizeof *ports);
+        free(ports);
+    }
+}
+
+static size_t
+gather(struct services *s, const struct choice *c, enum set_kind kind)
+{
+    size_t n = 0;
+
+    if (s->allocated_places < c->n) {
+        s->allocated_places = c->n * 2;
+        s->places = xrealloc(s->places, s->allocated_places * sizeof *s->places);
+    }
+    for (size_t i = 0; i < c->n; i++) {
+        if (c->all[i].in[kind]) {
+            s->places[n++] = c->all[i].place;
+        }
+    }
+    return n;
+}
+
+static void
+set_served(struct sport *sport, const struct choice *c)
+{
+    sport->served = c->n && keeps_served(sport) ? xmalloc(c->n * sizeof *sport->served) : NULL;
+    sport->n_served = 0;
+    for (size_t i = 0; sport->served && i < c->n; i++) {
+        if (!c->all[i].e || c->all[i].e->ready || c->all[i].e->serving) {
+            sport->served[sport->n_served++] = c->all[i].place;
+        }
+    }
+}
+
+static void
+count_local(struct owner *owner, const struct choice *c)
+{
+    uint32_t n = 0;
+
+    for (size_t i = 0; i < c->n; i++) {
+        n += c->all[i].local && c->all[i].e && c->all[i].e->ready && !c->all[i].e->terminating;
+    }
+    owner->n_local = MAX(owner->n_local, n);
+}
+
+/* Does not free 'served'. */
+static void
+sport_update(struct services *s, struct sport *sport, struct ds *bad)
+{
+    struct owner *owner = sport->owner;
+    struct choice *c = &s->choice;
+    uint32_t affinity = !owner->pod && owner->service->client_ip_affinity ? MAX(owner->service->affinity_timeout, 1) : 0;
+
+    services_choose(s, sport, c);
+    for (int kind = 0; kind < N_SETS; kind++) {
+        size_t n = c->why[kind] == WHY_NOT_USED ? 0 : gather(s, c, kind);
+
+        services_set_use(s, &sport->users[kind], s->places, n, affinity);
+        sport->why[kind] = c->why[kind];
+    }
+    sport->any = c->any;
+    track(s, sport, c);
+    set_served(sport, c);
+    count_local(owner, c);
+    if (!owner->pod) {
+        check_choice(c, sport, bad);
+    }
+}
+
+/* Ports. --------------------------------------------------------------------------------------------------------- */
+
+static void
+sport_init(struct services *s, struct owner *owner, struct sport *sport, size_t index, uint8_t protocol,
+           const char *name, bool v6)
+{
+    uint64_t hash = services_hash(owner->key, strlen(owner->key), protocol);
+
+    hash = services_hash(name ? name : "", name ? strlen(name) : 0, hash);
+    *sport = (struct sport) {
+        .owner = owner, .key = services_hash(&v6, sizeof v6, hash), .cookie = flow_service_cookie(hash), .index = index,
+        .protocol = protocol, .v6 = v6,
+    };
+    for (int kind = 0; kind < N_SETS; kind++) {
+        sport->users[kind].sport = sport;
+        ovs_list_init(&sport->users[kind].node);
+    }
+    hmap_insert(&s->cookies, &sport->by_cookie, hash_uint64(sport->cookie));
+}
+
+static void
+sport_destroy(struct services *s, struct sport *sport)
+{
+    for (int kind = 0; kind < N_SETS; kind++) {
+        services_set_use(s, &sport->users[kind], NULL, 0, 0);
+    }
+    untrack(s, sport);
+    hmap_remove(&s->cookies, &sport->by_cookie);
+    free(sport->served);
+}
+
+static void
+make_service_sports(struct services *s, struct owner *owner)
+{
+    const struct kube_service *service = owner->service;
+
+    size_t n_families = !!services_cluster_ip(service, false) + !!services_cluster_ip(service, true);
+
+    owner->sports = xcalloc(MAX(service->n_ports * n_families, 1), sizeof *owner->sports);
+    for (int v6 = 0; v6 < 2; v6++) {
+        for (uint32_t i = 0; services_cluster_ip(service, v6) && i < service->n_ports; i++) {
+            const struct kube_service_port *port = &service->ports[i];
+
+            if (port->port) {
+                sport_init(s, owner, &owner->sports[owner->n_sports++], i, port->protocol, port->name, v6);
+            }
+        }
+    }
+}
+
+static bool
+pod_has_family(const struct host_ports *hp, bool v6)
+{
+    for (size_t i = 0; i < hp->n_addrs; i++) {
+        if (services_place_ok(&hp->addrs[i], v6)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* An address of the host leads only to one of its family; "all" to both (services 31). */
+static void
+make_pod_sports(struct services *s, struct owner *owner)
+{
+    const struct host_ports *hp = owner->pod;
+
+    owner->sports = xcalloc(MAX(hp->n_ports, 1) * 2, sizeof *owner->sports);
+    for (size_t i = 0; i < hp->n_ports; i++) {
+        const struct service_host_port *port = &hp->ports[i];
+        char addr[INET_ADDR_STRLEN];
+        char *name = xasprintf("%s/%"PRIu16, inet_addr_format(&port->host_addr, addr), port->host_port);
+
+        for (int v6 = 0; v6 < 2; v6++) {
+            if (port->host_port && port->pod_port && pod_has_family(hp, v6)
+                && (services_is_any(&port->host_addr) || inet_is_v4(&port->host_addr) == !v6)) {
+                sport_init(s, owner, &owner->sports[owner->n_sports++], i, port->protocol, name, v6);
+            }
+        }
+        free(name);
+    }
+}
+
+/* Claims. -------------------------------------------------------------------------------------------------------- */
+
+struct claims {
+    struct claim *claims;
+    struct in6_addr *addrs;
+    size_t n, allocated, allocated_addrs;
+};
+
+static void
+claim(struct claims *list, struct owner *owner, enum claim_kind kind, struct sport *sport, const struct in6_addr *addr,
+      uint8_t protocol, uint16_t port)
+{
+    if (list->n == list->allocated) {
+        list->claims = x2nrealloc(list->claims, &list->allocated, sizeof *list->claims);
+    }
+    if (list->n == list->allocated_addrs) {
+        list->addrs = x2nrealloc(list->addrs, &list->allocated_addrs, sizeof *list->addrs);
+    }
+    list->claims[list->n] = (struct claim) {
+        .owner = owner, .sport = sport, .port = port, .protocol = protocol, .kind = kind,
+    };
+    list->addrs[list->n++] = *addr;
+}
+
+static bool
+is_among(const struct in6_addr *addr, const struct in6_addr *addrs, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        if (services_same_addr(&addrs[i], addr)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Claims the ports of the address's family.  An address that is there twice is claimed once, by the first list of these
+ * three that has it. */
+static void
+claim_addr(struct claims *list, struct owner *owner, enum claim_kind kind, const struct in6_addr *addr)
+{
+    for (uint32_t i = 0; i < owner->n_sports; i++) {
+        struct sport *sport = &owner->sports[i];
+
+        if (sport->v6 != inet_is_v4(addr)) {
+            claim(list, owner, kind, sport, addr, sport->protocol, services_port(sport)->port);
+        }
+    }
+}
+
+static void
+claim_addrs(struct claims *list, struct owner *owner)
+{
+    const struct kube_service *service = owner->service;
+    const struct in6_addr *ext = service->external_ips, *lb = service->lb_ips;
+
+    for (int v6 = 0; v6 < 2; v6++) {
+        const struct in6_addr *addr = services_cluster_ip(service, v6);
+
+        if (addr) {
+            claim(list, owner, CLAIM_REST, NULL, addr, 0, 0);
+            claim_addr(list, owner, CLAIM_CLUSTER, addr);
+        }
+    }
+    for (uint32_t i = 0; i < service->n_external_ips; i++) {
+        if (external_ok(&ext[i]) && !is_among(&ext[i], service->cluster_ips, service->n_cluster_ips)
+            && !is_among(&ext[i], ext, i)) {
+            claim_addr(list, owner, CLAIM_EXTERNAL, &ext[i]);
+        }
+    }
+    for (uint32_t i = 0; service->type == KUBE_LOAD_BALANCER && i < service->n_lb_ips; i++) {
+        if (external_ok(&lb[i]) && !is_among(&lb[i], service->cluster_ips, service->n_cluster_ips)
+            && !is_among(&lb[i], ext, service->n_external_ips) && !is_among(&lb[i], lb, i)) {
+            claim_addr(list, owner, CLAIM_LB, &lb[i]);
+        }
+    }
+}
+
+static void
+claim_service(struct claims *list, struct owner *owner)
+{
+    const struct kube_service *service = owner->service;
+
+    claim_addrs(list, owner);
+    for (uint32_t i = 0; service->type != KUBE_CLUSTER_IP && i < owner->n_sports; i++) {
+        struct sport *sport = &owner->sports[i];
+
+        if (services_port(sport)->node_port) {
+            claim(list, owner, CLAIM_NODE_PORT, sport, services_any_address(sport->v6), sport->protocol,
+                  services_port(sport)->node_port);
+        }
+    }
+    if (service->type == KUBE_LOAD_BALANCER && service->external_policy == KUBE_TRAFFIC_LOCAL
+        && service->health_check_port) {
+        claim(list, owner, CLAIM_HEALTH, NULL, services_any_address(false), CLAIM_HEALTH_PROTOCOL, service->health_check_port);
+    }
+}
+
+static void
+claim_pod(struct claims *list, struct owner *owner)
+{
+    for (uint32_t i = 0; i < owner->n_sports; i++) {
+        struct sport *sport = &owner->sports[i];
+        const struct service_host_port *port = &owner->pod->ports[sport->index];
+
+        claim(list, owner, CLAIM_HOST_PORT, sport,
+              services_is_any(&port->host_addr) ? services_any_address(sport->v6) : &port->host_addr, sport->protocol,
+              port->host_port);
+    }
+}
+
+static void
+make_claims(struct services *s, struct owner *owner)
+{
+    struct claims list = { .n = 0 };
+
+    (owner->pod ? claim_pod : claim_service)(&list, owner);
+    owner->claims = list.n ? xmemdup(list.claims, list.n * sizeof *list.claims) : NULL;
+    owner->n_claims = list.n;
+    for (size_t i = 0; i < list.n; i++) {
+        services_claim_add(s, &owner->claims[i], &list.addrs[i]);
+    }
+    free(list.claims);
+    free(list.addrs);
+}
+
+/* All of it. ----------------------------------------------------------------------------------------------------- */
+
+static struct claim *
+find_own(const struct services *s, const struct owner *owner, const struct claim *old)
+{
+    struct claim *c;
+
+    HMAP_FOR_EACH_WITH_HASH (c, node, old->node.hash, &s->claims) {
+        if (c->owner == owner && c->port == old->port && c->protocol == old->protocol
+            && services_same_addr(&c->address->addr, &old->address->addr)) {
+            return c;
+        }
+    }
+    return NULL;
+}
+
+/* Connections by 'door' to who is not among those who serve there any more. */
+static void
+flush_gone(struct services *s, const struct claim *door, const struct place *old, size_t n_old, const struct sport *now)
+{
+    for (size_t i = 0; i < n_old; i++) {
+        if (!now || !services_has_place(now->served, now->n_served, &old[i])) {
+            services_flush(s, door, &old[i]);
+        }
+    }
+}
+
+/* What the doors were and to whom they led goes over to the new ones, or is flushed. */
+static void
+hand_over(struct services *s, struct owner *owner, const struct claim *old, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        struct claim *new = old[i].open ? find_own(s, owner, &old[i]) : NULL;
+
+        if (old[i].open) {
+            flush_gone(s, &old[i], old[i].sport->served, old[i].sport->n_served, new ? new->sport : NULL);
+        }
+        if (new) {
+            new->open = true;
+        }
+    }
+}
+
+static void
+rebuild(struct services *s, struct owner *owner, struct ds *bad)
+{
+    struct sport *old_sports = owner->sports;
+    struct claim *old_claims = owner->claims;
+    uint32_t n_old_sports = owner->n_sports, n_old_claims = owner->n_claims;
+
+    for (uint32_t i = 0; i < n_old_claims; i++) {
+        services_claim_remove(s, &old_claims[i]);
+    }
+    owner->sports = NULL;
+    owner->claims = NULL;
+    owner->n_sports = owner->n_claims = 0;
+    if (owner->pod ? owner->pod->n_ports > 0 : services_is_proxied(owner)) {
+        (owner->pod ? make_pod_sports : make_service_sports)(s, owner);
+        for (uint32_t i = 0; i < owner->n_sports; i++) {
+            sport_update(s, &owner->sports[i], bad);
+        }
+        make_claims(s, owner);
+    }
+    hand_over(s, owner, old_claims, n_old_claims);
+    for (uint32_t i = 0; i < n_old_sports; i++) {
+        sport_destroy(s, &old_sports[i]);
+    }
+    free(old_sports);
+    free(old_claims);
+}
+
+static void
+update(struct services *s, struct owner *owner, struct ds *bad)
+{
+    for (uint32_t i = 0; i < owner->n_sports; i++) {
+        struct sport *sport = &owner->sports[i];
+        struct place *old = sport->served;
+        uint32_t n_old = sport->n_served;
+
+        sport_update(s, sport, bad);
+        for (uint32_t j = 0; n_old && j < owner->n_claims; j++) {
+            if (owner->claims[j].open && owner->claims[j].sport == sport) {
+                flush_gone(s, &owner->claims[j], old, n_old, sport);
+            }
+        }
+        free(old);
+    }
+}
+
+void
+services_owner_build(struct services *s, struct owner *owner)
+{
+    struct ds bad = DS_EMPTY_INITIALIZER;
+
+    owner->n_local = 0;
+    if (services_is_proxied(owner)) {
+        check_service(owner->service, &bad);
+    }
+    (owner->stale ? rebuild : update)(s, owner, &bad);
+    owner->stale = false;
+    free(owner->bad);
+    owner->bad = bad.length ? ds_steal_cstr(&bad) : NULL;
+    ds_destroy(&bad);
+}
