@@ -2,40 +2,129 @@
 
 #include "openvswitch/dynamic-string.h"
 #include "of-state-private.h"
+#include "openvswitch/ofp-actions.h"
 #include "util.h"
 
 /* After a failure that named its change, bundles are halved only down to this size: the culprits go one by one
  * anyway. */
 #define NAMED_FLOOR 1024
 
-/* The queues. ---------------------------------------------------------------------------------------------------- */
+/* Which groups installed flows use. ------------------------------------------------------------------------------ */
 
-/* The claim that should be installed, or NULL. */
-static struct of_claim *
-slot_wanted(const struct of_slot *slot)
+static struct of_group_use *
+find_group_use(const struct of_state *s, uint32_t group_id)
 {
-    struct of_claim *claim;
+    struct of_item key = of_item_group_key(group_id);
+    struct of_group_use *use;
 
-    LIST_FOR_EACH (claim, slot_node, &slot->claims) {
-        if (!claim->refusal) {
-            return claim;
+    HMAP_FOR_EACH_WITH_HASH (use, node, of_item_hash(&key), &s->group_uses) {
+        if (use->group_id == group_id) {
+            return use;
         }
     }
     return NULL;
 }
 
-static enum of_queue
-slot_todo(const struct of_slot *slot)
+static bool
+is_group_used(const struct of_state *s, uint32_t group_id)
 {
-    const struct of_claim *wanted = slot_wanted(slot);
+    return find_group_use(s, group_id) != NULL;
+}
 
-    if (wanted) {
-        bool done = slot->has_installed && of_item_same_content(&slot->installed, &wanted->item);
-        return done ? OF_QUEUE_NONE : wanted->item.kind == OF_KIND_METER ? OF_QUEUE_METER : OF_QUEUE_ADD;
+static void
+use_group(struct of_state *s, uint32_t group_id)
+{
+    struct of_group_use *use = find_group_use(s, group_id);
+    struct of_item key = of_item_group_key(group_id);
+
+    if (!use) {
+        use = xzalloc(sizeof *use);
+        use->group_id = group_id;
+        hmap_insert(&s->group_uses, &use->node, of_item_hash(&key));
     }
-    if (!slot->has_installed || slot->stuck || OF_BUG("forget-delete")) {
-        return OF_QUEUE_NONE;
+    use->n_flows++;
+}
+
+static void
+leave_group(struct of_state *s, uint32_t group_id)
+{
+    struct of_group_use *use = find_group_use(s, group_id);
+
+    if (!--use->n_flows) {
+        hmap_remove(&s->group_uses, &use->node);
+        free(use);
     }
+}
+
+/* Calls 'cb' for the group of each group action. */
+static void
+for_each_group(struct of_state *s, const struct ofpact *ofpacts, size_t ofpacts_len,
+               void (*cb)(struct of_state *, uint32_t group_id))
+{
+    const struct ofpact *a;
+
+    OFPACT_FOR_EACH (a, ofpacts, ofpacts_len) {
+        if (a->type == OFPACT_GROUP) {
+            cb(s, ofpact_get_GROUP(a)->group_id);
+        } else if (a->type == OFPACT_CLONE || a->type == OFPACT_WRITE_ACTIONS) {
+            const struct ofpact_nest *nest = ALIGNED_CAST(const struct ofpact_nest *, a);
+            for_each_group(s, nest->actions, ofpact_nest_get_action_len(nest), cb);
+        }
+    }
+}
+
+/* A group that was kept because of a flow may go now.  (Of a group that is installed the slot stays.) */
+static void
+refresh_group(struct of_state *s, uint32_t group_id)
+{
+    struct of_item key = of_item_group_key(group_id);
+    struct of_slot *slot = of_slot_find(s, &key);
+
+    if (slot && slot->has_installed) {
+        of_slot_refresh(s, slot);
+    }
+}
+
+/* 'flow' is or is not in the switch any more. */
+static void
+count_groups(struct of_state *s, const struct flow_entry *flow, bool installed)
+{
+    for_each_group(s, flow->ofpacts, flow->ofpacts_len, installed ? use_group : leave_group);
+    for_each_group(s, flow->ofpacts, flow->ofpacts_len, refresh_group);
+}
+
+/* The queues. ---------------------------------------------------------------------------------------------------- */
+
+/* A group that somebody wants, but of which the switch took nothing. */
+static bool
+is_refused_group(const struct of_slot *slot)
+{
+    return slot->key.kind == OF_KIND_GROUP && !ovs_list_is_empty(&slot->claims) && !OF_BUG("refused-group-stays");
+}
+
+/* Whether something should be installed, and what: 'wanted', which the caller destroys. */
+static bool
+slot_wanted(const struct of_slot *slot, struct of_item *wanted)
+{
+    const struct of_claim *claim;
+
+    LIST_FOR_EACH (claim, slot_node, &slot->claims) {
+        if (!claim->refusal) {
+            *wanted = of_item_clone(&claim->item);
+            return true;
+        }
+    }
+    if (is_refused_group(slot) && !slot->stuck) {
+        *wanted = of_item_group_empty(slot->key.group_id);
+        return true;
+    }
+    return false;
+}
+
+/* What has to be done about something that nobody wants. */
+static enum of_queue
+removal(const struct of_state *s, const struct of_slot *slot)
+{
     switch (slot->installed.kind) {
     case OF_KIND_FLOW:
         return OF_QUEUE_DELETE;
@@ -44,8 +133,24 @@ slot_todo(const struct of_slot *slot)
         return ovs_list_is_empty(&slot->claims) ? OF_QUEUE_METER_DELETE : OF_QUEUE_NONE;
     case OF_KIND_GROUP:
     default:
-        return OF_QUEUE_GROUP_DELETE;
+        return is_refused_group(slot) || is_group_used(s, slot->key.group_id) ? OF_QUEUE_NONE : OF_QUEUE_GROUP_DELETE;
     }
+}
+
+static enum of_queue
+slot_todo(const struct of_state *s, const struct of_slot *slot)
+{
+    static const enum of_queue queues[] = {
+        [OF_KIND_FLOW] = OF_QUEUE_ADD, [OF_KIND_METER] = OF_QUEUE_METER, [OF_KIND_GROUP] = OF_QUEUE_GROUP,
+    };
+    struct of_item wanted;
+
+    if (slot_wanted(slot, &wanted)) {
+        bool done = slot->has_installed && of_item_same_content(&slot->installed, &wanted);
+        of_item_destroy(&wanted);
+        return done ? OF_QUEUE_NONE : queues[slot->key.kind];
+    }
+    return slot->has_installed && !slot->stuck && !OF_BUG("forget-delete") ? removal(s, slot) : OF_QUEUE_NONE;
 }
 
 static void
@@ -70,7 +175,7 @@ slot_refresh__(struct of_state *s, struct of_slot *slot, bool at_front)
     if (slot->in_flight) {
         return;
     }
-    slot_enqueue(s, slot, slot_todo(slot), at_front);
+    slot_enqueue(s, slot, slot_todo(s, slot), at_front);
     if (!slot->has_installed && ovs_list_is_empty(&slot->claims)) {
         of_slot_destroy(s, slot);
     }
@@ -82,19 +187,32 @@ of_slot_refresh(struct of_state *s, struct of_slot *slot)
     slot_refresh__(s, slot, false);
 }
 
+static void
+count_installed(struct of_state *s, const struct of_item *item, int n)
+{
+    if (item->kind == OF_KIND_FLOW) {
+        s->n_installed += n;
+        count_groups(s, item->flow, n > 0);
+    } else if (item->kind == OF_KIND_GROUP) {
+        s->n_groups += n;
+    }
+}
+
 void
 of_slot_set_installed(struct of_state *s, struct of_slot *slot, const struct of_item *item)
 {
     struct of_item new = item ? of_item_clone(item) : slot->installed;
 
+    if (item) {
+        count_installed(s, item, 1);    /* First, so that a group that both use is never unused. */
+    }
     if (slot->has_installed) {
-        s->n_installed -= slot->installed.kind == OF_KIND_FLOW;
+        count_installed(s, &slot->installed, -1);
         of_item_destroy(&slot->installed);
     }
     slot->has_installed = item != NULL;
     if (item) {
         slot->installed = new;
-        s->n_installed += item->kind == OF_KIND_FLOW;
     }
 }
 
@@ -128,8 +246,12 @@ of_state_settle(struct of_state *s)
 static struct of_change
 change_from_slot(const struct of_slot *slot)
 {
-    const struct of_claim *wanted = slot_wanted(slot);
-    struct of_item item = of_item_clone(wanted ? &wanted->item : &slot->installed);
+    struct of_item item;
+    bool wanted = slot_wanted(slot, &item);
+
+    if (!wanted) {
+        item = of_item_clone(&slot->installed);
+    }
 
     switch (item.kind) {
     case OF_KIND_FLOW:
@@ -141,7 +263,10 @@ change_from_slot(const struct of_slot *slot)
         };
     case OF_KIND_GROUP:
     default:
-        return (struct of_change) { .type = OF_GROUP_DELETE, .group_id = item.group_id };
+        return (struct of_change) {
+            .type = !wanted ? OF_GROUP_DELETE : slot->has_installed ? OF_GROUP_MODIFY : OF_GROUP_ADD,
+            .group = item.group,
+        };
     }
 }
 
@@ -173,8 +298,14 @@ of_state_next(struct of_state *s)
     }
     take(s, OF_QUEUE_METER, 1);
     if (!s->bundle.n) {
+        bool groups_last = OF_BUG("groups-last");
+
+        take(s, OF_QUEUE_GROUP, groups_last ? 0 : s->limit);
         take(s, OF_BUG("deletes-first") ? OF_QUEUE_DELETE : OF_QUEUE_ADD, s->limit);
         take(s, OF_BUG("deletes-first") ? OF_QUEUE_ADD : OF_QUEUE_DELETE, s->limit);
+        take(s, OF_QUEUE_GROUP, groups_last ? s->limit : 0);
+    }
+    if (!s->bundle.n || OF_BUG("delete-group-at-once")) {
         take(s, OF_QUEUE_GROUP_DELETE, s->limit);
     }
     if (!s->bundle.n) {
@@ -195,12 +326,32 @@ of_state_next(struct of_state *s)
 
 /* Answers. ------------------------------------------------------------------------------------------------------- */
 
+/* What the change is about; borrows the change's reference. */
+static struct of_item
+change_item(const struct of_change *change)
+{
+    switch (change->type) {
+    case OF_FLOW_ADD: case OF_FLOW_DELETE:
+        return of_item_flow(change->flow);
+    case OF_METER_ADD: case OF_METER_MODIFY: case OF_METER_DELETE:
+        return of_item_meter(&change->meter);
+    case OF_GROUP_ADD: case OF_GROUP_MODIFY: case OF_GROUP_DELETE:
+    default:
+        return of_item_group(change->group);
+    }
+}
+
+static bool
+change_deletes(const struct of_change *change)
+{
+    return change->type == OF_FLOW_DELETE || change->type == OF_METER_DELETE || change->type == OF_GROUP_DELETE;
+}
+
 static void
 change_uninit(struct of_change *change)
 {
-    if (change->type == OF_FLOW_ADD || change->type == OF_FLOW_DELETE) {
-        flow_entry_unref(change->flow);
-    }
+    struct of_item item = change_item(change);
+    of_item_destroy(&item);
 }
 
 /* The bundle is no more; its slots are in the queues again, in front and in their order, if there is still
@@ -233,11 +384,9 @@ of_state_bundle_acked(struct of_state *s)
 {
     for (size_t i = 0; i < s->bundle.n; i++) {
         const struct of_change *change = &s->changes[i];
-        bool is_flow = change->type == OF_FLOW_ADD;
-        bool is_meter = change->type == OF_METER_ADD || change->type == OF_METER_MODIFY;
-        struct of_item item = is_flow ? of_item_flow(change->flow) : of_item_meter(&change->meter);
+        struct of_item item = change_item(change);
 
-        of_slot_set_installed(s, s->change_slots[i], is_flow || is_meter ? &item : NULL);
+        of_slot_set_installed(s, s->change_slots[i], change_deletes(change) ? NULL : &item);
     }
     s->acked = s->bundle_version;
     s->limit = s->limit > SIZE_MAX / 2 ? SIZE_MAX : s->limit * 2;
@@ -264,17 +413,20 @@ refuse_change(struct of_state *s, size_t index, enum ofperr error)
     struct of_slot *slot = s->change_slots[index];
     struct of_claim *claim;
 
-    if (change->type == OF_FLOW_DELETE || change->type == OF_METER_DELETE || change->type == OF_GROUP_DELETE) {
+    if (change_deletes(change)) {
         slot->stuck = true;
         return;
     }
-    struct of_item item = change->type == OF_FLOW_ADD ? of_item_flow(change->flow) : of_item_meter(&change->meter);
+    struct of_item item = change_item(change);
+    bool all_refused = true;
     LIST_FOR_EACH (claim, slot_node, &slot->claims) {
         if (!claim->refusal && of_item_same_content(&claim->item, &item)) {
             of_claim_quarantine(s, claim, refusal_text(claim, error));
-            break;
+            return;
         }
+        all_refused &= claim->refusal != NULL;
     }
+    slot->stuck |= all_refused && is_refused_group(slot);       /* Not even a group without buckets. */
 }
 
 void

@@ -21,9 +21,21 @@ of_item_meter(const struct flow_meter *meter)
 }
 
 struct of_item
-of_item_group(uint32_t group_id)
+of_item_group(struct group_entry *group)
+{
+    return (struct of_item) { .kind = OF_KIND_GROUP, .group_id = group_entry_id(group), .group = group };
+}
+
+struct of_item
+of_item_group_key(uint32_t group_id)
 {
     return (struct of_item) { .kind = OF_KIND_GROUP, .group_id = group_id };
+}
+
+struct of_item
+of_item_group_empty(uint32_t group_id)
+{
+    return of_item_group(group_entry_create(group_id, NULL, 0));
 }
 
 struct of_item
@@ -31,8 +43,16 @@ of_item_clone(const struct of_item *item)
 {
     if (item->kind == OF_KIND_FLOW) {
         flow_entry_ref(item->flow);
+    } else if (item->kind == OF_KIND_GROUP && item->group) {
+        group_entry_ref(item->group);
     }
     return *item;
+}
+
+struct of_item
+of_item_clone_key(const struct of_item *item)
+{
+    return item->kind == OF_KIND_GROUP ? of_item_group_key(item->group_id) : of_item_clone(item);
 }
 
 void
@@ -40,6 +60,8 @@ of_item_destroy(struct of_item *item)
 {
     if (item->kind == OF_KIND_FLOW) {
         flow_entry_unref(item->flow);
+    } else if (item->kind == OF_KIND_GROUP) {
+        group_entry_unref(item->group);
     }
 }
 
@@ -104,7 +126,7 @@ of_item_same_content(const struct of_item *a, const struct of_item *b)
         return a->meter.rate == b->meter.rate && a->meter.burst == b->meter.burst;
     case OF_KIND_GROUP:
     default:
-        return true;
+        return group_entry_equal(a->group, b->group);
     }
 }
 
@@ -121,6 +143,9 @@ of_item_format(const struct of_item *item, struct ds *s)
         break;
     case OF_KIND_GROUP:
         ds_put_format(s, "group=%"PRIu32, item->group_id);
+        if (item->group) {
+            ds_put_format(s, ", %"PRIuSIZE" buckets", group_entry_n_buckets(item->group));
+        }
         break;
     }
 }

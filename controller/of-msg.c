@@ -13,6 +13,7 @@
 #include "openvswitch/ofp-switch.h"
 #include "openvswitch/ofp-util.h"
 #include "openvswitch/ofpbuf.h"
+#include "pipeline.h"
 #include "util.h"
 
 #define OF_VERSION OFP15_VERSION
@@ -98,8 +99,12 @@ of_msg_change(const struct of_change *change, uint32_t bundle_id, uint32_t xid)
         return bundled(flow_mod(change->flow, OFPFC_ADD), bundle_id, xid);
     case OF_FLOW_DELETE:
         return bundled(flow_mod(change->flow, OFPFC_DELETE_STRICT), bundle_id, xid);
+    case OF_GROUP_ADD:
+        return bundled(group_entry_encode(change->group, OFPGC11_ADD), bundle_id, xid);
+    case OF_GROUP_MODIFY:
+        return bundled(group_entry_encode(change->group, OFPGC11_MODIFY), bundle_id, xid);
     case OF_GROUP_DELETE:
-        return bundled(group_delete(change->group_id), bundle_id, xid);
+        return bundled(group_delete(group_entry_id(change->group)), bundle_id, xid);
     case OF_METER_ADD:
         return of_msg_set_xid(meter_mod(&change->meter, OFPMC13_ADD), xid);
     case OF_METER_MODIFY:
@@ -270,10 +275,13 @@ of_msg_decode_flows(const struct ofp_header *oh, struct of_state *state)
     ofpbuf_use_stub(&ofpacts, stub, sizeof stub);
     while (!(error = ofputil_decode_flow_stats_reply(&fs, &msg, false, &ofpacts))) {
         bool plain = !fs.idle_timeout && !fs.hard_timeout && !fs.flags && !fs.importance;
+        bool learned = fs.table_id == TABLE_SERVICE_AFFINITY && fs.idle_timeout;
         uint64_t cookie = plain ? ntohll(fs.cookie) : 0;
 
-        of_state_dumped_flow(state, flow_entry_create(fs.table_id, fs.priority, cookie, &fs.match, fs.ofpacts,
-                                                      fs.ofpacts_len));
+        if (!learned) {
+            of_state_dumped_flow(state, flow_entry_create(fs.table_id, fs.priority, cookie, &fs.match, fs.ofpacts,
+                                                          fs.ofpacts_len));
+        }
         ofpbuf_clear(&ofpacts);
     }
     ofpbuf_uninit(&ofpacts);
@@ -288,7 +296,7 @@ of_msg_decode_groups(const struct ofp_header *oh, struct of_state *state)
     int error;
 
     while (!(error = ofputil_decode_group_desc_reply(&gd, &msg, OF_VERSION))) {
-        of_state_dumped_group(state, gd.group_id);
+        of_state_dumped_group(state, group_entry_from_desc(&gd));
         ofputil_uninit_group_desc(&gd);
     }
     return error == EOF ? 0 : error;

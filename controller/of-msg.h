@@ -32,7 +32,8 @@ struct ofpbuf *of_msg_switch_config(void);
  * (ofpmp_more()).
  *
  * A flow with a time-out or flags is not one of ours, even if it looks like one: it gets the cookie 0, so that
- * of-state sees that it differs.  So does a meter of another form than ours: it gets rate 0. */
+ * of-state sees that it differs.  So does a meter of another form than ours: it gets rate 0.  Flows that the switch has
+ * learned itself are left out: those of SERVICE_AFFINITY with an idle time-out. */
 /* How many flows there are. */
 struct ofpbuf *of_msg_flow_count_request(uint32_t xid);
 int of_msg_decode_flow_count(const struct ofp_header *, size_t *n);

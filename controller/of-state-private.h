@@ -21,10 +21,11 @@
 /* What has to be done, in the order in which it is sent. */
 enum of_queue {
     OF_QUEUE_METER,             /* Add or modify a meter, before flows use it. */
+    OF_QUEUE_GROUP,             /* The same for a group. */
     OF_QUEUE_ADD,
     OF_QUEUE_DELETE,
-    OF_QUEUE_GROUP_DELETE,
-    OF_QUEUE_METER_DELETE,      /* Would take the flows that use it along. */
+    OF_QUEUE_GROUP_DELETE,      /* Both would take the flows that use it along. */
+    OF_QUEUE_METER_DELETE,
     OF_N_QUEUES,
     OF_QUEUE_NONE = OF_N_QUEUES
 };
@@ -69,9 +70,17 @@ struct of_slot {
     struct of_item installed;           /* If 'has_installed'. */
 };
 
+/* A group that installed flows use. */
+struct of_group_use {
+    struct hmap_node node;              /* In of_state's 'group_uses', by hash of the group's key. */
+    uint32_t group_id;
+    uint32_t n_flows;
+};
+
 struct of_state {
     struct hmap slots;
     struct hmap owners, owners_by_cookie;
+    struct hmap group_uses;             /* Of 'struct of_group_use'. */
     struct ovs_list queues[OF_N_QUEUES];
 
     uint64_t version, acked;
@@ -85,7 +94,7 @@ struct of_state {
     uint64_t bundle_version;            /* Confirmed by its success. */
     size_t limit;                       /* Most changes in a bundle; less than SIZE_MAX after a failure. */
 
-    size_t n_desired, n_installed, n_quarantined;
+    size_t n_desired, n_installed, n_groups, n_quarantined;
     uint64_t n_bundles, n_flow_mods, n_failures, n_dumps;
 };
 
@@ -97,6 +106,7 @@ void of_state_forget_bundle(struct of_state *);                 /* Nobody knows 
 bool of_state_idle(const struct of_state *);
 /* of-state.c. */
 void of_slot_destroy(struct of_state *, struct of_slot *);
+struct of_slot *of_slot_find(const struct of_state *, const struct of_item *key);
 void of_claim_quarantine(struct of_state *, struct of_claim *, char *why); /* Takes 'why'; NULL: not any more. */
 
 /* Mistakes that tests/sim/sim-of.c plants to prove that it would find them.  The product has none of them. */

@@ -26,6 +26,7 @@ of_state_create(void)
     hmap_init(&s->slots);
     hmap_init(&s->owners);
     hmap_init(&s->owners_by_cookie);
+    hmap_init(&s->group_uses);
     for (size_t i = 0; i < OF_N_QUEUES; i++) {
         ovs_list_init(&s->queues[i]);
     }
@@ -53,6 +54,11 @@ of_state_destroy(struct of_state *s)
     HMAP_FOR_EACH_SAFE (slot, node, &s->slots) {
         of_slot_destroy(s, slot);
     }
+    struct of_group_use *use;
+    HMAP_FOR_EACH_POP (use, node, &s->group_uses) {
+        free(use);
+    }
+    hmap_destroy(&s->group_uses);
     hmap_destroy(&s->slots);
     hmap_destroy(&s->owners);
     hmap_destroy(&s->owners_by_cookie);
@@ -81,6 +87,10 @@ of_state_set(struct of_state *s, const char *name, const struct flow_set *set)
         struct of_item item = of_item_meter(&set->meters[i]);
         changed |= owner_claim(s, owner, &item);
     }
+    for (size_t i = 0; i < set->n_groups; i++) {
+        struct of_item item = of_item_group(set->groups[i]);
+        changed |= owner_claim(s, owner, &item);
+    }
     changed |= owner_drop_unmarked(s, owner);
     if (changed) {
         owner->version = ++s->version;
@@ -105,11 +115,11 @@ of_state_remove(struct of_state *s, const char *name)
     return s->version;
 }
 
-uint64_t
-of_state_put_flow(struct of_state *s, const char *name, struct flow_entry *flow)
+/* Takes 'item'. */
+static uint64_t
+put_item(struct of_state *s, const char *name, struct of_item item)
 {
     struct of_owner *owner = owner_find(s, name);
-    struct of_item item = of_item_flow(flow);
 
     if (!owner) {
         owner = owner_create(s, name);
@@ -123,11 +133,22 @@ of_state_put_flow(struct of_state *s, const char *name, struct flow_entry *flow)
 }
 
 uint64_t
-of_state_drop_flow(struct of_state *s, const char *name, const struct flow_entry *key)
+of_state_put_flow(struct of_state *s, const char *name, struct flow_entry *flow)
+{
+    return put_item(s, name, of_item_flow(flow));
+}
+
+uint64_t
+of_state_put_group(struct of_state *s, const char *name, struct group_entry *group)
+{
+    return put_item(s, name, of_item_group(group));
+}
+
+static uint64_t
+drop_item(struct of_state *s, const char *name, const struct of_item *key)
 {
     struct of_owner *owner = owner_find(s, name);
-    struct of_item item = of_item_flow(CONST_CAST(struct flow_entry *, key));
-    struct of_claim *claim = owner ? owner_find_claim(owner, &item) : NULL;
+    struct of_claim *claim = owner ? owner_find_claim(owner, key) : NULL;
 
     if (claim) {
         struct of_slot *slot = claim->slot;
@@ -137,6 +158,20 @@ of_state_drop_flow(struct of_state *s, const char *name, const struct flow_entry
         of_state_settle(s);
     }
     return owner ? owner->version : s->version;
+}
+
+uint64_t
+of_state_drop_flow(struct of_state *s, const char *name, const struct flow_entry *key)
+{
+    struct of_item item = of_item_flow(CONST_CAST(struct flow_entry *, key));
+    return drop_item(s, name, &item);
+}
+
+uint64_t
+of_state_drop_group(struct of_state *s, const char *name, uint32_t group_id)
+{
+    struct of_item item = of_item_group_key(group_id);
+    return drop_item(s, name, &item);
 }
 
 uint64_t
@@ -229,9 +264,9 @@ of_state_dumped_meter(struct of_state *s, const struct flow_meter *meter)
 }
 
 void
-of_state_dumped_group(struct of_state *s, uint32_t group_id)
+of_state_dumped_group(struct of_state *s, struct group_entry *group)
 {
-    struct of_item item = of_item_group(group_id);
+    struct of_item item = of_item_group(group);
     dumped(s, &item);
 }
 
@@ -272,6 +307,7 @@ of_state_get_stats(const struct of_state *s, struct of_state_stats *stats)
         .n_owners = hmap_count(&s->owners),
         .n_desired = s->n_desired,
         .n_installed = s->n_installed,
+        .n_groups = s->n_groups,
         .n_quarantined = s->n_quarantined,
         .n_bundles = s->n_bundles,
         .n_flow_mods = s->n_flow_mods,
@@ -335,10 +371,11 @@ of_state_for_each_failed(const struct of_state *s, void (*cb)(const char *owner,
 
         LIST_FOR_EACH (refusal, node, &owner->refusals) {
             const struct of_item *item = &refusal->claim->item;
-            bool own_cookie = item->kind == OF_KIND_FLOW && item->flow->cookie != owner->cookie;
-            if (own_cookie || !told) {
+            bool by_itself = item->kind == OF_KIND_GROUP
+                             || (item->kind == OF_KIND_FLOW && item->flow->cookie != owner->cookie);
+            if (by_itself || !told) {
                 cb(owner->name, refusal->why, aux);
-                told |= !own_cookie;
+                told |= !by_itself;
             }
         }
     }
@@ -508,22 +545,31 @@ owner_drop_unmarked(struct of_state *s, struct of_owner *owner)
 
 /* Slots. --------------------------------------------------------------------------------------------------------- */
 
-static struct of_slot *
-slot_find_or_create(struct of_state *s, const struct of_item *key)
+struct of_slot *
+of_slot_find(const struct of_state *s, const struct of_item *key)
 {
-    uint32_t hash = of_item_hash(key);
     struct of_slot *slot;
 
-    HMAP_FOR_EACH_WITH_HASH (slot, node, hash, &s->slots) {
+    HMAP_FOR_EACH_WITH_HASH (slot, node, of_item_hash(key), &s->slots) {
         if (of_item_same_key(&slot->key, key)) {
             return slot;
         }
     }
-    slot = xzalloc(sizeof *slot);
-    slot->key = of_item_clone(key);
-    slot->queue = OF_QUEUE_NONE;
-    ovs_list_init(&slot->claims);
-    hmap_insert(&s->slots, &slot->node, hash);
+    return NULL;
+}
+
+static struct of_slot *
+slot_find_or_create(struct of_state *s, const struct of_item *key)
+{
+    struct of_slot *slot = of_slot_find(s, key);
+
+    if (!slot) {
+        slot = xzalloc(sizeof *slot);
+        slot->key = of_item_clone_key(key);
+        slot->queue = OF_QUEUE_NONE;
+        ovs_list_init(&slot->claims);
+        hmap_insert(&s->slots, &slot->node, of_item_hash(key));
+    }
     return slot;
 }
 

@@ -15,6 +15,11 @@
  * Two owners may want the same key for a moment (two pods with one address).  Both wishes are kept; the owner
  * with the smaller cookie is installed, whatever the order of events, and the other takes over when it goes.
  *
+ * A group is added or modified before the flows that may use it.  OVS deletes the flows that use a group together with
+ * it, so it is deleted in a bundle of its own, and not while a flow that is installed uses it.  OFPGC_MODIFY sets the
+ * counters of a group to zero (OVS makes a new group; OFPGC15_INSERT_BUCKET and _REMOVE_BUCKET keep them, but choose
+ * buckets by a table that is made of the inserted ones only), so it is sent only if the content differs.
+ *
  * A match must be in the form that OpenFlow 1.5 gives back (no VLAN bits but 0x1fff, only fields whose
  * prerequisites are matched, ...): else the key that a dump tells is another one, and the flow would be replaced
  * at each connection.
@@ -28,7 +33,8 @@
  * the switch named or else by halving the bundle, quarantines its owner's flow (it stays desired but is not sent
  * again until that owner is set anew or the switch is connected anew), keeps the switch's error for the status,
  * and sends the rest.  What was installed under the refused flow's key goes, so that nothing stays that nobody
- * wants; the key falls to the next owner that wants it, if any.  A refused meter keeps its old rate. */
+ * wants; the key falls to the next owner that wants it, if any.  A refused meter keeps its old rate.  A refused group
+ * becomes one without buckets: the flows that use it are there, and what they send to it is dropped. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -44,7 +50,7 @@ void of_state_destroy(struct of_state *);
 
 /* Desired. ------------------------------------------------------------------------------------------------------- */
 
-/* The flows and meters of 'owner' are now those of 'set' (copied by reference) and no others.  If 'set' has a
+/* The flows, meters and groups of 'owner' are now those of 'set' (copied by reference) and no others.  If 'set' has a
  * key twice, the later one counts.  Returns the version with which they will be in place: if nothing differs
  * from before, the version of the owner's last change.  Setting an owner anew tries again what the switch
  * refused of it.
@@ -59,7 +65,7 @@ uint64_t of_state_remove(struct of_state *, const char *owner);
  * own, not the owner's.  Both return a version with which it is so: that of the owner's last change. */
 uint64_t of_state_put_flow(struct of_state *, const char *owner, struct flow_entry *flow);
 uint64_t of_state_drop_flow(struct of_state *, const char *owner, const struct flow_entry *key);
-/* The same for groups.  A group is added or modified before the flows that may use it, and deleted after them. */
+/* The same for groups. */
 uint64_t of_state_put_group(struct of_state *, const char *owner, struct group_entry *);
 uint64_t of_state_drop_group(struct of_state *, const char *owner, uint32_t group_id);
 uint64_t of_state_version(const struct of_state *);
@@ -81,18 +87,22 @@ void of_state_connected(struct of_state *);
 void of_state_disconnected(struct of_state *);
 void of_state_dumped_flow(struct of_state *, struct flow_entry *);      /* Takes the caller's reference. */
 void of_state_dumped_meter(struct of_state *, const struct flow_meter *);
-void of_state_dumped_group(struct of_state *, uint32_t group_id);
+void of_state_dumped_group(struct of_state *, struct group_entry *);    /* The same. */
 void of_state_dump_done(struct of_state *);
 
 /* The next bundle. ----------------------------------------------------------------------------------------------- */
 
-enum of_change_type { OF_FLOW_ADD, OF_FLOW_DELETE, OF_METER_ADD, OF_METER_MODIFY, OF_METER_DELETE, OF_GROUP_DELETE };
+enum of_change_type {
+    OF_FLOW_ADD, OF_FLOW_DELETE,
+    OF_METER_ADD, OF_METER_MODIFY, OF_METER_DELETE,
+    OF_GROUP_ADD, OF_GROUP_MODIFY, OF_GROUP_DELETE,
+};
 
 struct of_change {
     enum of_change_type type;
     struct flow_entry *flow;            /* OF_FLOW_*. */
     struct flow_meter meter;            /* OF_METER_*. */
-    uint32_t group_id;                  /* OF_GROUP_DELETE. */
+    struct group_entry *group;          /* OF_GROUP_*. */
 };
 
 /* Owned by the core; valid until it is acknowledged or failed or the connection is lost.
@@ -117,7 +127,8 @@ void of_state_bundle_failed(struct of_state *, size_t index, enum ofperr);
 struct of_state_stats {
     size_t n_owners;
     size_t n_desired, n_installed;      /* Flows: keys that somebody wants, keys that the switch has. */
-    size_t n_quarantined;               /* Flows and meters that the switch refused. */
+    size_t n_groups;                    /* That the switch has. */
+    size_t n_quarantined;               /* Flows, meters and groups that the switch refused. */
     uint64_t n_bundles, n_failures, n_dumps;            /* Since the start. */
     uint64_t n_flow_mods;               /* Changes that were sent, meters and groups included, since the start. */
     bool synced;                        /* Dumped, and installed equals desired but for what is quarantined. */
@@ -130,8 +141,8 @@ void of_state_for_each_installed(const struct of_state *,
 /* Calls 'cb' for each flow of an owner that the switch refused. */
 void of_state_for_each_refused(const struct of_state *, const char *owner,
                                void (*cb)(const struct flow_entry *, const char *why, void *aux), void *aux);
-/* Calls 'cb' for each owner with something quarantined: once, and once for each flow with a cookie of its own, whose text
- * is in 'why'. */
+/* Calls 'cb' for each owner with something quarantined: once, and once for each group and each flow with a cookie of its
+ * own, whose text is in 'why'. */
 void of_state_for_each_failed(const struct of_state *,
                               void (*cb)(const char *owner, const char *why, void *aux), void *aux);
 

@@ -420,9 +420,14 @@ log_refusal(const struct ofctrl *ctrl)
         VLOG_WARN_RL(&rl, "%s: refused %s of \"%s\": %s", ctrl->target,
                      change->type == OF_FLOW_ADD ? "addition" : "deletion", ds_cstr(&s), error);
         ds_destroy(&s);
+    } else if (change && (change->type == OF_GROUP_ADD || change->type == OF_GROUP_MODIFY
+                          || change->type == OF_GROUP_DELETE)) {
+        VLOG_WARN_RL(&rl, "%s: refused %s of group %"PRIu32" with %"PRIuSIZE" buckets: %s", ctrl->target,
+                     change->type == OF_GROUP_DELETE ? "deletion" : "addition or change", group_entry_id(change->group),
+                     group_entry_n_buckets(change->group), error);
     } else {
-        VLOG_WARN_RL(&rl, "%s: refused %s (%"PRIuSIZE" changes): %s", ctrl->target,
-                     change ? "a meter or group" : "a bundle", ctrl->bundle->n, error);
+        VLOG_WARN_RL(&rl, "%s: refused %s (%"PRIuSIZE" changes): %s", ctrl->target, change ? "a meter" : "a bundle",
+                     ctrl->bundle->n, error);
     }
 }
 
@@ -536,7 +541,7 @@ static bool
 bundle_only_deletes(const struct of_bundle *bundle)
 {
     for (size_t i = 0; i < bundle->n; i++) {
-        if (bundle->changes[i].type != OF_FLOW_DELETE) {
+        if (bundle->changes[i].type != OF_FLOW_DELETE && bundle->changes[i].type != OF_GROUP_DELETE) {
             return false;
         }
     }

@@ -5,7 +5,7 @@
  * that come back empty, of meddlers, of partial dumps and of restarts of the daemon.  What must always hold:
  *
  * - a bundle has only differences, each key once, additions before deletions, what is wanted at that moment,
- * meters alone;
+ * meters alone, groups before flows, and no deletion of a group that a flow in the switch uses;
  *     and none is made before the start, before the dump is complete, or while another one is under way
  *
  * - what of_state_acked() confirms is in the switch: exactly the wanted content of every key that did not change
@@ -27,6 +27,7 @@
 #include "flow.h"
 #include "of-state-private.h"
 #include "openvswitch/ofp-actions.h"
+#include "openvswitch/ofp-group.h"
 #include "sim.h"
 #include "util.h"
 
@@ -41,8 +42,11 @@
 enum content {
     NOTHING,
     GOOD_1, GOOD_2,
-    METERED,                            /* Uses meter 0, which its owner wants too. */
+    METERED,                            /* A flow that uses meter 0, which its owner wants too. */
+    GROUPED,                            /* A flow that uses group 0, which its owner wants too. */
     BAD,                                /* The switch refuses it. */
+    EMPTY,                              /* A group without buckets: what becomes of a refused one. */
+    FOREIGN,                            /* A group of another type. */
 };
 
 struct place {
@@ -53,7 +57,7 @@ struct place {
 struct model {
     struct place flows[N_FLOWS];
     enum content meters[N_METERS];
-    bool groups[N_GROUPS];
+    enum content groups[N_GROUPS];
 };
 
 struct wish {
@@ -61,6 +65,7 @@ struct wish {
     uint64_t version;
     enum content flows[N_FLOWS];
     enum content meters[N_METERS];
+    enum content groups[N_GROUPS];
 };
 
 /* What happens to the bundle under way. */
@@ -71,7 +76,8 @@ struct world {
     struct of_state *state;
     struct wish wishes[N_OWNERS];
     int by_cookie[N_OWNERS];            /* Owners by ascending cookie. */
-    uint64_t flow_versions[N_FLOWS], meter_versions[N_METERS];   /* Of the last change that may concern it. */
+    uint64_t flow_versions[N_FLOWS], meter_versions[N_METERS], group_versions[N_GROUPS]; /* Of the last change that may
+                                                                                             * concern it. */
     struct model model;
     bool started, connected, dumped;
     enum wire wire;
@@ -123,6 +129,9 @@ make_flow(int key, struct place place)
     match_set_in_port(&match, u16_to_ofp(1 + key));
     ofpbuf_use_stub(&actions, stub, sizeof stub);
     ofpact_put_OUTPUT(&actions)->port = u16_to_ofp(100 + place.content);
+    if (place.content == GROUPED) {
+        ofpact_put_GROUP(&actions)->group_id = 1;
+    }
     return flow_entry_create(0, 1, flow_cookie(key, place), &match, actions.data, actions.size);
 }
 
@@ -147,6 +156,35 @@ static struct flow_meter
 make_meter(int id, enum content content)
 {
     return (struct flow_meter) { 1 + id, content, content };
+}
+
+static struct group_entry *
+make_group(int id, enum content content)
+{
+    const struct group_bucket bucket = { .bucket_id = 1, .weight = content };
+
+    if (content == FOREIGN) {
+        struct ofputil_group_desc desc = { .type = OFPGT11_ALL, .group_id = 1 + id };
+        ovs_list_init(&desc.buckets);
+        return group_entry_from_desc(&desc);
+    }
+    return group_entry_create(1 + id, &bucket, content != EMPTY);
+}
+
+static enum content
+group_content(const struct group_entry *group)
+{
+    static const enum content contents[] = { GOOD_1, GOOD_2, BAD, EMPTY, FOREIGN };
+
+    for (size_t i = 0; i < ARRAY_SIZE(contents); i++) {
+        struct group_entry *same = make_group(group_entry_id(group) - 1, contents[i]);
+        bool found = group_entry_equal(group, same);
+        group_entry_unref(same);
+        if (found) {
+            return contents[i];
+        }
+    }
+    return NOTHING;
 }
 
 /* What should be in the switch once everything is settled: the wish of the smallest cookie that the switch can take. */
@@ -174,6 +212,23 @@ wanted_meter(const struct world *w, int id)
         enum content content = wish->exists ? wish->meters[id] : NOTHING;
         if (content == BAD) {
             bad = BAD;
+        } else if (content != NOTHING) {
+            return content;
+        }
+    }
+    return bad;
+}
+
+static enum content
+wanted_group(const struct world *w, int id)
+{
+    enum content bad = NOTHING;
+
+    for (int i = 0; i < N_OWNERS; i++) {
+        const struct wish *wish = &w->wishes[w->by_cookie[i]];
+        enum content content = wish->exists ? wish->groups[id] : NOTHING;
+        if (content == BAD) {
+            bad = EMPTY;
         } else if (content != NOTHING) {
             return content;
         }
@@ -210,6 +265,12 @@ check_confirmed(struct world *w)
         SIM_CHECK(w->h, w->meter_versions[id] > acked || wanted == BAD || w->model.meters[id] == wanted,
                   "meter %d: confirmed, but is %d instead of %d", id, w->model.meters[id], wanted);
     }
+    for (int id = 0; id < N_GROUPS; id++) {
+        /* One that nobody wants may stay a bit longer. */
+        enum content wanted = wanted_group(w, id);
+        SIM_CHECK(w->h, w->group_versions[id] > acked || wanted == NOTHING || w->model.groups[id] == wanted,
+                  "group %d: confirmed, but is %d instead of %d", id, w->model.groups[id], wanted);
+    }
 }
 
 /* Whether an owner has a wish that the switch refuses, and whether one of these is the first for its key. */
@@ -230,6 +291,10 @@ bad_wishes(const struct world *w, int owner, bool *any, bool *first)
         *any |= wish->meters[id] == BAD;
         *first |= wish->meters[id] == BAD && wanted_meter(w, id) == BAD;
     }
+    for (int id = 0; wish->exists && id < N_GROUPS; id++) {
+        *any |= wish->groups[id] == BAD;
+        *first |= wish->groups[id] == BAD && wanted_group(w, id) == EMPTY;
+    }
 }
 
 static void
@@ -248,9 +313,35 @@ check_blame(struct world *w)
 }
 
 static bool
+is_group(const struct of_change *change)
+{
+    return change->type == OF_GROUP_ADD || change->type == OF_GROUP_MODIFY || change->type == OF_GROUP_DELETE;
+}
+
+static bool
 is_addition(const struct of_change *change)
 {
-    return change->type == OF_FLOW_ADD || change->type == OF_METER_ADD || change->type == OF_METER_MODIFY;
+    return change->type != OF_FLOW_DELETE && change->type != OF_METER_DELETE && change->type != OF_GROUP_DELETE;
+}
+
+static void
+check_group_change(struct world *w, const struct of_change *change, bool seen[N_GROUPS])
+{
+    int id = group_entry_id(change->group) - 1;
+    enum content is = w->model.groups[id], content = group_content(change->group), wanted = wanted_group(w, id);
+
+    SIM_CHECK(w->h, !seen[id], "group %d is twice in one bundle", id);
+    seen[id] = true;
+    if (change->type == OF_GROUP_DELETE) {
+        SIM_CHECK(w->h, is != NOTHING, "group %d is deleted though it is not there", id);
+        SIM_CHECK(w->h, wanted == NOTHING, "group %d is deleted though it is wanted", id);
+        for (int key = 0; id == 0 && key < N_FLOWS; key++) {
+            SIM_CHECK(w->h, w->model.flows[key].content != GROUPED, "flow %d would go with the group", key);
+        }
+    } else {
+        SIM_CHECK(w->h, is != content, "group %d is sent though it is there", id);
+        SIM_CHECK(w->h, content == BAD || content == wanted, "group %d is sent as %d, not %d", id, content, wanted);
+    }
 }
 
 static void
@@ -274,7 +365,7 @@ check_flow_change(struct world *w, const struct of_change *change, bool seen[N_F
 static void
 check_bundle(struct world *w, const struct of_bundle *bundle)
 {
-    bool seen[N_FLOWS] = { false }, deleting = false;
+    bool seen[N_FLOWS] = { false }, seen_groups[N_GROUPS] = { false }, deleting = false, flows = false;
 
     SIM_CHECK(w->h, w->started && w->dumped && w->wire == WIRE_NONE, "a bundle at the wrong time");
     for (size_t i = 0; i < bundle->n; i++) {
@@ -283,8 +374,12 @@ check_bundle(struct world *w, const struct of_bundle *bundle)
 
         SIM_CHECK(w->h, !deleting || !is_addition(change), "an addition behind a deletion");
         deleting |= !is_addition(change);
-        SIM_CHECK(w->h, is_flow || change->type == OF_GROUP_DELETE || bundle->n == 1, "a meter in a bundle");
-        if (is_flow) {
+        SIM_CHECK(w->h, is_flow || is_group(change) || bundle->n == 1, "a meter in a bundle");
+        SIM_CHECK(w->h, !flows || !is_group(change), "a group behind a flow");
+        flows |= is_flow;
+        if (is_group(change)) {
+            check_group_change(w, change, seen_groups);
+        } else if (is_flow) {
             check_flow_change(w, change, seen);
         }
     }
@@ -324,7 +419,8 @@ check_rest(struct world *w)
         SIM_CHECK(w->h, wanted == BAD || w->model.meters[id] == wanted, "at rest meter %d is wrong", id);
     }
     for (int id = 0; id < N_GROUPS; id++) {
-        SIM_CHECK(w->h, !w->model.groups[id], "at rest group %d is still there", id);
+        SIM_CHECK(w->h, w->model.groups[id] == wanted_group(w, id), "at rest group %d is %d, not %d", id,
+                  w->model.groups[id], wanted_group(w, id));
     }
     of_state_for_each_installed(w->state, check_belief, &belief);
     of_state_get_stats(w->state, &stats);
@@ -335,17 +431,38 @@ check_rest(struct world *w)
 
 /* The switch. ---------------------------------------------------------------------------------------------------- */
 
+/* Whether group 0 is made earlier in the same bundle. */
 static bool
-refuses(const struct model *model, const struct of_change *change)
+adds_group(const struct of_change *changes, size_t n)
 {
+    for (size_t i = 0; i < n; i++) {
+        if (changes[i].type == OF_GROUP_ADD && group_entry_id(changes[i].group) == 1) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* 'changes' are those before 'change' in its bundle. */
+static bool
+refuses(const struct model *model, const struct of_change *changes, size_t n)
+{
+    const struct of_change *change = &changes[n];
+
     switch (change->type) {
     case OF_FLOW_ADD:
         return flow_place(change->flow).content == BAD
-               || (flow_place(change->flow).content == METERED && model->meters[0] == NOTHING);
+               || (flow_place(change->flow).content == METERED && model->meters[0] == NOTHING)
+               || (flow_place(change->flow).content == GROUPED && model->groups[0] == NOTHING
+                   && !adds_group(changes, n));
     case OF_METER_ADD:
         return change->meter.rate == BAD || model->meters[change->meter.meter_id - 1] != NOTHING;
     case OF_METER_MODIFY:
         return change->meter.rate == BAD || model->meters[change->meter.meter_id - 1] == NOTHING;
+    case OF_GROUP_ADD:
+        return group_content(change->group) == BAD || model->groups[group_entry_id(change->group) - 1] != NOTHING;
+    case OF_GROUP_MODIFY:
+        return group_content(change->group) == BAD || model->groups[group_entry_id(change->group) - 1] == NOTHING;
     case OF_FLOW_DELETE: case OF_METER_DELETE: case OF_GROUP_DELETE:
     default:
         return false;
@@ -359,6 +476,18 @@ delete_meter(struct model *model, int id)
     model->meters[id] = NOTHING;
     for (int key = 0; id == 0 && key < N_FLOWS; key++) {
         if (model->flows[key].content == METERED) {
+            model->flows[key].content = NOTHING;
+        }
+    }
+}
+
+/* The same. */
+static void
+delete_group(struct model *model, int id)
+{
+    model->groups[id] = NOTHING;
+    for (int key = 0; id == 0 && key < N_FLOWS; key++) {
+        if (model->flows[key].content == GROUPED) {
             model->flows[key].content = NOTHING;
         }
     }
@@ -380,8 +509,11 @@ apply(struct model *model, const struct of_change *change)
     case OF_METER_DELETE:
         delete_meter(model, change->meter.meter_id - 1);
         break;
+    case OF_GROUP_ADD: case OF_GROUP_MODIFY:
+        model->groups[group_entry_id(change->group) - 1] = group_content(change->group);
+        break;
     case OF_GROUP_DELETE:
-        model->groups[change->group_id - 1] = false;
+        delete_group(model, group_entry_id(change->group) - 1);
         break;
     }
 }
@@ -394,7 +526,7 @@ switch_works(struct world *w)
         return;
     }
     for (size_t i = 0; i < w->bundle->n; i++) {
-        if (refuses(&w->model, &w->bundle->changes[i])) {
+        if (refuses(&w->model, w->bundle->changes, i)) {
             w->wire = WIRE_REFUSED;
             w->culprit = i;
             sim_log(w->h, "  the switch refuses change %zu of %zu", i, w->bundle->n);
@@ -447,6 +579,9 @@ touch_versions(struct world *w, const struct wish *wish, uint64_t version)
     for (int id = 0; id < N_METERS; id++) {
         w->meter_versions[id] = wish->meters[id] != NOTHING ? version : w->meter_versions[id];
     }
+    for (int id = 0; id < N_GROUPS; id++) {
+        w->group_versions[id] = wish->groups[id] != NOTHING ? version : w->group_versions[id];
+    }
 }
 
 /* Puts and drops what differs from 'before', and now and then what does not. */
@@ -467,6 +602,15 @@ declare_by_flow(struct world *w, const struct wish *before)
         } else {
             version = of_state_drop_flow(w->state, owners[BY_FLOW], flow);
             flow_entry_unref(flow);
+        }
+    }
+    for (int id = 0; id < N_GROUPS; id++) {
+        if (wish->groups[id] == before->groups[id] && wish->groups[id] != BAD && sim_chance(w->h, 80)) {
+            continue;
+        } else if (wish->groups[id] != NOTHING) {
+            version = of_state_put_group(w->state, owners[BY_FLOW], make_group(id, wish->groups[id]));
+        } else {
+            version = of_state_drop_group(w->state, owners[BY_FLOW], 1 + id);
         }
     }
     return version;
@@ -492,6 +636,11 @@ declare(struct world *w, int owner, const struct wish *before)
         if (wish->meters[id] != NOTHING) {
             struct flow_meter meter = make_meter(id, wish->meters[id]);
             flow_set_add_meter(&set, &meter);
+        }
+    }
+    for (int id = 0; id < N_GROUPS; id++) {
+        if (wish->groups[id] != NOTHING) {
+            flow_set_add_group(&set, make_group(id, wish->groups[id]));
         }
     }
     uint64_t version = of_state_set(w->state, owners[owner], &set);
@@ -526,16 +675,22 @@ set_owner(struct world *w)
     if (sim_chance(w->h, 20)) {
         wish->meters[1] = sim_chance(w->h, 20) ? BAD : sim_below(w->h, METERED);
     }
-    wish->meters[0] = NOTHING;
+    if (sim_chance(w->h, 20)) {
+        wish->groups[1] = sim_chance(w->h, 20) ? BAD : sim_below(w->h, METERED);
+    }
+    enum content group = sim_chance(w->h, 20) ? BAD : GOOD_1 + sim_below(w->h, 2);
+    wish->meters[0] = wish->groups[0] = NOTHING;
     for (int key = 0; key < N_FLOWS; key++) {
         wish->meters[0] = wish->flows[key] == METERED ? 1 + owner % 2 : wish->meters[0];
+        wish->groups[0] = wish->flows[key] == GROUPED ? group : wish->groups[0];
     }
     if (owner == BY_FLOW) {
         leave_meters(wish);
     }
 
     bool same = before.exists && !memcmp(before.flows, wish->flows, sizeof wish->flows)
-                && !memcmp(before.meters, wish->meters, sizeof wish->meters);
+                && !memcmp(before.meters, wish->meters, sizeof wish->meters)
+                && !memcmp(before.groups, wish->groups, sizeof wish->groups);
     bool failed = of_state_owner_failed(w->state, owners[owner]) != NULL;
     wish->version = declare(w, owner, &before);
     sim_log(w->h, "%s is set: version %llu", owners[owner], (unsigned long long) wish->version);
@@ -581,7 +736,12 @@ meddle(struct world *w)
         }
         break;
     case 3:
-        model->groups[sim_below(w->h, N_GROUPS)] = true;
+        if (sim_chance(w->h, 50)) {
+            delete_group(model, sim_below(w->h, N_GROUPS));
+        } else {
+            static const enum content contents[] = { GOOD_1, GOOD_2, EMPTY, FOREIGN };
+            model->groups[sim_below(w->h, N_GROUPS)] = contents[sim_below(w->h, ARRAY_SIZE(contents))];
+        }
         break;
     }
 }
@@ -630,8 +790,8 @@ connect_and_dump(struct world *w, uint32_t part)
         }
     }
     for (int id = 0; id < N_GROUPS; id++) {
-        if (w->model.groups[id] && sim_below(w->h, 100) < part) {
-            of_state_dumped_group(w->state, 1 + id);
+        if (w->model.groups[id] != NOTHING && sim_below(w->h, 100) < part) {
+            of_state_dumped_group(w->state, make_group(id, w->model.groups[id]));
         }
     }
     if (part < 100) {
@@ -665,6 +825,7 @@ restart_daemon(struct world *w)
     w->wire = WIRE_NONE;
     memset(w->flow_versions, 0, sizeof w->flow_versions);
     memset(w->meter_versions, 0, sizeof w->meter_versions);
+    memset(w->group_versions, 0, sizeof w->group_versions);
     for (int owner = 0; owner < N_OWNERS; owner++) {
         if (w->wishes[owner].exists) {
             w->wishes[owner].version = declare(w, owner, &(struct wish) { .exists = false });
@@ -783,9 +944,9 @@ int
 main(int argc, char *argv[])
 {
     static const char *const bugs[] = {
-        "ack-early", "ack-partial", "blame-neighbour", "deletes-first", "drop-silently",
-        "forget-change-under-way",
-        "forget-delete", "lose-on-disconnect", "order-of-events", NULL,
+        "ack-early", "ack-partial", "blame-neighbour", "delete-group-at-once", "deletes-first",
+        "drop-silently", "forget-change-under-way", "forget-delete", "groups-last", "lose-on-disconnect",
+        "order-of-events", "refused-group-stays", NULL,
     };
     return sim_main(argc, argv, &(struct sim) { "of", history, bugs });
 }

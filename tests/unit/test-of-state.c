@@ -95,6 +95,23 @@ assert_change(const struct of_change *change, enum of_change_type type, uint16_t
 }
 
 static void
+assert_group(const struct of_change *change, enum of_change_type type, uint32_t group_id, size_t n_buckets)
+{
+    ck_assert_int_eq(change->type, type);
+    ck_assert_uint_eq(group_entry_id(change->group), group_id);
+    ck_assert_uint_eq(group_entry_n_buckets(change->group), n_buckets);
+}
+
+static bool
+is_synced(const struct of_state *s)
+{
+    struct of_state_stats stats;
+
+    of_state_get_stats(s, &stats);
+    return stats.synced;
+}
+
+static void
 count_installed(const struct flow_entry *entry, const char *owner, void *n_)
 {
     size_t *n = n_;
@@ -239,18 +256,21 @@ START_TEST(test_dump)
     ck_assert_uint_eq(of_state_acked(s), 0);
     of_state_dumped_flow(s, flow("Pod/a", 1, 9));
     of_state_dumped_flow(s, flow("Pod/foreign", 3, 1));
-    of_state_dumped_group(s, 77);
+    of_state_dumped_group(s, group_entry_create(77, NULL, 0));
     of_state_dump_done(s);
 
     size_t n[2] = { 0, 0 };
     of_state_for_each_installed(s, count_installed, n);
     ck_assert(n[0] == 1 && n[1] == 1);
 
-    const struct of_bundle *bundle = next_n(s, 4);
+    const struct of_bundle *bundle = next_n(s, 3);
     ck_assert(bundle->changes[0].type == OF_FLOW_ADD && bundle->changes[1].type == OF_FLOW_ADD);
     assert_change(&bundle->changes[2], OF_FLOW_DELETE, 3);
-    ck_assert(bundle->changes[3].type == OF_GROUP_DELETE && bundle->changes[3].group_id == 77);
     of_state_bundle_acked(s);
+    ck_assert(!is_synced(s));
+    assert_group(&next_n(s, 1)->changes[0], OF_GROUP_DELETE, 77, 0);
+    of_state_bundle_acked(s);
+    ck_assert(is_synced(s));
     next_n(s, 0);
     of_state_destroy(s);
 }
@@ -556,6 +576,163 @@ START_TEST(test_memory_flow_by_flow)
 }
 END_TEST
 
+/* Groups. -------------------------------------------------------------------------------------------------------- */
+
+/* A group with 'n' buckets without actions, of weight 'weight'. */
+static struct group_entry *
+group(uint32_t id, size_t n, uint16_t weight)
+{
+    struct group_bucket buckets[8];
+
+    for (size_t i = 0; i < n; i++) {
+        buckets[i] = (struct group_bucket) { .bucket_id = i, .weight = weight };
+    }
+    return group_entry_create(id, buckets, n);
+}
+
+/* A flow of cookie 7 that sends what comes from 'in_port' to a group. */
+static struct flow_entry *
+group_flow(uint16_t in_port, uint32_t group_id)
+{
+    struct match match;
+    uint64_t stub[64 / 8];
+    struct ofpbuf actions;
+
+    match_init_catchall(&match);
+    match_set_in_port(&match, u16_to_ofp(in_port));
+    ofpbuf_use_stub(&actions, stub, sizeof stub);
+    ofpact_put_GROUP(&actions)->group_id = group_id;
+    return flow_entry_create(0, 100, 7, &match, actions.data, actions.size);
+}
+
+/* What services 23 and 28 need: groups before flows, flows before the deletion of groups, no change for nothing. */
+START_TEST(test_groups)
+{
+    struct of_state *s = create_started();
+    struct flow_entry *f = group_flow(1, 5);
+    const struct of_bundle *bundle;
+
+    of_state_put_flow(s, "Base/services", flow_entry_ref(f));
+    uint64_t v = of_state_put_group(s, "Base/services", group(5, 2, 1));
+    bundle = next_n(s, 2);
+    assert_group(&bundle->changes[0], OF_GROUP_ADD, 5, 2);
+    assert_change(&bundle->changes[1], OF_FLOW_ADD, 1);
+    of_state_bundle_acked(s);
+    ck_assert_uint_eq(of_state_acked(s), v);
+
+    ck_assert_uint_eq(of_state_put_group(s, "Base/services", group(5, 2, 1)), v);
+    next_n(s, 0);
+    of_state_put_group(s, "Base/services", group(5, 2, 9));
+    assert_group(&next_n(s, 1)->changes[0], OF_GROUP_MODIFY, 5, 2);
+    of_state_bundle_acked(s);
+
+    /* OVS would delete the flow with the group. */
+    of_state_drop_group(s, "Base/services", 5);
+    next_n(s, 0);
+    of_state_drop_flow(s, "Base/services", f);
+    assert_change(&next_n(s, 1)->changes[0], OF_FLOW_DELETE, 1);
+    of_state_bundle_acked(s);
+    v = of_state_drop_group(s, "Base/services", 5);
+    assert_group(&next_n(s, 1)->changes[0], OF_GROUP_DELETE, 5, 2);
+    of_state_bundle_acked(s);
+    ck_assert(of_state_acked(s) >= v && is_synced(s));
+    flow_entry_unref(f);
+    of_state_destroy(s);
+}
+END_TEST
+
+/* A restart finds no difference; what is another group becomes ours in its place. */
+START_TEST(test_groups_dumped)
+{
+    struct of_state *s = of_state_create();
+    struct flow_set set = FLOW_SET_INIT;
+
+    flow_set_add_group(&set, group(5, 2, 1));
+    flow_set_add_nocopy(&set, group_flow(1, 5));
+    of_state_set(s, "Base/forwarding", &set);
+    flow_set_destroy(&set);
+    of_state_start(s);
+
+    of_state_connected(s);
+    of_state_dumped_group(s, group(5, 2, 1));
+    of_state_dumped_flow(s, group_flow(1, 5));
+    of_state_dump_done(s);
+    next_n(s, 0);
+    ck_assert(is_synced(s));
+
+    of_state_connected(s);
+    of_state_dumped_group(s, group(5, 3, 1));
+    of_state_dumped_flow(s, group_flow(1, 5));
+    of_state_dumped_flow(s, group_flow(2, 6));
+    of_state_dumped_group(s, group(6, 1, 1));
+    of_state_dump_done(s);
+    const struct of_bundle *bundle = next_n(s, 2);
+    assert_group(&bundle->changes[0], OF_GROUP_MODIFY, 5, 2);
+    assert_change(&bundle->changes[1], OF_FLOW_DELETE, 2);
+    of_state_bundle_acked(s);
+    assert_group(&next_n(s, 1)->changes[0], OF_GROUP_DELETE, 6, 1);
+    of_state_bundle_acked(s);
+    ck_assert(is_synced(s));
+    of_state_destroy(s);
+}
+END_TEST
+
+static void
+count_failed_groups(const char *owner, const char *why, void *n_)
+{
+    int *n = n_;
+
+    ck_assert_str_eq(owner, "Base/services");
+    ck_assert_ptr_nonnull(strstr(why, "group="));
+    ++*n;
+}
+
+/* A refused group has no buckets: nothing goes where it should not, and the others are there. */
+START_TEST(test_group_refused)
+{
+    struct of_state *s = create_started();
+    struct flow_entry *f = group_flow(1, 5);
+
+    of_state_put_flow(s, "Base/services", flow_entry_ref(f));
+    of_state_put_group(s, "Base/services", group(5, 2, 1));
+    of_state_put_group(s, "Base/services", group(6, 2, 1));
+    const struct of_bundle *bundle = next_n(s, 3);
+    size_t bad = group_entry_id(bundle->changes[0].group) == 5 ? 0 : 1;
+    of_state_bundle_failed(s, bad, OFPERR_OFPGMFC_BAD_BUCKET);
+    int n = 0;
+    of_state_for_each_failed(s, count_failed_groups, &n);
+    ck_assert_int_eq(n, 1);
+
+    bundle = next_n(s, 3);
+    bad = group_entry_id(bundle->changes[0].group) == 5 ? 0 : 1;
+    assert_group(&bundle->changes[bad], OF_GROUP_ADD, 5, 0);
+    assert_group(&bundle->changes[!bad], OF_GROUP_ADD, 6, 2);
+    assert_change(&bundle->changes[2], OF_FLOW_ADD, 1);
+    of_state_bundle_acked(s);
+    ck_assert(is_synced(s));
+    next_n(s, 0);
+
+    /* Mended, and refused again when it is changed: what was there goes. */
+    of_state_put_group(s, "Base/services", group(5, 3, 1));
+    assert_group(&next_n(s, 1)->changes[0], OF_GROUP_MODIFY, 5, 3);
+    ck_assert_ptr_null(of_state_owner_failed(s, "Base/services"));
+    of_state_bundle_acked(s);
+    of_state_put_group(s, "Base/services", group(5, 4, 1));
+    next_n(s, 1);
+    of_state_bundle_failed(s, 0, OFPERR_OFPGMFC_BAD_BUCKET);
+    assert_group(&next_n(s, 1)->changes[0], OF_GROUP_MODIFY, 5, 0);
+
+    /* A switch that refuses even that is not asked for ever. */
+    of_state_bundle_failed(s, 0, OFPERR_OFPGMFC_BAD_BUCKET);
+    next_n(s, 0);
+    of_state_disconnected(s);
+    connect_empty(s);
+    next_n(s, 3);
+    flow_entry_unref(f);
+    of_state_destroy(s);
+}
+END_TEST
+
 UNIT_MAIN("of-state", {
     tcase_add_test(tc, test_waits_for_start_and_dump);
     tcase_add_test(tc, test_difference_only);
@@ -569,4 +746,7 @@ UNIT_MAIN("of-state", {
     tcase_add_test(tc, test_flow_by_flow);
     tcase_add_test(tc, test_refused_flow_by_flow);
     tcase_add_test(tc, test_memory_flow_by_flow);
+    tcase_add_test(tc, test_groups);
+    tcase_add_test(tc, test_groups_dumped);
+    tcase_add_test(tc, test_group_refused);
 })
