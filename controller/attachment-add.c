@@ -53,6 +53,14 @@ attachments_add(struct attachments *t, uint64_t request, const struct cni_reques
         attachment_unref_(a);
         return;
     }
+    enum cni_code code;
+    char *taken = attachment_ports_taken_(a, &code);
+    if (taken) {
+        attachment_reply_(t, request, code, taken);
+        free(taken);
+        attachment_unref_(a);
+        return;
+    }
     a->netns = xstrdup(rq->netns ? rq->netns : "");
     a->pod_namespace = nullable_xstrdup(rq->pod_namespace);
     a->pod_name = nullable_xstrdup(rq->pod_name);
@@ -141,10 +149,11 @@ parse_wishes(struct attachment *a, const struct cni_request *rq, struct error *e
     }
     a->mtu_wish = rq->mtu;
     a->delegated = rq->delegated;
-    if (!rq->delegated) {
-        return parse_fixed(a, rq, error);
+    int code = attachment_parse_ports_(a, rq, error);
+    if (code || !rq->delegated) {
+        return code ? code : parse_fixed(a, rq, error);
     }
-    int code = parse_ips(a, rq, error);
+    code = parse_ips(a, rq, error);
     return code ? code : parse_routes(a, rq, error);
 }
 

@@ -2,7 +2,7 @@
 #define SLUICE_ATTACHMENT_PRIVATE_H 1
 
 /* What attachment.c (the table), attachment-add.c and attachment-request.c (what is asked for), attachment-step.c (the
- * progress of one attachment), attachment-known.c (its Pod object) and attachment-record.c (the journal) share.  For nobody else. */
+ * progress of one attachment), attachment-known.c (its Pod object), attachment-ports.c (ports of the host) and attachment-record.c (the journal) share.  For nobody else. */
 
 #include "attachment.h"
 
@@ -107,6 +107,15 @@ void attachment_follow_mtu_(struct attachment *);
 /* attachment-known.c */
 void attachment_await_(struct attachment *);    /* It is not known: puts it into 'unknown'. */
 void attachment_unawait_(struct attachment *);  /* Takes it out again. */
+
+/* attachment-ports.c */
+int attachment_parse_ports_(struct attachment *, const struct cni_request *, struct error *);
+/* NULL, or which of its ports another attachment has; to be freed. */
+char *attachment_ports_taken_(const struct attachment *, enum cni_code *);
+/* NULL, or which of the ports in a CHECK it does not have; to be freed. */
+char *attachment_compare_ports_(const struct attachment *, const struct cni_request *);
+struct json_t *attachment_ports_to_json_(const struct attachment *);
+bool attachment_read_ports_(struct attachment *, const struct json_t *);       /* NULL: none.  False: malformed. */
 
 /* attachment-record.c */
 void attachment_record_(struct attachment *, enum record_op, long long int now);

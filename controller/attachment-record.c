@@ -69,6 +69,9 @@ add_to_json(const struct attachment *a)
     if (a->n_routes) {
         json_object_set_new(json, "routes", routes_to_json(a));
     }
+    if (a->n_ports) {
+        json_object_set_new(json, "ports", attachment_ports_to_json_(a));
+    }
     return json;
 }
 
@@ -337,6 +340,9 @@ replay_add(struct attachments *t, struct reader *r, const char *network, const c
     read_netns_id(a, r);
     read_ips(a, r);
     read_routes(a, r);
+    if (!attachment_read_ports_(a, json_object_get(r->json, "ports"))) {
+        r->bad = "ports";
+    }
     if (!r->bad && (bitmap_is_set(t->ofports, ofp_to_u16(a->ofport)) || shash_find(&t->host_names, a->host_name)
                     || attachment_find_(t, network, container_id, ifname))) {
         r->bad = "host";                /* Two live attachments with one number. */

@@ -79,7 +79,7 @@ compare_result(const struct attachment *a, const struct cni_request *rq)
             return xasprintf("the attachment has %s, which prevResult does not name", s);
         }
     }
-    return NULL;
+    return attachment_compare_ports_(a, rq);
 }
 
 void

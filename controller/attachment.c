@@ -180,6 +180,7 @@ attachment_unref_(struct attachment *a)
     free(a->owner);
     free(a->ips);
     free(a->routes);
+    free(a->ports);
     free(a->wishes);
     free(a->boot_id);
     free(a->fail_message);

@@ -30,6 +30,9 @@
  * the runtime gave one.  Known once is known until the DEL: a Pod object that goes first, as it does when it is deleted by
  * force, changes nothing.
  *
+ * A port of the host, by (address, protocol, port), is one attachment's at a time: an ADD that wants another's fails.  "All
+ * addresses" is an address of its own here, as for bind(): what is more specific wins.
+ *
  * A DEL leaves a tombstone: an ADD whose plugin was started before that DEL comes too late and fails (acceptance D10).
  *
  * Journal: each record is one JSON object with "op":
@@ -83,6 +86,13 @@ struct attachment_ip {
     uint64_t generation;                /* 0: delegated. */
 };
 
+/* A port of the host that leads to the attachment. */
+struct attachment_port {
+    struct in6_addr host_addr;          /* :: for all addresses of the node, of both families. */
+    uint16_t host_port, pod_port;
+    uint8_t protocol;                   /* IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP. */
+};
+
 struct attachment {
     /* For the shell to read. */
     uint64_t id;
@@ -98,6 +108,8 @@ struct attachment {
     size_t n_ips;
     struct pod_link_route *routes;      /* Of a delegated IPAM. */
     size_t n_routes;
+    struct attachment_port *ports;
+    size_t n_ports;
     bool delegated;
     long long int created;
     enum attachment_state state;

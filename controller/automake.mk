@@ -64,6 +64,7 @@ controller_libcontroller_la_SOURCES += \
 	controller/attachment.c controller/attachment.h controller/attachment-private.h \
 	controller/attachment-add.c \
 	controller/attachment-known.c \
+	controller/attachment-ports.c \
 	controller/attachment-record.c \
 	controller/attachment-request.c \
 	controller/attachment-step.c

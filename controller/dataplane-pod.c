@@ -8,6 +8,7 @@
 
 #include "compile.h"
 #include "controller/policy-status.h"
+#include "controller/services.h"
 #include "fault.h"
 #include "hash.h"
 #include "openvswitch/dynamic-string.h"
@@ -73,9 +74,48 @@ compile_attachment(struct dataplane *dp, const struct flow_local *local, const s
     return MAX(version, dp->policy_version);
 }
 
+/* Returns the version with which they are in place; 0: there are none. */
+static uint64_t
+set_host_ports(struct dataplane *dp, const struct attachment *a)
+{
+    struct service_host_port *ports = xcalloc(a->n_ports, sizeof *ports);
+    struct in6_addr addrs[CNI_WIRE_MAX_IPS];
+    size_t n_addrs = 0;
+
+    for (size_t i = 0; i < a->n_ports; i++) {
+        const struct attachment_port *port = &a->ports[i];
+        ports[i] = (struct service_host_port) { port->host_addr, port->host_port, port->pod_port, port->protocol };
+    }
+    for (size_t i = 0; i < a->n_ips && i < ARRAY_SIZE(addrs); i++) {
+        addrs[n_addrs++] = a->ips[i].prefix.addr;
+    }
+    if (a->n_ports) {
+        char *pod = a->pod_name ? xasprintf("%s/%s", a->pod_namespace ? a->pod_namespace : "", a->pod_name)
+                    : xstrdup(a->container_id);
+        dataplane_service_host_ports_(dp, a->id, pod, ports, a->n_ports, addrs, n_addrs);
+        dataplane_service_run_(dp);
+        free(pod);
+    }
+    free(ports);
+    return a->n_ports ? of_state_version(ofctrl_state(dp->ofctrl)) : 0;
+}
+
+/* Nothing leads to its addresses any more before another pod can have them.  The same. */
+static uint64_t
+remove_host_ports(struct dataplane *dp, const struct attachment *a)
+{
+    if (!a->n_ports) {
+        return 0;
+    }
+    dataplane_service_host_ports_(dp, a->id, NULL, NULL, 0, NULL, 0);
+    dataplane_service_run_(dp);
+    return of_state_version(ofctrl_state(dp->ofctrl));
+}
+
 static void
 set_flows(struct dataplane *dp, const struct attachment *a)
 {
+    uint64_t ports_version = set_host_ports(dp, a);
     struct watch *w = watch_get(dp, a);
     w->flows = true;
     w->flows_since = time_usec();
@@ -87,7 +127,7 @@ set_flows(struct dataplane *dp, const struct attachment *a)
         struct flow_local local;
         dataplane_policy_run_(dp);
         dataplane_fill_local_(dp, &local);
-        w->version = compile_attachment(dp, &local, a);
+        w->version = MAX(compile_attachment(dp, &local, a), ports_version);
     }
 }
 
@@ -431,6 +471,7 @@ carry_out(struct dataplane *dp, const struct attachment_effect *effect)
         w = watch_get(dp, a);
         w->version = MAX(1, of_state_remove(ofctrl_state(dp->ofctrl), a->owner));     /* 0: nothing declared yet. */
         w->version = MAX(w->version, dp->policy_version);
+        w->version = MAX(w->version, remove_host_ports(dp, a));
         w->flows = w->flows_going = true;
         w->flows_since = time_usec();
         break;

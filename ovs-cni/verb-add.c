@@ -76,26 +76,13 @@ check_netns(struct plugin *plugin, struct error *error)
                        "(CNI_NETNS_OVERRIDE=1 would allow it)", plugin->env.netns);
 }
 
-/* The daemon has no host ports yet.  A container whose ports silently do not answer is worse than none. */
-static enum cni_code
-check_ports(const struct plugin *plugin, struct error *error)
-{
-    const struct cni_port_mapping *p = plugin->conf.ports;
-
-    return !plugin->conf.n_ports ? CNI_OK
-           : error_set(error, CNI_E_UNSUPPORTED, "unsupported field in \"runtimeConfig\": \"portMappings\" = hostPort "
-                       "%u to %u/%s; declare the capability for a chained portmap plugin instead", p->host_port,
-                       p->container_port, p->protocol);
-}
-
 enum cni_code
 verb_add(struct plugin *plugin, struct error *error)
 {
     struct delegate_result delegated = { .n_ips = 0 };
     struct cni_reply reply = { .code = CNI_OK };
-    enum cni_code code = check_ports(plugin, error);
+    enum cni_code code = check_netns(plugin, error);
 
-    code = code ? code : check_netns(plugin, error);
     code = code || !plugin->conf.ipam_type ? code : delegate_add(plugin, &delegated, error);
     if (code) {
         return code;

@@ -211,14 +211,22 @@ class Add(Case):
     def test_wishes(self):
         """Capabilities (2.8): what is implemented reaches the daemon, what is not is refused with key and value."""
         daemon, ns = self.daemon(ADD_REPLY), self.netns()
-        rc = {"portMappings": [{"hostPort": 0, "containerPort": 80}], "ips": ["10.244.1.9/24"],
-              "mac": "02:00:00:00:00:05"}
+        rc = {"portMappings": [{"hostPort": 0, "containerPort": 80},
+                               {"hostPort": 81, "containerPort": 80, "protocol": "UDP", "hostIP": "192.0.2.1"},
+                               {"hostPort": 81, "containerPort": 80, "hostIP": ""}],
+              "ips": ["10.244.1.9/24"], "mac": "02:00:00:00:00:05"}
         self.assert_ok(invoke(environment("ADD", netns=ns.path), self.conf(runtimeConfig=rc, mtu=1300)), empty=False)
         request = daemon.requests[0]
         self.assertEqual((request["ips"], request["mac"], request["mtu"]), (rc["ips"], rc["mac"], 1300))
-        for rc, texts in (({"bandwidth": {"ingressRate": 1}}, ("bandwidth", "ingressRate")),
-                          ({"portMappings": [{"hostPort": 81, "containerPort": 80}]}, ("portMappings", "81"))):
-            self.assert_error(invoke(environment("ADD", netns=ns.path), self.conf(runtimeConfig=rc)), 2, *texts)
+        self.assertEqual(request["portMappings"],
+                         [{"hostPort": 81, "containerPort": 80, "protocol": "udp", "hostIP": "192.0.2.1"},
+                          {"hostPort": 81, "containerPort": 80, "protocol": "tcp"}])
+        for code, rc, texts in (
+                (2, {"bandwidth": {"ingressRate": 1}}, ("bandwidth", "ingressRate")),
+                (7, {"portMappings": [{"hostPort": 81, "containerPort": 80, "protocol": "x"}]}, ("portMappings", "protocol")),
+                (7, {"portMappings": [{"hostPort": 65536, "containerPort": 80}]}, ("portMappings", "hostPort")),
+                (7, {"portMappings": [{"hostPort": 81, "containerPort": 80, "hostIP": "a"}]}, ("portMappings", "hostIP"))):
+            self.assert_error(invoke(environment("ADD", netns=ns.path), self.conf(runtimeConfig=rc)), code, *texts)
         self.assertEqual(len(daemon.requests), 1)
 
     def test_daemon_refuses(self):

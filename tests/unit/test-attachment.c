@@ -713,6 +713,111 @@ START_TEST(test_wishes)                 /* ipam 8; cni 2.8 */
 }
 END_TEST
 
+#define PORT(HOST, POD, PROTOCOL, IP)                                                                             \
+    { HOST, POD, CONST_CAST(char *, PROTOCOL), CONST_CAST(char *, IP) }
+
+static enum cni_code
+add_port(struct shell *s, uint64_t rq, const char *cid, struct cni_port_mapping port)
+{
+    struct cni_request r = request(cid);
+    r.ports = &port;
+    r.n_ports = 1;
+    attachments_add(s->t, rq, &r, (struct netns_id) { 4, rq }, s->now, s->now);
+    run(s);
+    return s->replies[rq].code;
+}
+
+START_TEST(test_host_ports)             /* services 31; cni 2.8 */
+{
+    struct shell *s = shell_create();
+    ck_assert_int_eq(add_port(s, 1, "a", (struct cni_port_mapping) PORT(80, 8080, "tcp", NULL)), CNI_OK);
+    const struct attachment *a = find(s, "a");
+    ck_assert(a->n_ports == 1 && a->ports[0].host_port == 80 && a->ports[0].pod_port == 8080
+              && a->ports[0].protocol == IPPROTO_TCP && IN6_IS_ADDR_UNSPECIFIED(&a->ports[0].host_addr));
+
+    /* Taken, whatever leads to it; and nothing is left of the ADD. */
+    static const char *const any[] = { NULL, "0.0.0.0", "::" };
+    for (size_t i = 0; i < ARRAY_SIZE(any); i++) {
+        ck_assert_int_eq(add_port(s, 2 + i, "b", (struct cni_port_mapping) PORT(80, 9, "tcp", any[i])), CNI_E_FAILED);
+        ck_assert_str_eq(s->replies[2 + i].message, "port tcp 80 of the host is taken by pod default/a");
+    }
+    ck_assert_ptr_null(find(s, "b"));
+    ck_assert_uint_eq(n_used(s), 1);
+
+    /* Another protocol, another address, another port: all of them at once. */
+    ck_assert_int_eq(add_port(s, 10, "udp", (struct cni_port_mapping) PORT(80, 9, "udp", NULL)), CNI_OK);
+    ck_assert_int_eq(add_port(s, 11, "sctp", (struct cni_port_mapping) PORT(80, 9, "sctp", NULL)), CNI_OK);
+    ck_assert_int_eq(add_port(s, 12, "v4", (struct cni_port_mapping) PORT(80, 9, "tcp", "192.0.2.1")), CNI_OK);
+    ck_assert_int_eq(add_port(s, 13, "lo", (struct cni_port_mapping) PORT(80, 9, "tcp", "127.0.0.1")), CNI_OK);
+    ck_assert_int_eq(add_port(s, 14, "v6", (struct cni_port_mapping) PORT(80, 9, "tcp", "2001:db8::1")), CNI_OK);
+    ck_assert_int_eq(add_port(s, 15, "81", (struct cni_port_mapping) PORT(81, 8080, "tcp", NULL)), CNI_OK);
+    ck_assert_int_eq(add_port(s, 16, "c", (struct cni_port_mapping) PORT(80, 9, "tcp", "2001:db8:0::1")), CNI_E_FAILED);
+    ck_assert_str_eq(s->replies[16].message, "port tcp [2001:db8::1]:80 of the host is taken by pod default/v6");
+
+    /* After a restart too; and free again after the DEL. */
+    restart(s, "boot-1");
+    run(s);
+    a = find(s, "v4");
+    ck_assert(a->n_ports == 1 && a->ports[0].host_addr.s6_addr[12] == 192 && a->ports[0].pod_port == 9);
+    ck_assert_int_eq(add_port(s, 17, "d", (struct cni_port_mapping) PORT(80, 9, "tcp", "192.0.2.1")), CNI_E_FAILED);
+    sset_add(&s->hold, "-flows");
+    del(s, 18, "v4");
+    run(s);
+    ck_assert_int_eq(add_port(s, 19, "d", (struct cni_port_mapping) PORT(80, 9, "tcp", "192.0.2.1")), CNI_E_AGAIN);
+    sset_clear(&s->hold);
+    answer(s, ATTACHMENT_FLOWS_REMOVE, find(s, "v4")->id, 0, 0, NULL);
+    run(s);
+    ck_assert_int_eq(s->replies[18].code, CNI_OK);
+    ck_assert_int_eq(add_port(s, 20, "d", (struct cni_port_mapping) PORT(80, 9, "tcp", "192.0.2.1")), CNI_OK);
+    shell_destroy(s);
+}
+END_TEST
+
+START_TEST(test_host_ports_gc_and_check)        /* services 31; cni C2, G2 */
+{
+    struct shell *s = shell_create();
+    struct cni_port_mapping port = PORT(80, 8080, "tcp", NULL), wrong[] = {
+        PORT(80, 8081, "tcp", NULL), PORT(81, 8080, "tcp", NULL), PORT(80, 8080, "udp", NULL),
+        PORT(80, 8080, "tcp", "192.0.2.1"),
+    };
+    ck_assert_int_eq(add_port(s, 1, "a", port), CNI_OK);
+    struct cni_request r = request("a");
+    r.n_ports = 1;
+    r.ports = &port;
+    attachments_check(s->t, 2, &r);
+    for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+        r.ports = &wrong[i];
+        attachments_check(s->t, 3 + i, &r);
+    }
+    run(s);
+    ck_assert_int_eq(s->replies[2].code, CNI_OK);
+    for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+        ck_assert_int_eq(s->replies[3 + i].code, CNI_E_BROKEN);
+    }
+
+    s->now += ATTACHMENT_GC_MIN_AGE_MS;
+    struct cni_request gc = request("");
+    attachments_gc(s->t, 10, &gc, s->now);
+    run(s);
+    ck_assert_int_eq(add_port(s, 11, "b", port), CNI_OK);
+
+    /* Twice in one request: the same once, another not at all. */
+    struct cni_port_mapping twice[] = { PORT(90, 1, "tcp", "0.0.0.0"), PORT(90, 1, "tcp", NULL) };
+    r = request("c");
+    r.ports = twice;
+    r.n_ports = 2;
+    attachments_add(s->t, 12, &r, (struct netns_id) { 4, 12 }, s->now, s->now);
+    run(s);
+    ck_assert(s->replies[12].code == CNI_OK && find(s, "c")->n_ports == 1);
+    twice[1].container_port = 2;
+    r.container_id = CONST_CAST(char *, "d");
+    attachments_add(s->t, 13, &r, (struct netns_id) { 4, 13 }, s->now, s->now);
+    run(s);
+    ck_assert_int_eq(s->replies[13].code, CNI_E_CONFIG);
+    shell_destroy(s);
+}
+END_TEST
+
 START_TEST(test_delegated)              /* cni A7, D5 */
 {
     struct shell *s = shell_create();
@@ -973,11 +1078,25 @@ START_TEST(test_bad_records)
         ck_assert_msg(attachments_replay(s->t, bad[i], strlen(bad[i]), &error) == EPROTO, "%s was taken", bad[i]);
         shell_destroy(s);
     }
-    /* The same attachment twice: fail closed. */
     ERROR_AUTO struct error error = ERROR_INIT;
     struct shell *s = shell_create();
     add(s, 1, "a", 1);
     run(s);
+    static const char *const ports[] = {
+        "7", "{}", "[7]", "[{}]", "[{\"proto\":\"icmp\",\"ip\":\"::\",\"host\":80,\"pod\":80}]",
+        "[{\"proto\":\"tcp\",\"ip\":\"x\",\"host\":80,\"pod\":80}]",
+        "[{\"proto\":\"tcp\",\"ip\":\"::\",\"host\":0,\"pod\":80}]",
+        "[{\"proto\":\"tcp\",\"ip\":\"::\",\"host\":80,\"pod\":65536}]",
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(ports); i++) {
+        struct shell *fresh = shell_create();
+        char *text = xasprintf("%.*s,\"ports\":%s}", (int) strlen(s->journal[0]) - 1, s->journal[0], ports[i]);
+        ck_assert_int_eq(attachments_replay(fresh->t, text, strlen(text), NULL), EPROTO);
+        free(text);
+        shell_destroy(fresh);
+    }
+
+    /* The same attachment twice: fail closed. */
     ck_assert_int_eq(attachments_replay(s->t, s->journal[0], strlen(s->journal[0]), &error), EPROTO);
     shell_destroy(s);
 }
@@ -1000,6 +1119,8 @@ UNIT_MAIN("attachment", {
     tcase_add_test(tc, test_gc);
     tcase_add_test(tc, test_check);
     tcase_add_test(tc, test_wishes);
+    tcase_add_test(tc, test_host_ports);
+    tcase_add_test(tc, test_host_ports_gc_and_check);
     tcase_add_test(tc, test_delegated);
     tcase_add_test(tc, test_numbers);
     tcase_add_test(tc, test_mtu_follows);

@@ -65,7 +65,7 @@ class Node:
             "cniVersion": "1.1.0", "name": "sluice",
             "plugins": [{"type": "ovs-cni", "socket": self.path("run", "cni.sock"),
                          "spool": self.path("state", "spool"),
-                         "capabilities": {"ips": True, "mac": True}}]})
+                         "capabilities": {"ips": True, "mac": True, "portMappings": True}}]})
         write_text(self.path("sluiced.yaml"), self.sluiced_yaml())
 
     def sluiced_yaml(self):
