@@ -72,8 +72,3 @@ void OVS_WEAK
 ofctrl_flush_ct(struct ofctrl *o OVS_UNUSED, uint16_t zone OVS_UNUSED, uint8_t protocol OVS_UNUSED, const struct in6_addr *vip OVS_UNUSED, uint16_t vip_port OVS_UNUSED, const struct in6_addr *endpoint OVS_UNUSED, uint16_t endpoint_port OVS_UNUSED)
 {}
 
-
-
-void OVS_WEAK
-flow_add_door(const struct flow_door *d OVS_UNUSED, struct flow_set *out OVS_UNUSED)
-{}

@@ -12,7 +12,7 @@ flows_libflows_la_SOURCES = \
 	flows/policy-flow.c flows/policy-flow.h \
 	flows/policy-l4.c \
 	flows/punt.c \
-	flows/service-flow.h \
+	flows/service-flow.c flows/service-flow.h \
 	flows/tables.h \
 	flows/table-arp-nd.c \
 	flows/table-classify.c \

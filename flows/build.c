@@ -3,6 +3,7 @@
 #include "build.h"
 
 #include <netinet/icmp6.h>
+#include <netinet/ip_icmp.h>
 #include <string.h>
 
 #include "openvswitch/ofp-actions.h"
@@ -144,6 +145,19 @@ match_ct_state(struct match *match, uint32_t set)
 }
 
 void
+match_ct_mark(struct match *match, uint32_t value)
+{
+    match_set_ct_mark_masked(match, value, CT_MARK_ALLOWED);
+}
+
+void
+match_port(struct match *match, uint8_t protocol, bool dst, uint16_t port)
+{
+    match_set_nw_proto(match, protocol);
+    (dst ? match_set_tp_dst : match_set_tp_src)(match, htons(port));
+}
+
+void
 match_solicit(struct match *match, const struct inet_prefix *target)
 {
     if (inet_is_v4(&target->addr)) {
@@ -157,6 +171,30 @@ match_solicit(struct match *match, const struct inet_prefix *target)
         match_set_nw_ttl(match, 255);
         match_set_nd_target_masked(match, &target->addr, &mask);
     }
+}
+
+bool
+match_icmp_error(struct match *match, size_t i)
+{
+    static const struct {
+        uint16_t dl_type;
+        uint8_t protocol, type;
+    } errors[] = {
+        { ETH_TYPE_IP, IPPROTO_ICMP, ICMP_DEST_UNREACH },
+        { ETH_TYPE_IP, IPPROTO_ICMP, ICMP_TIME_EXCEEDED },
+        { ETH_TYPE_IP, IPPROTO_ICMP, ICMP_PARAMETERPROB },
+        { ETH_TYPE_IPV6, IPPROTO_ICMPV6, ICMP6_DST_UNREACH },
+        { ETH_TYPE_IPV6, IPPROTO_ICMPV6, ICMP6_PACKET_TOO_BIG },
+        { ETH_TYPE_IPV6, IPPROTO_ICMPV6, ICMP6_TIME_EXCEEDED },
+        { ETH_TYPE_IPV6, IPPROTO_ICMPV6, ICMP6_PARAM_PROB },
+    };
+    if (i >= ARRAY_SIZE(errors)) {
+        return false;
+    }
+    match_set_dl_type(match, htons(errors[i].dl_type));
+    match_set_nw_proto(match, errors[i].protocol);
+    match_set_icmp_type(match, errors[i].type);
+    return true;
 }
 
 void
@@ -230,34 +268,164 @@ build_move_to_field(struct build *b, enum mf_field_id src, enum flow_field dst, 
     };
 }
 
-static void
-put_ct(struct build *b, uint16_t flags, uint8_t recirc_table)
+/* ct(), whose inner actions the caller puts behind it before end_ct(). */
+static size_t
+begin_ct(struct build *b, uint16_t flags, uint8_t recirc_table)
 {
+    size_t start = b->actions.size;
     struct ofpact_conntrack *ct = ofpact_put_CT(&b->actions);
 
     ct->flags = flags;
     ct->zone_src = part(CT_ZONE_FIELD);
     ct->zone_src.n_bits = CT_ZONE_BITS;
     ct->recirc_table = recirc_table;
-    ofpact_finish(&b->actions, &ct->ofpact);
+    return start;
 }
 
-void
-build_ct(struct build *b, bool commit, enum pipeline_table table)
+static void
+end_ct(struct build *b, size_t start)
 {
-    put_ct(b, commit ? NX_CT_F_COMMIT : 0, table);
+    struct ofpact_conntrack *ct = ofpbuf_at_assert(&b->actions, start, sizeof *ct);
+    b->actions.header = ct;
+    ofpact_finish_CT(&b->actions, &ct);
 }
 
 void
-build_ct_commit(struct build *b)
+build_ct(struct build *b, enum pipeline_table table)
+{
+    size_t start = begin_ct(b, 0, table);
+    ofpact_put_NAT(&b->actions);
+    end_ct(b, start);
+}
+
+void
+build_ct_dnat(struct build *b, const struct in6_addr *addr, uint16_t port, enum pipeline_table table)
+{
+    size_t start = begin_ct(b, NX_CT_F_COMMIT, table);
+    struct ofpact_nat *nat = ofpact_put_NAT(&b->actions);
+
+    nat->flags = NX_NAT_F_DST;
+    if (inet_is_v4(addr)) {
+        nat->range_af = AF_INET;
+        nat->range.addr.ipv4.min = in6_addr_get_mapped_ipv4(addr);
+    } else {
+        nat->range_af = AF_INET6;
+        nat->range.addr.ipv6.min = *addr;
+    }
+    nat->range.proto.min = port;
+    end_ct(b, start);
+}
+
+static void
+put_ct_allow(struct build *b, uint8_t recirc_table)
+{
+    size_t start = begin_ct(b, NX_CT_F_COMMIT, recirc_table);
+    ovs_be32 mark = htonl(CT_MARK_ALLOWED);
+    ofpact_put_set_field(&b->actions, mf_from_id(MFF_CT_MARK), &mark, &mark);
+    end_ct(b, start);
+}
+
+void
+build_ct_allow(struct build *b, enum pipeline_table table)
+{
+    put_ct_allow(b, table);
+}
+
+void
+build_ct_allow_clone(struct build *b)
 {
     size_t start = b->actions.size;
     ofpact_put_CLONE(&b->actions);
-    put_ct(b, NX_CT_F_COMMIT, NX_CT_RECIRC_NONE);
+    put_ct_allow(b, NX_CT_RECIRC_NONE);
 
     struct ofpact_nest *clone = ofpbuf_at_assert(&b->actions, start, sizeof *clone);
     b->actions.header = clone;
     ofpact_finish_CLONE(&b->actions, &clone);
+}
+
+void
+build_group(struct build *b, uint32_t group_id)
+{
+    ofpact_put_GROUP(&b->actions)->group_id = group_id;
+}
+
+void
+build_resubmit(struct build *b, enum pipeline_table table)
+{
+    struct ofpact_resubmit *resubmit = ofpact_put_RESUBMIT(&b->actions);
+    resubmit->in_port = OFPP_IN_PORT;
+    resubmit->table_id = table;
+}
+
+/* Learning. */
+
+size_t
+build_learn(struct build *b, const struct build_learn *l)
+{
+    size_t start = b->actions.size;
+    struct ofpact_learn *learn = ofpact_put_LEARN(&b->actions);
+
+    learn->table_id = l->table;
+    learn->priority = l->priority;
+    learn->idle_timeout = l->idle_timeout;
+    learn->hard_timeout = OFP_FLOW_PERMANENT;
+    learn->cookie = htonll(l->cookie);
+    learn->flags = NX_LEARN_F_DELETE_LEARNED;
+    learn->limit = l->limit;
+    return start;
+}
+
+static void
+put_spec(struct build *b, struct mf_subfield dst, uint16_t dst_type, const struct mf_subfield *src, uint32_t value)
+{
+    struct ofpact_learn_spec *spec = ofpbuf_put_zeros(&b->actions, sizeof *spec);
+
+    spec->dst = dst;
+    spec->dst_type = dst_type;
+    spec->n_bits = dst.n_bits;
+    if (src) {
+        spec->src = *src;
+        spec->src_type = NX_LEARN_SRC_FIELD;
+    } else {
+        ovs_be32 bits = htonl(value);
+        size_t n = DIV_ROUND_UP(dst.n_bits, 8);
+        ovs_assert(n <= sizeof bits);
+        spec->src_type = NX_LEARN_SRC_IMMEDIATE;
+        memcpy(ofpbuf_put_zeros(&b->actions, OFPACT_ALIGN(n)), (char *) &bits + sizeof bits - n, n);
+    }
+}
+
+void
+build_learn_match(struct build *b, enum mf_field_id id, uint32_t value)
+{
+    put_spec(b, whole(id), NX_LEARN_DST_MATCH, NULL, value);
+}
+
+void
+build_learn_match_own(struct build *b, enum mf_field_id id)
+{
+    struct mf_subfield field = whole(id);
+    put_spec(b, field, NX_LEARN_DST_MATCH, &field, 0);
+}
+
+void
+build_learn_match_field(struct build *b, enum flow_field field, uint32_t value)
+{
+    put_spec(b, part(field), NX_LEARN_DST_MATCH, NULL, value);
+}
+
+void
+build_learn_load(struct build *b, enum flow_field field, uint32_t value)
+{
+    put_spec(b, part(field), NX_LEARN_DST_LOAD, NULL, value);
+}
+
+void
+build_learn_end(struct build *b, size_t start)
+{
+    struct ofpact_learn *learn = ofpbuf_at_assert(&b->actions, start, sizeof *learn);
+    b->actions.header = learn;
+    ofpact_finish_LEARN(&b->actions, &learn);
 }
 
 void
@@ -268,6 +436,17 @@ build_conjunction(struct build *b, uint32_t id, uint8_t k, uint8_t n)
     conjunction->id = id;
     conjunction->clause = k - 1;
     conjunction->n_clauses = n;
+}
+
+void
+build_move_bits_to_field(struct build *b, enum mf_field_id src, unsigned int src_ofs, enum flow_field dst)
+{
+    struct ofpact_reg_move *move = ofpact_put_REG_MOVE(&b->actions);
+
+    move->dst = part(dst);
+    move->src = whole(src);
+    move->src.ofs = src_ofs;
+    move->src.n_bits = move->dst.n_bits;
 }
 
 void

@@ -3,6 +3,7 @@
 #include "compile.h"
 
 #include "cookie.h"
+#include "service-flow.h"
 #include "tables.h"
 
 static void
@@ -39,6 +40,16 @@ pod_is_subject(const struct flow_pod *pod)
 }
 
 void
+match_hairpin(struct match *match, const struct flow_pod *pod, const struct in6_addr *addr)
+{
+    struct inet_prefix dst = inet_prefix_host(addr);
+    match_field(match, FIELD_NETWORK, pod->network);
+    match_field(match, FIELD_SOURCE, SOURCE_POD);
+    match_ip_src(match, addr);
+    match_ip_dst(match, &dst);
+}
+
+void
 compile_base(const struct flow_local *local, struct flow_set *out)
 {
     struct build b;
@@ -61,9 +72,10 @@ compile_base(const struct flow_local *local, struct flow_set *out)
     table_mtu_base(local, &b);
     table_src_identity_base(&b);
     table_ct_commit_base(&b);
-    table_output_base(&b);
+    table_output_base(local, &b);
     build_destroy(&b);
     compile_meters(local, out);
+    flow_set_add_group(out, flow_make_hash_group());
 }
 
 void
@@ -74,6 +86,7 @@ compile_pod(const struct flow_local *local, const struct flow_pod *pod, struct f
     table_classify_pod(pod, &b);
     table_spoof_guard_pod(local, pod, &b);
     table_track_pod(pod, &b);
+    table_dst_identity_pod(pod, &b);
     table_policy_pod(pod, &b);
     table_l3_forward_pod(local, pod, &b);
     table_output_pod(pod, &b);

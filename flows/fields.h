@@ -128,22 +128,54 @@ const struct flow_field_info *flow_field_info(enum flow_field);
     PRIORITY(ARP_ND, OWN_ADDRESS, 190, "drop: the node asks for its own gateway address")                              \
     PRIORITY(ARP_ND, ANSWER, 150, "answered with the router's MAC")                                                    \
     PRIORITY(ARP_ND, UNANSWERED, 100, "drop: ARP or ND that nobody has to answer")                                     \
+    PRIORITY(ARP_ND, NODE_ADDRESS, 60, "to an address of this node")                                                   \
     PRIORITY(ARP_ND, IP, 50, "IP goes on")                                                                             \
     PRIORITY(ARP_ND, OTHER, 0, "drop: neither IP nor ARP")                                                             \
     PRIORITY(ND_ANSWER, ADVERTISE, 100, "a solicitation that ARP_ND has made an advertisement")                        \
     PRIORITY(ND_ANSWER, OTHER, 0, "drop: something else")                                                              \
+    PRIORITY(SERVICE, FORGED, 600, "drop: from the node, with a source that only br-int gives")                        \
+    PRIORITY(SERVICE, HAIRPIN, 590, "an answer to who talks to itself through a Service")                              \
+    PRIORITY(SERVICE, LINK, 580, "drop: a pod means an address that is between br-int and the node's stack")           \
+    PRIORITY(SERVICE, ICMP_ERROR, 570, "an ICMP error, which is about something that conntrack knows")                 \
+    PRIORITY(SERVICE, OUTSIDE_RANGE, 460, "a door for clients outside with these sources")                             \
+    PRIORITY(SERVICE, OUTSIDE, 450, "a door for clients outside")                                                      \
+    PRIORITY(SERVICE, NODE_RANGE, 440, "a door for the node itself with these sources")                                \
+    PRIORITY(SERVICE, NODE, 430, "a door for the node itself")                                                         \
+    PRIORITY(SERVICE, RANGE, 420, "a door for these sources")                                                          \
+    PRIORITY(SERVICE, DOOR, 410, "a door")                                                                             \
+    PRIORITY(SERVICE, NODE_PORT_OUTSIDE_RANGE, 360, "a door at the node's addresses for clients outside with these sources") \
+    PRIORITY(SERVICE, NODE_PORT_OUTSIDE, 350, "a door at the node's addresses for clients outside")                    \
+    PRIORITY(SERVICE, NODE_PORT_NODE_RANGE, 340, "a door at the node's addresses for the node itself with these sources") \
+    PRIORITY(SERVICE, NODE_PORT_NODE, 330, "a door at the node's addresses for the node itself")                       \
+    PRIORITY(SERVICE, NODE_PORT_RANGE, 320, "a door at the node's addresses for these sources")                        \
+    PRIORITY(SERVICE, NODE_PORT, 310, "a door at the node's addresses")                                                \
+    PRIORITY(SERVICE, REST_LATER, 110, "a later fragment to a Service, which shows no port: conntrack may know it")    \
+    PRIORITY(SERVICE, REST, 100, "to a port that no Service has at this address")                                      \
     PRIORITY(SERVICE, NO_DOOR, 0, "to no Service")                                                                     \
+    PRIORITY(SERVICE_SELECT, ENDPOINT, 100, "the endpoint that the client has")                                        \
+    PRIORITY(SERVICE_SELECT, NEW, 50, "the client has none yet")                                                       \
     PRIORITY(SERVICE_SELECT, UNKNOWN, 0, "drop: of a set that is gone")                                                \
+    PRIORITY(SERVICE_SHARD, SHARD, 100, "a shard")                                                                     \
     PRIORITY(SERVICE_SHARD, UNKNOWN, 0, "drop: of a set that is gone")                                                 \
+    PRIORITY(TRACK, LINK, 300, "drop: out of the tunnel, from or to an address that never leaves its node")            \
     PRIORITY(TRACK, FROM_SUBJECT, 200, "from a local pod that a policy selects")                                       \
     PRIORITY(TRACK, TO_SUBJECT, 100, "to a local pod that a policy selects")                                           \
+    PRIORITY(TRACK, FRAGMENT, 80, "a fragment: its port is not to be seen")                                            \
+    PRIORITY(TRACK, ICMP_ERROR, 70, "an ICMP error: it may be about a connection to a Service")                        \
+    PRIORITY(TRACK, PORT, 60, "from or to a port that some endpoint of a Service has")                                 \
     PRIORITY(TRACK, UNCONCERNED, 0, "everything else: no conntrack")                                                   \
     PRIORITY(CONNTRACK, LOOK_UP, 100, "IP through conntrack")                                                          \
     PRIORITY(CONNTRACK, OTHER, 0, "drop: not IP")                                                                      \
+    PRIORITY(CT_STATE, LENIENT, 310, "conntrack makes nothing of it, but no policy and maybe no Service concerns it")  \
     PRIORITY(CT_STATE, INVALID, 300, "drop: conntrack says that it is invalid")                                        \
+    PRIORITY(CT_STATE, UNANSWERABLE, 250, "drop: a reply to what policy did not allow, or an error about it")          \
     PRIORITY(CT_STATE, REPLY, 200, "a reply")                                                                          \
     PRIORITY(CT_STATE, RELATED, 190, "an ICMP error about a connection")                                               \
-    PRIORITY(CT_STATE, ESTABLISHED, 150, "of a known connection, in its original direction")                           \
+    PRIORITY(CT_STATE, STRAY, 180, "drop: to the address of who talks to itself, but no reply")                        \
+    PRIORITY(CT_STATE, NO_ENDPOINT, 170, "drop: to a Service, but conntrack did not translate it")                     \
+    PRIORITY(CT_STATE, ESTABLISHED, 160, "of a known connection that was allowed, in its original direction")          \
+    PRIORITY(CT_STATE, UNMARKED, 150, "of a connection that was not allowed yet, in its original direction")           \
+    PRIORITY(CT_STATE, TRANSLATED, 140, "a new connection to a Service: its direction is certain")                     \
     PRIORITY(CT_STATE, PICKED_UP, 130, "picked up in mid-stream, and by its ports it comes from the client")           \
     PRIORITY(CT_STATE, UNCERTAIN, 120, "picked up in mid-stream: judged, but never committed")                         \
     PRIORITY(CT_STATE, NEW, 100, "a new connection")                                                                   \
@@ -155,6 +187,7 @@ const struct flow_field_info *flow_field_info(enum flow_field);
     PRIORITY(L4, PORT, 100, "TCP, UDP, SCTP")                                                                          \
     PRIORITY(L4, NO_PORT, 50, "another protocol: only rules without ports can match")                                  \
     PRIORITY(L4, OTHER, 0, "drop: not IP")                                                                             \
+    PRIORITY(DST_IDENTITY, HAIRPIN, 410, "a pod to itself, which always may")                                          \
     PRIORITY(DST_IDENTITY, NO_SUBJECT, 400, "no egress policy selects the source")                                     \
     PRIORITY(DST_IDENTITY, PREFIX, 100, "a prefix that egress rules name, or a pod's address (plus prefix length)")    \
     PRIORITY(DST_IDENTITY, NOBODY, 0, "an address that no egress rule names")                                          \
@@ -162,6 +195,8 @@ const struct flow_field_info *flow_field_info(enum flow_field);
     PRIORITY(L3_FORWARD, MULTICAST, 500, "drop: to a multicast, broadcast or reserved address")                        \
     PRIORITY(L3_FORWARD, LINK_LOCAL, 490, "drop: to an IPv6 link-local address, which is never routed")                \
     PRIORITY(L3_FORWARD, LOOPBACK, 480, "drop: to a loopback address, whatever the node's stack would think of it")    \
+    PRIORITY(L3_FORWARD, LINK, 470, "drop: to an address between br-int and the node's stack, which none has")          \
+    PRIORITY(L3_FORWARD, HAIRPIN, 420, "a pod to itself through a Service")                                            \
     PRIORITY(L3_FORWARD, ISOLATED, 410, "drop: to a pod whose Pod object is not known yet")                            \
     PRIORITY(L3_FORWARD, HOST, 400, "one address: a local pod's, the gateway's")                                       \
     PRIORITY(L3_FORWARD, NO_POD, 300, "drop: of the node's pod CIDR, but no pod has it")                               \
@@ -170,8 +205,9 @@ const struct flow_field_info *flow_field_info(enum flow_field);
     PRIORITY(L3_FORWARD, UNKNOWN, 0, "drop: not IP, or of an unknown network")                                         \
     PRIORITY(TRANSIT, TUNNEL_TO_TUNNEL, 400, "drop: out of the tunnel into the tunnel")                                \
     PRIORITY(TRANSIT, TUNNEL_TO_OUTSIDE, 390, "drop: out of the tunnel to outside of this node")                       \
+    PRIORITY(TRANSIT, FORGED, 387, "drop: to the node or outside, to the UDP port of the tunnels")                     \
+    PRIORITY(TRANSIT, U_TURN, 385, "the node, or who comes through it, to an endpoint that is reached through its stack") \
     PRIORITY(TRANSIT, GATEWAY_RETURN, 380, "drop: out of the gateway port back to where it came from")                 \
-    PRIORITY(TRANSIT, FORGED, 370, "drop: to the node or outside, to the UDP port of the tunnels")                     \
     PRIORITY(TRANSIT, UNCOUNTED, 300, "the node's stack or the router itself is one end: no hop of br-int")            \
     PRIORITY(TRANSIT, EXPIRED, 200, "to the controller: the last hop was this one (ICMP time exceeded)")               \
     PRIORITY(TRANSIT, HOP, 100, "one hop")                                                                             \
@@ -195,6 +231,8 @@ const struct flow_field_info *flow_field_info(enum flow_field);
     PRIORITY(CT_COMMIT, KNOWN, 0, "of a connection that is known, or is not to be")                                    \
     PRIORITY(OUTPUT, ALONE, 200, "drop: a fragment whose first one did not come, or was denied")                       \
     PRIORITY(OUTPUT, DNS, 100, "to the controller: a DNS answer for a pod with rules about domain names")              \
+    PRIORITY(OUTPUT, HAIRPIN, 60, "back to the port that it came from, whose own address may not be the source")       \
+    PRIORITY(OUTPUT, RETURN, 50, "back to the port that it came from")                                                 \
     PRIORITY(OUTPUT, SEND, 0, "to the port that was chosen")
 
 enum flow_priority {

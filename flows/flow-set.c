@@ -22,7 +22,7 @@
  * - 'struct ofpact' remembers in 'raw' in which of several encodings it came over the wire.
  * - Bytes behind the value and the mask of a set_field are whatever was in memory.
  *
- * So it is with the actions inside of a clone; inside of ct() no table has any.  tests/unit/test-flows.c would notice. */
+ * So it is with the actions inside of a clone and of ct().  tests/unit/test-flows.c would notice. */
 
 static bool
 matches_ethernet(const struct flow *masks)
@@ -64,6 +64,9 @@ make_canonical(struct ofpact *ofpacts, size_t ofpacts_len)
         } else if (a->type == OFPACT_CLONE) {
             struct ofpact_nest *clone = ofpact_get_CLONE(a);
             make_canonical(clone->actions, ofpact_nest_get_action_len(clone));
+        } else if (a->type == OFPACT_CT) {
+            struct ofpact_conntrack *ct = ofpact_get_CT(a);
+            make_canonical(ct->actions, ofpact_ct_get_action_len(ct));
         }
     }
 }

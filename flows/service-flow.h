@@ -57,8 +57,10 @@ struct in6_addr flow_alias(bool v6, unsigned int index);
 
 /* Computes dp_hash, and goes on in SERVICE_SHARD with 8 bits of it that no group uses.  In compile_base(). */
 #define FLOW_GROUP_HASH 1
+struct group_entry *flow_make_hash_group(void);
 
-/* The addresses to which NodePorts and host ports belong (the node's own, and FLOW_NODE_*): FIELD_NODE_ADDR. */
+/* The addresses to which NodePorts and host ports belong: FIELD_NODE_ADDR.  The node's own; FLOW_NODE_* are in
+ * compile_base(). */
 struct flow_entry *flow_make_node_addr(uint32_t network, const struct in6_addr *);
 
 /* A way in to a Service. */
@@ -90,7 +92,7 @@ struct flow_door {
     uint32_t number;
     uint64_t cookie;                    /* flow_service_cookie(). */
 };
-/* One flow, two with 'fragments'. */
+/* One flow, two with 'fragments' and for the rest of an address (its later fragments go through conntrack). */
 void flow_add_door(const struct flow_door *, struct flow_set *out);
 
 /* Of all flows of one port of a Service: 'hash' of what identifies it. */
@@ -111,6 +113,9 @@ struct flow_affinity {
     uint32_t set;
     uint32_t timeout;                   /* Seconds since the last packet; what is more than OpenFlow's 65535 is that. */
 };
+
+/* The id of an endpoint's bucket, by which OVS keeps its counters: the same in every group. */
+uint32_t flow_bucket_id(const struct flow_endpoint *);
 
 /* The buckets of 'endpoints' in this order, which all have the family of the first.  'affinity' NULL: none. */
 struct group_entry *flow_make_group(uint32_t group_id, uint32_t network, const struct flow_endpoint *, size_t n,

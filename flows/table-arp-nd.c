@@ -4,16 +4,17 @@
  *           port that they came from.  Nothing is ever flooded, and neither ARP nor ND goes any further.
  * From:     SPOOF_GUARD for pods, CLASSIFY for the gateway port.
  * Reads:    NETWORK, SOURCE, ARP, ND.
- * Writes:   SWAP, and the answer in place of the question.
+ * Writes:   SWAP, and the answer in place of the question; NODE_ADDR.
  * To:       SERVICE for IP; ND_ANSWER for the answer to a solicitation.
  *
  * A pod may ask for the node's gateway address only; the node, for any address of the pod CIDRs that it reaches through
- * br-int.  An advertisement says that it comes from a router, was solicited and overrides (RFC 4861, section 4.4). */
+ * br-int, and for those that lie between it and br-int (FLOW_LINK_PREFIX_*, service-flow.h).  An advertisement says that it comes from a router, was solicited and overrides (RFC 4861, section 4.4). */
 
 #include <config.h>
 
 #include <netinet/icmp6.h>
 
+#include "service-flow.h"
 #include "tables.h"
 
 static void
@@ -93,6 +94,30 @@ pass(struct build *b, uint16_t dl_type)
     build_flow(b, TABLE_ARP_ND, PRIORITY_ARP_ND_IP);
 }
 
+/* What the node's stack makes of its own addresses for NodePorts.  Nobody else may use it. */
+static void
+node_addr(const char *text, struct build *b)
+{
+    struct inet_prefix addr;
+    ovs_assert(!inet_cidr_parse(text, &addr, NULL));
+
+    struct match *match = build_match(b);
+    match_field(match, FIELD_NETWORK, FLOW_NETWORK_DEFAULT);
+    match_field_masked(match, FIELD_SOURCE, SOURCE_GATEWAY, SOURCE_GATEWAY_MASK);
+    match_ip_dst(match, &addr);
+    build_load(b, FIELD_NODE_ADDR, 1);
+    build_goto(b, TABLE_SERVICE);
+    build_flow(b, TABLE_ARP_ND, PRIORITY_ARP_ND_NODE_ADDRESS);
+}
+
+static void
+answer_link(const struct flow_local *local, const char *text, struct build *b)
+{
+    struct inet_prefix prefix;
+    ovs_assert(!inet_cidr_parse(text, &prefix, NULL));
+    answer(local, SOURCE_GATEWAY, &prefix, b);
+}
+
 void
 table_arp_nd_base(const struct flow_local *local, struct build *b)
 {
@@ -111,12 +136,17 @@ table_arp_nd_base(const struct flow_local *local, struct build *b)
         answer(local, SOURCE_GATEWAY, &local->pod_cidrs[i], b);
     }
 
+    answer_link(local, FLOW_LINK_PREFIX_V4, b);
+    answer_link(local, FLOW_LINK_PREFIX_V6, b);
+
     match_set_dl_type(build_match(b), htons(ETH_TYPE_ARP));
     build_flow(b, TABLE_ARP_ND, PRIORITY_ARP_ND_UNANSWERED);
     for (int type = ND_ROUTER_SOLICIT; type <= ND_REDIRECT; type++) {
         drop_icmp6(b, type);
     }
 
+    node_addr(FLOW_NODE_V4 "/32", b);
+    node_addr(FLOW_NODE_V6 "/128", b);
     pass(b, ETH_TYPE_IP);
     pass(b, ETH_TYPE_IPV6);
     build_match(b);

@@ -1,9 +1,10 @@
 /* Table 10, CONNTRACK.
  *
- * Decides:  nothing: looks the packet's connection up.
- * From:     TRACK.
+ * Decides:  nothing: looks the packet's connection up, and gives the answers of endpoints the address that their client
+ *           has asked.
+ * From:     TRACK; SERVICE for fragments to a Service, and answers to who talks to itself.
  * Reads:    NETWORK, as the zone.
- * Writes:   ct_state and what belongs to it.
+ * Writes:   ct_state and what belongs to it; addresses and ports of what was translated.
  * To:       CT_STATE, by recirculation: the only one that policy costs.  It serves both directions' policy.
  *
  * Conntrack puts fragments together to look at them.  The kernel's datapath goes on with the whole packet and cuts it
@@ -20,7 +21,7 @@ table_conntrack_base(struct build *b)
 
     for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
         match_set_dl_type(build_match(b), htons(families[i]));
-        build_ct(b, false, TABLE_CT_STATE);
+        build_ct(b, TABLE_CT_STATE);
         build_flow(b, TABLE_CONNTRACK, PRIORITY_CONNTRACK_LOOK_UP);
     }
     build_match(b);

@@ -1,7 +1,8 @@
 /* Table 70, CT_COMMIT.
  *
- * Decides:  nothing more: commits a new connection, now that both directions' policy has allowed it, so that its
- *           replies will be known.  In a clone, because what comes out of ct() on the userspace datapath may be more than
+ * Decides:  nothing more: commits a new connection, now that both directions' policy has allowed it, and marks it
+ *           (CT_MARK_ALLOWED), so that its replies will pass.  One to a Service was committed before, without the mark;
+ *           conntrack finds it by the translated packet.  In a clone, because what comes out of ct() on the userspace datapath may be more than
  *           what went in: old fragments of others (FRAGMENT).
  * From:     SRC_IDENTITY, INGRESS_VERDICT.
  * Reads:    COMMIT, FRAGMENT, NETWORK.
@@ -21,7 +22,11 @@ gather(struct build *b, uint16_t dl_type, bool commit, unsigned int priority)
         match_field(match, FIELD_COMMIT, 1);
     }
     match_set_dl_type(match, htons(dl_type));
-    build_ct(b, commit, TABLE_OUTPUT);
+    if (commit) {
+        build_ct_allow(b, TABLE_OUTPUT);
+    } else {
+        build_ct(b, TABLE_OUTPUT);
+    }
     build_flow(b, TABLE_CT_COMMIT, priority);
 }
 
@@ -37,7 +42,7 @@ table_ct_commit_base(struct build *b)
         struct match *match = build_match(b);
         match_field(match, FIELD_COMMIT, 1);
         match_set_dl_type(match, htons(families[i]));
-        build_ct_commit(b);
+        build_ct_allow_clone(b);
         build_goto(b, TABLE_OUTPUT);
         build_flow(b, TABLE_CT_COMMIT, PRIORITY_CT_COMMIT_COMMIT);
     }

@@ -1,11 +1,16 @@
 /* Table 12, CT_STATE.
  *
  * Decides:  what of a connection is judged by policy: everything in its original direction, each packet.  So a new deny
- *           cuts connections that live.  Replies pass, and ICMP errors about a connection in either direction.
- * From:     CONNTRACK.
- * Reads:    ct_state, TCP flags and ports.
+ *           cuts connections that live.  Replies pass, and ICMP errors about a connection in either direction, if policy
+ *           has let the original direction pass: a connection to a Service is committed before, so who must not talk to
+ *           an endpoint could else be answered.
+ * From:     CONNTRACK; SERVICE and SERVICE_SELECT through conntrack.
+ * Reads:    ct_state, ct_mark, LENIENT, VIP, HAIRPIN, TCP flags and ports.
  * Writes:   DONE, COMMIT.
- * To:       L3_FORWARD for what is DONE, else FRAGMENT.
+ * To:       L3_FORWARD for what is DONE, or LENIENT; else FRAGMENT.
+ *
+ * What went through a door and was not translated must not go on: some host would get it that nobody meant.  That is a
+ * connection older than the Service (until it is flushed), a fragment that conntrack cannot assign, a full table.
  *
  * Picked up in mid-stream.  A TCP packet without SYN of a connection that conntrack does not know belongs to one that
  * is older than the policy, or than ovs-vswitchd's memory.  Who began it is not to be seen, and if a reply were
@@ -41,14 +46,38 @@ pass(struct build *b, unsigned int priority)
     build_flow(b, TABLE_CT_STATE, priority);
 }
 
-static void
+/* ICMP errors about a connection. */
+static struct match *
 related(struct build *b, uint16_t dl_type, uint8_t protocol)
 {
     struct match *match = build_match(b);
     match_ct_state(match, CS_TRACKED | CS_RELATED);
     match_set_dl_type(match, htons(dl_type));
     match_set_nw_proto(match, protocol);
-    pass(b, PRIORITY_CT_STATE_RELATED);
+    return match;
+}
+
+static void
+answers(struct build *b)
+{
+    static const struct {
+        uint16_t dl_type;
+        uint8_t protocol;
+    } icmp[] = { { ETH_TYPE_IP, IPPROTO_ICMP }, { ETH_TYPE_IPV6, IPPROTO_ICMPV6 } };
+
+    struct match *match = build_match(b);
+    match_ct_state(match, CS_TRACKED | CS_REPLY_DIR);
+    match_ct_mark(match, 0);
+    build_flow(b, TABLE_CT_STATE, PRIORITY_CT_STATE_UNANSWERABLE);
+    match_ct_state(build_match(b), CS_TRACKED | CS_REPLY_DIR);
+    pass(b, PRIORITY_CT_STATE_REPLY);
+
+    for (size_t i = 0; i < ARRAY_SIZE(icmp); i++) {
+        match_ct_mark(related(b, icmp[i].dl_type, icmp[i].protocol), 0);
+        build_flow(b, TABLE_CT_STATE, PRIORITY_CT_STATE_UNANSWERABLE);
+        related(b, icmp[i].dl_type, icmp[i].protocol);
+        pass(b, PRIORITY_CT_STATE_RELATED);
+    }
 }
 
 static struct match *
@@ -74,24 +103,44 @@ pick_up(struct build *b, uint16_t dl_type)
     judge(b, false, PRIORITY_CT_STATE_UNCERTAIN);
 }
 
+static void
+drop(struct build *b, unsigned int priority)
+{
+    build_flow(b, TABLE_CT_STATE, priority);
+}
+
 void
 table_ct_state_base(struct build *b)
 {
+    struct match *match = build_match(b);
+    match_field(match, FIELD_LENIENT, 1);
+    match_ct_state(match, CS_TRACKED | CS_INVALID);
+    build_goto(b, TABLE_L3_FORWARD);
+    build_flow(b, TABLE_CT_STATE, PRIORITY_CT_STATE_LENIENT);
     match_ct_state(build_match(b), CS_TRACKED | CS_INVALID);
-    build_flow(b, TABLE_CT_STATE, PRIORITY_CT_STATE_INVALID);
+    drop(b, PRIORITY_CT_STATE_INVALID);
 
-    match_ct_state(build_match(b), CS_TRACKED | CS_REPLY_DIR);
-    pass(b, PRIORITY_CT_STATE_REPLY);
-    related(b, ETH_TYPE_IP, IPPROTO_ICMP);
-    related(b, ETH_TYPE_IPV6, IPPROTO_ICMPV6);
+    answers(b);
+    match_field(build_match(b), FIELD_HAIRPIN, 1);
+    drop(b, PRIORITY_CT_STATE_STRAY);
+    match = build_match(b);
+    match_field(match, FIELD_VIP, 1);
+    match_set_ct_state_masked(match, 0, CS_DST_NAT);
+    drop(b, PRIORITY_CT_STATE_NO_ENDPOINT);
 
-    match_ct_state(build_match(b), CS_TRACKED | CS_ESTABLISHED);
+    match = build_match(b);
+    match_ct_state(match, CS_TRACKED);
+    match_ct_mark(match, CT_MARK_ALLOWED);
     judge(b, false, PRIORITY_CT_STATE_ESTABLISHED);
+    match_ct_state(build_match(b), CS_TRACKED | CS_ESTABLISHED);
+    judge(b, true, PRIORITY_CT_STATE_UNMARKED);
+    match_ct_state(build_match(b), CS_TRACKED | CS_NEW | CS_DST_NAT);
+    judge(b, true, PRIORITY_CT_STATE_TRANSLATED);
     pick_up(b, ETH_TYPE_IP);
     pick_up(b, ETH_TYPE_IPV6);
     match_ct_state(build_match(b), CS_TRACKED | CS_NEW);
     judge(b, true, PRIORITY_CT_STATE_NEW);
 
     build_match(b);
-    build_flow(b, TABLE_CT_STATE, PRIORITY_CT_STATE_UNTRACKED);
+    drop(b, PRIORITY_CT_STATE_UNTRACKED);
 }

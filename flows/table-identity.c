@@ -2,7 +2,7 @@
  *
  * Decides:  who the other side is: the number of the set of peers of relevant rules that its address falls into, the
  *           longest prefix first (flows/policy-flow.h).  Before that, whether anybody has to be asked at all:
- *           - egress: only if an egress policy selects the local source;
+ *           - egress: only if an egress policy selects the local source, and not what it sends to itself;
  *           - ingress: only if an ingress policy selects the local destination, and then not for replies and errors,
  *             which are DONE, later fragments, what br-int's router says, and what the node itself sends to its pods,
  *             whatever address it uses (networkpolicy 26).  What the node only forwards has a source of its own,
@@ -28,6 +28,17 @@ table_dst_identity_base(struct build *b)
     build_match(b);
     build_goto(b, TABLE_EGRESS_ADMIN);
     build_flow(b, TABLE_DST_IDENTITY, PRIORITY_DST_IDENTITY_NOBODY);
+}
+
+/* A pod to itself, which it only is here through a Service (networkpolicy 27).  Ingress: L3_FORWARD. */
+void
+table_dst_identity_pod(const struct flow_pod *pod, struct build *b)
+{
+    for (size_t i = 0; i < pod->n_addrs && pod_subject(pod, FLOW_EGRESS); i++) {
+        match_hairpin(build_match(b), pod, &pod->addrs[i]);
+        build_goto(b, TABLE_L3_FORWARD);
+        build_flow(b, TABLE_DST_IDENTITY, PRIORITY_DST_IDENTITY_HAIRPIN);
+    }
 }
 
 void

@@ -4,7 +4,7 @@
  *           Whether that source may go there is TRANSIT's business.
  * From:     TRACK; CT_STATE for replies; EGRESS_VERDICT; the controller's answers (punt_reply_actions()).
  * Reads:    NETWORK, the destination address.
- * Writes:   DEST, OUT_PORT, both MACs, the tunnel's key and destination; for a local pod that policies select
+ * Writes:   DEST, OUT_PORT, HAIRPIN, both MACs, the tunnel's key and destination; for a local pod that policies select
  *           DST_SUBJECT, LOG.
  * To:       TRANSIT.
  *
@@ -13,6 +13,7 @@
 
 #include <config.h>
 
+#include "service-flow.h"
 #include "tables.h"
 
 static void
@@ -59,6 +60,8 @@ table_l3_forward_base(const struct flow_local *local, struct build *b)
     drop_dst(b, "240.0.0.0/4", PRIORITY_L3_FORWARD_MULTICAST);
     drop_dst(b, "ff00::/8", PRIORITY_L3_FORWARD_MULTICAST);
     drop_dst(b, "fe80::/10", PRIORITY_L3_FORWARD_LINK_LOCAL);
+    drop_dst(b, FLOW_LINK_PREFIX_V4, PRIORITY_L3_FORWARD_LINK);
+    drop_dst(b, FLOW_LINK_PREFIX_V6, PRIORITY_L3_FORWARD_LINK);
     drop_dst(b, "127.0.0.0/8", PRIORITY_L3_FORWARD_LOOPBACK);
     drop_dst(b, "::1/128", PRIORITY_L3_FORWARD_LOOPBACK);
 
@@ -79,16 +82,28 @@ table_l3_forward_base(const struct flow_local *local, struct build *b)
     build_flow(b, TABLE_L3_FORWARD, PRIORITY_L3_FORWARD_UNKNOWN);
 }
 
+/* Without DST_SUBJECT: a pod may always talk to itself (networkpolicy 27).  Egress: DST_IDENTITY. */
+static void
+hairpin(const struct flow_local *local, const struct flow_pod *pod, const struct in6_addr *addr, struct build *b)
+{
+    match_hairpin(build_match(b), pod, addr);
+    build_load(b, FIELD_HAIRPIN, 1);
+    send_to(b, DEST_POD, pod->ofport, local->router_mac, pod->mac);
+    build_flow(b, TABLE_L3_FORWARD, PRIORITY_L3_FORWARD_HAIRPIN);
+}
+
 void
 table_l3_forward_pod(const struct flow_local *local, const struct flow_pod *pod, struct build *b)
 {
     for (size_t i = 0; i < pod->n_addrs; i++) {
         struct inet_prefix dst = inet_prefix_host(&pod->addrs[i]);
-        route(b, pod->network, &dst);
         if (pod->isolated) {            /* Its address may be outside of the node's CIDR (delegated IPAM). */
+            route(b, pod->network, &dst);
             build_flow(b, TABLE_L3_FORWARD, PRIORITY_L3_FORWARD_ISOLATED);
             continue;
         }
+        hairpin(local, pod, &pod->addrs[i], b);
+        route(b, pod->network, &dst);
         if (pod_subject(pod, FLOW_INGRESS)) {
             build_load(b, FIELD_DST_SUBJECT, pod_subject(pod, FLOW_INGRESS));
             build_load(b, FIELD_LOG, pod->policy.log);

@@ -2,19 +2,23 @@
  *
  * Decides:  which kind of source may go to which kind of destination; counts the hop; measures the size.
  * From:     L3_FORWARD.
- * Reads:    SOURCE, DEST, the TTL.
- * Writes:   the TTL, TOO_BIG.
+ * Reads:    SOURCE, DEST, ct_state, the TTL.
+ * Writes:   the TTL, TOO_BIG, HAIRPIN.
  * To:       MTU.
  *
  *     from \ to     POD        TUNNEL     NODE       OUTSIDE
  *     POD           hop        hop        pass       pass
  *     TUNNEL        hop        drop       pass       drop
- *     GATEWAY       pass       pass       drop       drop      FORWARDED the same
+ *     GATEWAY       pass       pass       drop *     drop *    FORWARDED the same
  *     ROUTER        pass       pass       pass       pass
  *
  * Each node is one hop.  br-int and the node's stack are one router together: br-int counts the hop unless the stack
  * is on either side, because the stack counts what it forwards, and what is delivered to the node, or comes from it,
  * has no hop.
+ *
+ * (*) But for Services: the endpoint is in the host network of this node or is reached through its stack, and so br-int
+ * only translates.  The packet goes back to the gateway port (HAIRPIN), and so does the answer, out of which that makes a
+ * reply.
  *
  * Nothing leaves by the tunnel that came in by it, so there is no loop through it.
  *
@@ -90,6 +94,21 @@ drop_forged(const struct flow_local *local, struct build *b, enum flow_dest dest
     build_flow(b, TABLE_TRANSIT, PRIORITY_TRANSIT_FORGED);
 }
 
+/* To an endpoint, and its answers. */
+static void
+u_turn(const struct flow_local *local, struct build *b, enum flow_dest dest)
+{
+    static const uint32_t states[] = { CS_TRACKED | CS_DST_NAT, CS_TRACKED | CS_REPLY_DIR | CS_SRC_NAT };
+
+    for (size_t i = 0; i < ARRAY_SIZE(states); i++) {
+        match_ct_state(between(b, SOURCE_GATEWAY, dest), states[i]);
+        build_load(b, FIELD_HAIRPIN, 1);
+        build_measure(b, local->mtu);
+        build_goto(b, TABLE_MTU);
+        build_flow(b, TABLE_TRANSIT, PRIORITY_TRANSIT_U_TURN);
+    }
+}
+
 void
 table_transit_base(const struct flow_local *local, struct build *b)
 {
@@ -97,6 +116,8 @@ table_transit_base(const struct flow_local *local, struct build *b)
 
     drop(b, SOURCE_TUNNEL, DEST_TUNNEL, PRIORITY_TRANSIT_TUNNEL_TO_TUNNEL);
     drop(b, SOURCE_TUNNEL, DEST_OUTSIDE, PRIORITY_TRANSIT_TUNNEL_TO_OUTSIDE);
+    u_turn(local, b, DEST_NODE);
+    u_turn(local, b, DEST_OUTSIDE);
     drop(b, SOURCE_GATEWAY, DEST_NODE, PRIORITY_TRANSIT_GATEWAY_RETURN);
     drop(b, SOURCE_GATEWAY, DEST_OUTSIDE, PRIORITY_TRANSIT_GATEWAY_RETURN);
 

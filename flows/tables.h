@@ -14,6 +14,9 @@ bool pod_is_subject(const struct flow_pod *);
 /* Its subject number; that of no rules if it is only isolated. */
 uint32_t pod_subject(const struct flow_pod *, enum flow_direction);
 
+/* What the pod sends to its own address. */
+void match_hairpin(struct match *, const struct flow_pod *, const struct in6_addr *);
+
 void table_classify_base(const struct flow_local *, struct build *);
 void table_classify_pod(const struct flow_pod *, struct build *);
 
@@ -39,6 +42,7 @@ void table_fragment_base(struct build *);
 void table_l4_base(struct build *);
 
 void table_dst_identity_base(struct build *);
+void table_dst_identity_pod(const struct flow_pod *, struct build *);
 void table_src_identity_base(struct build *);
 
 void table_policy_base(struct build *);
@@ -56,7 +60,7 @@ void table_transit_base(const struct flow_local *, struct build *);
 
 void table_mtu_base(const struct flow_local *, struct build *);
 
-void table_output_base(struct build *);
+void table_output_base(const struct flow_local *, struct build *);
 void table_output_pod(const struct flow_pod *, struct build *);
 
 #endif /* flows/tables.h */

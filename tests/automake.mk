@@ -336,7 +336,7 @@ TESTS += tests/unit/test-flows
 tests_unit_test_flows_SOURCES = tests/unit/test-flows.c tests/golden/fixture.c tests/golden/fixture.h
 tests_unit_test_flows_CPPFLAGS = $(FLOWS_CPPFLAGS) -I$(top_srcdir)/tests/unit
 tests_unit_test_flows_LDADD = $(FLOWS_LDADD)
-GOLDENS = empty hybrid isolated kernel networks overlay routed
+GOLDENS = empty hybrid isolated kernel networks overlay routed services
 EXTRA_DIST += tests/golden/run $(GOLDENS:%=tests/golden/%.in) $(GOLDENS:%=tests/golden/%.flows)
 EXTRA_DIST += tests/golden/pipeline-doc-fresh tests/system/ofproto-trace
 TESTS += tests/golden/run tests/golden/pipeline-doc-fresh tests/system/ofproto-trace

@@ -13,6 +13,7 @@
 #include "openvswitch/util.h"
 #include "packets.h"
 #include "policy-flow.h"
+#include "service-flow.h"
 #include "util.h"
 
 static char *
@@ -322,6 +323,156 @@ add_rule(struct fixture *f, const char *line)
     return true;
 }
 
+/* What Services say: the same. */
+
+static bool
+parse_l4(const char *text, unsigned int *protocol, unsigned int *port)
+{
+    return sscanf(text, "%u:%u", protocol, port) == 2;
+}
+
+static bool
+parse_door_addr(const char *text, struct flow_door *door)
+{
+    static const char *const any[] = { "node-v4", "node-v6" };
+    int i;
+
+    door->node_addr = name_is(text, any, ARRAY_SIZE(any), &i);
+    return !inet_addr_parse(!door->node_addr ? text : i ? "::" : "0.0.0.0", &door->addr, NULL);
+}
+
+static bool
+add_door(struct fixture *f, const char *line)
+{
+    static const char *const sources[] = {
+        [FLOW_DOOR_ANYBODY] = "anybody", [FLOW_DOOR_OUTSIDE] = "outside", [FLOW_DOOR_NODE] = "node",
+    };
+    static const char *const actions[] = {
+        [FLOW_DOOR_GROUP] = "group", [FLOW_DOOR_SHARDS] = "shards", [FLOW_DOOR_AFFINITY] = "affinity",
+        [FLOW_DOOR_REJECT] = "reject", [FLOW_DOOR_DROP] = "drop",
+    };
+    char addr[INET6_ADDRSTRLEN], l4[16], source[16], src_text[INET_PREFIX_STRLEN], action[16], frag[16] = "";
+    struct flow_door door = { .network = FLOW_NETWORK_DEFAULT };
+    struct inet_prefix src;
+    unsigned int protocol, port;
+    int s, a;
+
+    if (sscanf(line, "door %45s %15s from %15s %49s %15s %"SCNu32" %15s", addr, l4, source, src_text, action,
+               &door.number, frag) < 6
+        || !parse_door_addr(addr, &door) || !parse_l4(l4, &protocol, &port)
+        || !name_is(source, sources, ARRAY_SIZE(sources), &s) || !name_is(action, actions, ARRAY_SIZE(actions), &a)
+        || (strcmp(src_text, "any") && inet_cidr_parse(src_text, &src, NULL))) {
+        return false;
+    }
+    door.protocol = protocol;
+    door.port = port;
+    door.source = s;
+    door.action = a;
+    door.src = strcmp(src_text, "any") ? &src : NULL;
+    door.fragments = !strcmp(frag, "fragments");
+    door.cookie = flow_service_cookie(door.number);
+    flow_add_door(&door, &f->policy);
+    return true;
+}
+
+static bool
+add_node_address(struct fixture *f, const char *line)
+{
+    char text[INET6_ADDRSTRLEN];
+    struct in6_addr addr;
+
+    if (sscanf(line, "node-address %45s", text) != 1 || inet_addr_parse(text, &addr, NULL)) {
+        return false;
+    }
+    flow_set_add_nocopy(&f->policy, flow_make_node_addr(FLOW_NETWORK_DEFAULT, &addr));
+    return true;
+}
+
+static bool
+add_tracked_port(struct fixture *f, const char *line)
+{
+    unsigned int protocol, port;
+
+    if (sscanf(line, "tracked-port %u:%u", &protocol, &port) != 2) {
+        return false;
+    }
+    flow_add_tracked_port(FLOW_NETWORK_DEFAULT, protocol, port, &f->policy);
+    return true;
+}
+
+static bool
+parse_endpoint(const char *text, struct flow_endpoint *e)
+{
+    char addr[INET6_ADDRSTRLEN];
+
+    return (sscanf(text, "%45[^,],%"SCNu16",%"SCNu16",%"SCNu32, addr, &e->port, &e->weight, &e->number) == 4
+            && !inet_addr_parse(addr, &e->addr, NULL));
+}
+
+static bool
+add_group(struct fixture *f, const char *line)
+{
+    struct flow_endpoint endpoints[FIXTURE_MAX_LIST * 2];
+    struct flow_affinity affinity;
+    char text[512];
+    uint32_t id;
+    size_t n = 0;
+
+    if (sscanf(line, "group %"SCNu32" set %"SCNu32"/%"SCNu32" endpoints %511s", &id, &affinity.set, &affinity.timeout,
+               text) != 4) {
+        return false;
+    }
+    for (char *save = NULL, *e = strtok_r(text, ";", &save); e; e = strtok_r(NULL, ";", &save)) {
+        if (n >= ARRAY_SIZE(endpoints) || !parse_endpoint(e, &endpoints[n++])) {
+            return false;
+        }
+    }
+    flow_set_add_group(&f->policy, flow_make_group(id, FLOW_NETWORK_DEFAULT, endpoints, n,
+                                                   affinity.set ? &affinity : NULL));
+    return true;
+}
+
+static bool
+add_select(struct fixture *f, const char *line)
+{
+    uint32_t set, id;
+
+    if (sscanf(line, "select %"SCNu32" group %"SCNu32, &set, &id) != 2) {
+        return false;
+    }
+    flow_set_add_nocopy(&f->policy, flow_make_select(set, id, flow_service_cookie(set)));
+    return true;
+}
+
+static bool
+add_endpoint(struct fixture *f, const char *line)
+{
+    struct flow_affinity affinity;
+    struct flow_endpoint endpoint;
+    char text[64];
+
+    if (sscanf(line, "endpoint %"SCNu32"/%"SCNu32" %63s", &affinity.set, &affinity.timeout, text) != 3
+        || !parse_endpoint(text, &endpoint)) {
+        return false;
+    }
+    flow_set_add_nocopy(&f->policy, flow_make_endpoint(FLOW_NETWORK_DEFAULT, &affinity, &endpoint,
+                                                       flow_service_cookie(affinity.set)));
+    return true;
+}
+
+static bool
+add_shard(struct fixture *f, const char *line)
+{
+    unsigned int value, mask;
+    uint32_t set, id;
+
+    if (sscanf(line, "shard %"SCNu32" %x/%x group %"SCNu32, &set, &value, &mask, &id) != 4 || (value | mask) > 255) {
+        return false;
+    }
+    flow_set_add_nocopy(&f->policy, flow_make_shard(set, value, mask, id, flow_service_cookie(set)));
+    return true;
+}
+
 /* True if 'line' is one of these. */
 static bool
 parse_policy_line(struct fixture *f, char *line, int *retval, struct error *error)
@@ -329,7 +480,11 @@ parse_policy_line(struct fixture *f, char *line, int *retval, struct error *erro
     static const struct {
         const char *word;
         bool (*add)(struct fixture *, const char *line);
-    } kinds[] = { { "address ", add_address }, { "clause ", add_clause }, { "rule ", add_rule } };
+    } kinds[] = {
+        { "address ", add_address }, { "clause ", add_clause }, { "rule ", add_rule }, { "door ", add_door },
+        { "node-address ", add_node_address }, { "tracked-port ", add_tracked_port }, { "group ", add_group },
+        { "select ", add_select }, { "endpoint ", add_endpoint }, { "shard ", add_shard },
+    };
 
     for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
         if (!strncmp(line, kinds[i].word, strlen(kinds[i].word))) {
@@ -413,6 +568,9 @@ fixture_compile(const struct fixture *f, struct flow_set *out)
     compile(&f->input, out);
     for (size_t i = 0; i < f->policy.n_flows; i++) {
         flow_set_add_nocopy(out, flow_entry_ref(f->policy.flows[i]));
+    }
+    for (size_t i = 0; i < f->policy.n_groups; i++) {
+        flow_set_add_group(out, group_entry_ref(f->policy.groups[i]));
     }
     flow_set_sort(out);
 }

@@ -17,6 +17,17 @@
  *     clause egress|ingress tier admin|policy|baseline level LEVEL KIND conj ID:K/N,...
  *         KIND is "subject NUMBER", "peer NUMBER", "ports PROTOCOL:FIRST-LAST" or "always -"
  *     rule egress|ingress tier admin|policy|baseline level LEVEL conj ID action accept|deny|pass
+ *
+ * So are those of what Services say; FLOW is PROTOCOL:PORT, ENDPOINT is ADDRESS,PORT,WEIGHT,NUMBER, SET is 0 for none:
+ *
+ *     door ADDRESS|node-v4|node-v6 FLOW from anybody|outside|node CIDR|any group|shards|affinity|reject|drop NUMBER
+ *         [fragments]
+ *     node-address ADDRESS
+ *     tracked-port FLOW
+ *     group ID set SET/TIMEOUT endpoints ENDPOINT;...
+ *     select SET group ID
+ *     endpoint SET/TIMEOUT ENDPOINT
+ *     shard SET VALUE/MASK group ID           (hexadecimal)
  */
 
 #include "error.h"
@@ -34,7 +45,7 @@ struct fixture {
     struct in6_addr pod_addrs[FIXTURE_MAX_OBJECTS][FIXTURE_MAX_LIST];
     struct flow_peer peers[FIXTURE_MAX_OBJECTS];
     struct inet_prefix peer_cidrs[FIXTURE_MAX_OBJECTS][FIXTURE_MAX_LIST];
-    struct flow_set policy;             /* Of addresses, clauses and rules. */
+    struct flow_set policy;             /* Of addresses, clauses and rules; of Services. */
     char *text;                         /* Owned; names point into it. */
 };
 

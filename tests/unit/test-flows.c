@@ -1,5 +1,6 @@
 #include <config.h>
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "compile.h"
@@ -12,6 +13,7 @@
 #include "openvswitch/ofp-flow.h"
 #include "openvswitch/ofp-msgs.h"
 #include "pipeline.h"
+#include "service-flow.h"
 #include "unit.h"
 #include "util.h"
 
@@ -164,7 +166,25 @@ START_TEST(test_pipeline)
 }
 END_TEST
 
-/* Goes to a later table only, and its priority has a name, which says "drop" exactly if it drops. */
+static bool
+is_door(const struct flow_entry *e)
+{
+    return (e->table_id == TABLE_SERVICE && e->priority >= PRIORITY_SERVICE_REST
+            && e->priority <= PRIORITY_SERVICE_OUTSIDE_RANGE);
+}
+
+/* Where an action leads to; -1: nowhere. */
+static int
+next_table(const struct ofpact *a)
+{
+    return (a->type == OFPACT_GOTO_TABLE ? ofpact_get_GOTO_TABLE(a)->table_id
+            : a->type == OFPACT_RESUBMIT ? ofpact_get_RESUBMIT(a)->table_id
+            : a->type == OFPACT_CT ? ofpact_get_CT(a)->recirc_table
+            : -1);
+}
+
+/* Goes to a later table only, and its priority has a name, which says "drop" exactly if it drops; but for those that drop
+ * or not, as Services say. */
 static void
 check_flow(const struct flow_entry *e)
 {
@@ -176,12 +196,10 @@ check_flow(const struct flow_entry *e)
     bool drop = !strncmp(name, "drop:", 5);
     bool peer = e->table_id == TABLE_L3_FORWARD && e->priority < PRIORITY_L3_FORWARD_NO_POD
                 && e->priority >= PRIORITY_L3_FORWARD_PEER;
-    ck_assert_msg(peer || drop == !e->ofpacts_len, "table %d priority %d: %s", e->table_id, e->priority, name);
+    ck_assert_msg(peer || is_door(e) || drop == !e->ofpacts_len, "table %d priority %d: %s", e->table_id, e->priority, name);
     OFPACT_FOR_EACH (a, e->ofpacts, e->ofpacts_len) {
-        if (a->type == OFPACT_GOTO_TABLE) {
-            uint8_t next = ofpact_get_GOTO_TABLE(a)->table_id;
-            ck_assert(next > e->table_id && pipeline_table_name(next));
-        }
+        int next = next_table(a);
+        ck_assert(next < 0 || (next > e->table_id && pipeline_table_name(next)));
     }
 }
 
@@ -211,14 +229,15 @@ round_trip(const struct flow_entry *e)
     return copy;
 }
 
-static const char *const all[] = { "empty", "hybrid", "isolated", "kernel", "networks", "overlay", "policy", "routed" };
+static const char *const all[] = { "empty", "hybrid", "isolated", "kernel", "networks", "overlay", "policy", "routed",
+                                    "services" };
 
 START_TEST(test_compile)
 {
     struct fixture f;
     load(&f, all[_i]);
     struct flow_set set = FLOW_SET_INIT;
-    compile(&f.input, &set);
+    fixture_compile(&f, &set);
     for (size_t i = 0; i < set.n_flows; i++) {
         struct flow_entry *copy = round_trip(set.flows[i]);
         check_flow(set.flows[i]);
@@ -295,13 +314,59 @@ START_TEST(test_pod_is_constant)
     load(&f, "overlay");
     struct flow_set one = FLOW_SET_INIT;
     compile_pod(&f.input.local, &f.pods[0], &one);
-    ck_assert_uint_eq(one.n_flows, 9);          /* 1 port; IPv4: 3; IPv6: 4; link-local: 1. */
+    ck_assert_uint_eq(one.n_flows, 11);         /* 1 port; IPv4: 4; IPv6: 5; link-local: 1. */
     flow_set_destroy(&one);
     compile_pod(&f.input.local, &f.pods[2], &one);
-    ck_assert_uint_eq(one.n_flows, 4);
+    ck_assert_uint_eq(one.n_flows, 5);
     ck_assert_uint_eq(one.n_meters, 0);
     flow_set_destroy(&one);
     fixture_destroy(&f);
+}
+END_TEST
+
+/* services.h: numbers of aliases. */
+START_TEST(test_alias)
+{
+    static const struct {
+        bool v6;
+        unsigned int index;
+        const char *text;
+    } aliases[] = {
+        { false, 0, "169.254.193.0" }, { false, 255, "169.254.193.255" }, { false, FLOW_N_ALIASES - 1, "169.254.254.255" },
+        { true, 0, "fd53:4c00:0:1::1:0" }, { true, FLOW_N_ALIASES - 1, "fd53:4c00:0:1::1:3dff" },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(aliases); i++) {
+        struct in6_addr addr = flow_alias(aliases[i].v6, aliases[i].index), want;
+        ck_assert(!inet_addr_parse(aliases[i].text, &want, NULL));
+        ck_assert_msg(ipv6_addr_equals(&addr, &want), "%s", aliases[i].text);
+    }
+}
+END_TEST
+
+/* Buckets of a group have ids of their own, and the same endpoint has the same id in each. */
+START_TEST(test_bucket_id)
+{
+    struct in6_addr addr;
+    ck_assert(!inet_addr_parse("10.0.0.1", &addr, NULL));
+    struct flow_endpoint e[] = {
+        { .addr = addr, .port = 80, .weight = 1 }, { .addr = addr, .port = 81, .weight = 1 },
+        { .addr = addr, .port = 80, .weight = 1 },
+    };
+    ck_assert_uint_ne(flow_bucket_id(&e[0]), flow_bucket_id(&e[1]));
+
+    struct group_entry *group = flow_make_group(7, FLOW_NETWORK_DEFAULT, e, ARRAY_SIZE(e), NULL);
+    struct ds ds = DS_EMPTY_INITIALIZER;
+    group_entry_format(group, &ds);
+    for (size_t i = 0; i < 2; i++) {
+        char *id = xasprintf("bucket_id:%"PRIu32",", flow_bucket_id(&e[i]));
+        ck_assert(strstr(ds_cstr(&ds), id));
+        free(id);
+    }
+    char *next = xasprintf("bucket_id:%"PRIu32",", flow_bucket_id(&e[0]) + 1);
+    ck_assert_msg(strstr(ds_cstr(&ds), next), "%s", ds_cstr(&ds));
+    free(next);
+    ds_destroy(&ds);
+    group_entry_unref(group);
 }
 END_TEST
 
@@ -329,5 +394,7 @@ UNIT_MAIN("flows", {
     tcase_add_test(tc, test_order_does_not_matter);
     tcase_add_loop_test(tc, test_sum_of_owners, 0, ARRAY_SIZE(all));
     tcase_add_test(tc, test_pod_is_constant);
+    tcase_add_test(tc, test_alias);
+    tcase_add_test(tc, test_bucket_id);
     tcase_add_test(tc, test_punt_reply);
 })
