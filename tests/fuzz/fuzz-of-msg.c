@@ -7,7 +7,9 @@
 #include "controller/of-msg.h"
 #include "controller/punt-reply.h"
 #include "fuzz.h"
+#include "openvswitch/dynamic-string.h"
 #include "openvswitch/ofp-errors.h"
+#include "openvswitch/ofp-group.h"
 #include "openvswitch/ofp-packet.h"
 #include "openvswitch/ofpbuf.h"
 #include "openvswitch/vlog.h"
@@ -28,6 +30,30 @@ packet_in(const struct ofp_header *oh)
 static void
 take_meter(uint32_t meter_id OVS_UNUSED, uint64_t n OVS_UNUSED, void *aux OVS_UNUSED)
 {
+}
+
+static void
+take_bucket(uint32_t group_id OVS_UNUSED, uint32_t bucket_id OVS_UNUSED, uint64_t n_packets OVS_UNUSED,
+            uint64_t n_bytes OVS_UNUSED, void *aux OVS_UNUSED)
+{
+}
+
+static void
+same_again(const struct ofp_header *oh)
+{
+    struct ofpbuf msg = ofpbuf_const_initializer(oh, ntohs(oh->length));
+    struct ofputil_group_desc gd;
+
+    while (!ofputil_decode_group_desc_reply(&gd, &msg, OFP15_VERSION)) {
+        struct group_entry *a = group_entry_from_desc(&gd), *b = group_entry_from_desc(&gd);
+        struct ds s = DS_EMPTY_INITIALIZER;
+        FUZZ_CHECK(group_entry_equal(a, b), "a group is not itself");
+        group_entry_format(a, &s);
+        ds_destroy(&s);
+        group_entry_unref(a);
+        group_entry_unref(b);
+        ofputil_uninit_group_desc(&gd);
+    }
 }
 
 int
@@ -51,6 +77,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             of_msg_decode_flows(oh, state);
         } else if (type == OFPTYPE_GROUP_DESC_STATS_REPLY) {
             of_msg_decode_groups(oh, state);
+            same_again(oh);
+        } else if (type == OFPTYPE_GROUP_STATS_REPLY) {
+            of_state_dumped_group(state, group_entry_create(1, NULL, 0));
+            of_msg_decode_group_stats(oh, state, take_bucket, NULL);
         } else if (type == OFPTYPE_METER_CONFIG_STATS_REPLY) {
             of_msg_decode_meters(oh, state);
         } else if (type == OFPTYPE_METER_STATS_REPLY) {
