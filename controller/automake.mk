@@ -29,6 +29,7 @@ controller_libcontroller_la_SOURCES = \
 controller_libcontroller_la_SOURCES += \
 	controller/hostnet-conntrack.c \
 	controller/hostnet-gateway.c \
+	controller/hostnet-nft-list.c \
 	controller/hostnet-nft.c \
 	controller/hostnet-private.h \
 	controller/hostnet-record.c \

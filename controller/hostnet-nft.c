@@ -84,7 +84,7 @@ aggregate(const struct inet_prefix *prefixes, size_t n, int family, struct inet_
     return n_out;
 }
 
-/* "{ A, B }" of the networks of one family; false if there are none.  nft refuses sets with overlaps. */
+/* "{ A, B }", or "A", of the networks of one family; false if there are none.  nft refuses sets with overlaps. */
 static bool
 put_set(struct ds *ds, const struct inet_prefix *prefixes, size_t n, int family)
 {
@@ -92,10 +92,10 @@ put_set(struct ds *ds, const struct inet_prefix *prefixes, size_t n, int family)
     size_t n_set = aggregate(prefixes, n, family, set);
 
     for (size_t i = 0; i < n_set; i++) {
-        ds_put_cstr(ds, i ? ", " : "{ ");
+        ds_put_cstr(ds, i ? ", " : n_set > 1 ? "{ " : "");
         inet_prefix_put(ds, &set[i]);
     }
-    ds_put_cstr(ds, n_set ? " }" : "");
+    ds_put_cstr(ds, n_set > 1 ? " }" : "");
     free(set);
     return n_set > 0;
 }
@@ -121,9 +121,9 @@ put_masquerade(struct ds *ds, const struct hostnet_config *config, int family)
 
 /* The kernel must not take what OVS reads from the same links by AF_PACKET. */
 static void
-put_guard(struct ds *ds, const char *hook, int priority, const char *uplink, bool uplink_taken)
+put_guard(struct ds *ds, const char *hook, const char *priority, const char *uplink, bool uplink_taken)
 {
-    ds_put_format(ds, "  chain guard {\n    type filter hook %s priority %d; policy accept;\n", hook, priority);
+    ds_put_format(ds, "  chain guard {\n    type filter hook %s priority %s; policy accept;\n", hook, priority);
     ds_put_format(ds, "    iifname \"%s*\" drop\n", POD_LINK_PREFIX);
     if (uplink_taken) {
         ds_put_format(ds, "    iifname \"%s\" drop\n", uplink);
@@ -161,8 +161,8 @@ static void
 put_own_mac(struct ds *ds, const struct hostnet_config *config, int gateway_ifindex)
 {
     ds_put_format(ds, RESET_TABLE("netdev") "# link %d\ntable netdev " TABLE " {\n"
-                  "  chain own {\n    type filter hook egress device \"%s\" priority 0; policy accept;\n"
-                  "    meta mark & 0x%08"PRIx32" != 0 ether saddr set "ETH_ADDR_FMT
+                  "  chain own {\n    type filter hook egress device \"%s\" priority filter; policy accept;\n"
+                  "    meta mark & 0x%08"PRIx32" != 0x00000000 ether saddr set "ETH_ADDR_FMT
                   " meta mark set meta mark & 0x%08"PRIx32"\n  }\n}\n",
                   gateway_ifindex, config->gateway, OWN_MARK, ETH_ADDR_ARGS(config->own_mac), ~OWN_MARK);
 }
@@ -174,8 +174,11 @@ hostnet_nft_rules(const struct hostnet_config *config, const char *uplink, bool 
     struct ds ds = DS_EMPTY_INITIALIZER;
 
     ds_put_cstr(&ds, RESET_TABLE("inet") "table inet " TABLE " {\n");
+    if (services) {
+        hostnet_services_put_sets(config, &ds);         /* First, as nft lists them. */
+    }
     if (config->guard_af_packet) {
-        put_guard(&ds, "prerouting", -450, uplink, uplink_taken);
+        put_guard(&ds, "prerouting", "-450", uplink, uplink_taken);
     }
     if (config->masquerade) {
         ds_put_cstr(&ds, "  chain outgoing {\n    type nat hook postrouting priority srcnat; policy accept;\n");
@@ -194,7 +197,7 @@ hostnet_nft_rules(const struct hostnet_config *config, const char *uplink, bool 
     ds_put_cstr(&ds, "}\n" RESET_TABLE("arp"));
     if (config->guard_af_packet) {
         ds_put_cstr(&ds, "table arp " TABLE " {\n");
-        put_guard(&ds, "input", 0, uplink, uplink_taken);
+        put_guard(&ds, "input", "filter", uplink, uplink_taken);
         ds_put_cstr(&ds, "}\n");
     }
     if (told_apart && gateway_ifindex) {
@@ -205,9 +208,10 @@ hostnet_nft_rules(const struct hostnet_config *config, const char *uplink, bool 
 
 /* Running. ------------------------------------------------------------------------------------------------------- */
 
-/* libnftables' context costs 3 MB when it has worked once, so none is kept, and the memory goes back to the system. */
+/* libnftables' context costs 3 MB when it has worked once, so none is kept, and the memory goes back to the system.  '*output',
+ * if not NULL, is to be freed. */
 static int
-run_nft(const char *rules, struct error *error)
+run_nft(const char *rules, char **output, struct error *error)
 {
     struct nft_ctx *nft = nft_ctx_new(NFT_CTX_DEFAULT);
     int retval = 0;
@@ -217,10 +221,13 @@ run_nft(const char *rules, struct error *error)
     }
     nft_ctx_buffer_output(nft);
     nft_ctx_buffer_error(nft);
+    nft_ctx_output_set_flags(nft, NFT_CTX_OUTPUT_NUMERIC_PROTO);
     if (nft_run_cmd_from_buffer(nft, rules)) {
         const char *text = nft_ctx_get_error_buffer(nft);
         int len = text ? strcspn(text, "\n") : 0;
         retval = error_set(error, EIO, "nftables refused the rules of Sluice: %.*s", len, text ? text : "");
+    } else if (output) {
+        *output = xstrdup(nft_ctx_get_output_buffer(nft));
     }
     nft_ctx_free(nft);
     malloc_trim(0);
@@ -232,8 +239,8 @@ hostnet_remove_rules(struct error *error)
 {
     struct rtnl *rtnl = NULL;
 
-    int retval = run_nft(RESET_TABLE("inet") RESET_TABLE("arp"), error);
-    run_nft(RESET_TABLE("netdev"), NULL);       /* Fails in a kernel without it. */
+    int retval = run_nft(RESET_TABLE("inet") RESET_TABLE("arp"), NULL, error);
+    run_nft(RESET_TABLE("netdev"), NULL, NULL);       /* Fails in a kernel without it. */
     retval = retval ? retval : rtnl_open(-1, &rtnl, error);
     retval = retval ? retval : hostnet_services_reconcile(NULL, rtnl, NULL, error);
     rtnl_close(rtnl);
@@ -247,6 +254,7 @@ hostnet_remove_rules(struct error *error)
 struct hostnet_nft {
     struct nl_sock *sock;               /* NULL: cannot watch. */
     char *rules;                        /* Installed; NULL: none. */
+    bool looked;                        /* At what an earlier run has installed. */
     bool touched;                       /* Our tables, by the transaction being announced. */
     unsigned int n_transactions;        /* That touched our tables, since they were installed. */
     bool lost;                          /* Announcements. */
@@ -365,13 +373,13 @@ static int
 run_own(struct hostnet_nft *nft, const char *text, struct error *error)
 {
     if (!nft->sock) {
-        return run_nft(text, error);
+        return run_nft(text, NULL, error);
     }
     drain(nft);
     nft->lost = false;
     unsigned int n_before = nft->n_transactions;
     uint32_t last = last_transaction();
-    int retval = run_nft(text, error);
+    int retval = run_nft(text, NULL, error);
     drain(nft);
     if (nft->lost) {
         nft->n_transactions = n_before + (!last || last_transaction() != last + !retval);
@@ -379,6 +387,31 @@ run_own(struct hostnet_nft *nft, const char *text, struct error *error)
         nft->n_transactions -= MIN(nft->n_transactions, 1);
     }
     return retval;
+}
+
+/* After a restart: is everything there as it is to be?  Each table is listed for itself, for one may be missing. */
+static bool
+is_installed(struct hostnet_nft *nft, const char *text)
+{
+    static const char *const tables[] = { "inet", "arp", "netdev" };
+    struct ds listing = DS_EMPTY_INITIALIZER;
+
+    if (nft->looked || !nft->sock) {
+        return false;
+    }
+    nft->looked = true;
+    for (size_t i = 0; i < ARRAY_SIZE(tables); i++) {
+        char *command = xasprintf("list table %s "TABLE, tables[i]), *output = NULL;
+        if (!run_nft(command, &output, NULL)) {
+            ds_put_cstr(&listing, output);
+        }
+        free(output);
+        free(command);
+    }
+    drain(nft);
+    bool same = !nft->n_transactions && hostnet_nft_is_same(text, ds_cstr(&listing));
+    ds_destroy(&listing);
+    return same;
 }
 
 int
@@ -421,7 +454,7 @@ hostnet_nft_set(struct hostnet_nft *nft, char *rules, struct hostnet_services *s
     if (hostnet_services_any(services)) {
         hostnet_services_put_elements(services, config, &text);
     }
-    int retval = run_own(nft, ds_cstr(&text), error);
+    int retval = is_installed(nft, ds_cstr(&text)) ? 0 : run_own(nft, ds_cstr(&text), error);
     ds_destroy(&text);
     if (retval) {
         free(rules);

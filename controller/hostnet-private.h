@@ -87,7 +87,8 @@ bool hostnet_services_pending(const struct hostnet_services *); /* Do elements d
 /* Is there a cluster address in the prefix? */
 bool hostnet_services_within(const struct hostnet_services *, const struct inet_prefix *);
 
-/* For nft(8): sets and chains, inside the table; all elements; or only the pending changes (to be freed). */
+/* For nft(8): sets, chains, inside the table; all elements; or only the pending changes (to be freed). */
+void hostnet_services_put_sets(const struct hostnet_config *, struct ds *);
 void hostnet_services_put_rules(const struct hostnet_config *, struct ds *);
 void hostnet_services_put_elements(const struct hostnet_services *, const struct hostnet_config *, struct ds *);
 char *hostnet_services_changes(const struct hostnet_services *, const struct hostnet_config *);
@@ -126,6 +127,10 @@ int hostnet_forwarding(const char *uplink, struct error *);
  * or if the kernel cannot change the MAC of what leaves by it (before Linux 5.16). */
 char *hostnet_nft_rules(const struct hostnet_config *, const char *uplink, bool uplink_taken, int gateway_ifindex,
                         bool services);
+
+/* Is 'listing', of "nft --numeric-protocol list table" for each of our tables in the same order, what 'declared' asks for?
+ * (hostnet-nft-list.c) */
+bool hostnet_nft_is_same(const char *declared, const char *listing);
 
 /* Watches over the tables. */
 struct hostnet_nft;

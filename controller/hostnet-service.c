@@ -408,7 +408,7 @@ put_source(struct ds *ds, const struct family *f, const struct in6_addr *gateway
     ds_put_format(ds, "    iif != 0 %s daddr . meta l4proto . th dport @keep_source_%s return\n", f->keyword, f->suffix);
     ds_put_format(ds, "    %s saddr != %s %s daddr %s snat %s to %s fully-random\n", f->keyword, addr, f->keyword, f->link,
                   f->keyword, addr);
-    ds_put_format(ds, "    %s saddr != %s meta mark & 0x%08"PRIx32" != 0 snat %s to %s fully-random\n", f->keyword, addr, MARK,
+    ds_put_format(ds, "    %s saddr != %s meta mark & 0x%08"PRIx32" != 0x00000000 snat %s to %s fully-random\n", f->keyword, addr, MARK,
                   f->keyword, addr);
 }
 
@@ -441,9 +441,9 @@ put_marks(struct ds *ds, const struct hostnet_config *config)
                   "    ct state new ct mark set ct mark | 0x%08"PRIx32"\n  }\n", MARK, CT_SENT);
     ds_put_cstr(ds, "  chain service_to {\n");
     put_families(ds, config, put_destinations);
-    ds_put_format(ds, "    ct direction reply ct mark & 0x%08"PRIx32" != 0 meta mark set meta mark | 0x%08"PRIx32"\n", CT_BACK,
+    ds_put_format(ds, "    ct direction reply ct mark & 0x%08"PRIx32" != 0x00000000 meta mark set meta mark | 0x%08"PRIx32"\n", CT_BACK,
                   MARK);
-    ds_put_format(ds, "    ct state related ct direction original ct mark & 0x%08"PRIx32" != 0 meta mark set meta mark | "
+    ds_put_format(ds, "    ct state related ct direction original ct mark & 0x%08"PRIx32" != 0x00000000 meta mark set meta mark | "
                   "0x%08"PRIx32"\n  }\n", CT_SENT, MARK);
     ds_put_cstr(ds, "  chain service_invalid {\n");
     put_families(ds, config, put_invalid);
@@ -479,13 +479,18 @@ put_snat(struct ds *ds, const struct hostnet_config *config)
         }
     }
     ds_put_format(ds, "  }\n  chain service_sent {\n    type filter hook postrouting priority 301; policy accept;\n"
-                  "    meta mark & 0x%08"PRIx32" != 0 meta mark set meta mark & 0x%08"PRIx32"\n  }\n", MARK, ~MARK);
+                  "    meta mark & 0x%08"PRIx32" != 0x00000000 meta mark set meta mark & 0x%08"PRIx32"\n  }\n", MARK, ~MARK);
+}
+
+void
+hostnet_services_put_sets(const struct hostnet_config *config, struct ds *ds)
+{
+    put_families(ds, config, put_sets);
 }
 
 void
 hostnet_services_put_rules(const struct hostnet_config *config, struct ds *ds)
 {
-    put_families(ds, config, put_sets);
     put_dnat(ds, config);
     put_marks(ds, config);
     put_snat(ds, config);

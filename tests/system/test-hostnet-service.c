@@ -450,6 +450,51 @@ START_TEST(test_reconcile)
 }
 END_TEST
 
+/* The daemon starts again: nothing is touched if all is there, and what is not goes or comes. */
+START_TEST(test_restart)
+{
+    static const char state[] = "nft -a list table inet sluice; nft -a list table arp sluice; nft -a list table netdev sluice";
+    struct lab lab;
+
+    lab_init(&lab);
+    lab.f.config.guard_af_packet = true;
+    lab.f.config.tunnel_port = 6081;
+    hostnet_set(lab.h, &lab.f.config);
+    for (int i = 0; i < 5; i++) {
+        char *before = i ? capture(state) : NULL;
+
+        if (i) {
+            hostnet_destroy(lab.h);
+            if (i == 4) {
+                ck_assert(!test_sh(-1, "nft delete element inet sluice node_port_v6 '{ tcp . 30080 }'"));
+            }
+            lab.h = start(&lab.f);
+        }
+        put(&lab, SERVICE_HOST_CLUSTER, "10.96.0.1", 0, false, NULL);
+        put(&lab, SERVICE_HOST_CLUSTER, "fd00:96::1", 0, false, NULL);
+        put(&lab, SERVICE_HOST_NODE_PORT, "::", 30080, true, NULL);
+        put(&lab, SERVICE_HOST_EXTERNAL, "203.0.113.9", 80, true, "169.254.193.1");
+        put(&lab, SERVICE_HOST_EXTERNAL, "2001:db8:9::9", 80, false, "fd53:4c00:0:1::1:1");
+        if (i >= 2) {                   /* One more, which is new the first time. */
+            put(&lab, SERVICE_HOST_EXTERNAL, "203.0.113.10", 80, true, NULL);
+        }
+        settle(&lab);
+        char *after = capture(state);
+        ck_assert_msg(!before || !strcmp(before, after) == (i == 1 || i == 3), "start %d", i);
+        ck_assert(!test_sh(-1, "nft list set inet sluice node_port_v6 | grep -q 'tcp . 30080'"));
+        ck_assert_int_eq(!test_sh(-1, "nft list set inet sluice external_v4 | grep -q '203.0.113.10 . tcp . 80'"), i >= 2);
+        free(before);
+        free(after);
+    }
+    run(lab.h, false, 100);
+    ck_assert(!test_sh(-1, "nft flush set inet sluice node_port_v6"));  /* It is watched from then on. */
+    run(lab.h, false, 150);
+    settle(&lab);
+    ck_assert(!test_sh(-1, "nft list set inet sluice node_port_v6 | grep -q 'tcp . 30080'"));
+    lab_destroy(&lab);
+}
+END_TEST
+
 /* With the last Service everything of them goes. */
 START_TEST(test_last)
 {
@@ -482,5 +527,6 @@ UNIT_MAIN("hostnet-service", {
     tcase_add_test(tc, test_no_default_route);
     tcase_add_test(tc, test_flush);
     tcase_add_test(tc, test_reconcile);
+    tcase_add_test(tc, test_restart);
     tcase_add_test(tc, test_last);
 })

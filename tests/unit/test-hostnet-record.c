@@ -165,16 +165,16 @@ START_TEST(test_rules)
                      "  }\n"
                      "  chain outgoing {\n"
                      "    type nat hook postrouting priority srcnat; policy accept;\n"
-                     "    oifname != \"sluice0\" ip saddr { 10.244.1.0/24 } ip daddr != { 10.96.0.0/16, 10.112.0.0/15, "
+                     "    oifname != \"sluice0\" ip saddr 10.244.1.0/24 ip daddr != { 10.96.0.0/16, 10.112.0.0/15, "
                      "10.115.0.0/16, 10.244.0.0/16 } masquerade fully-random\n"
-                     "    oifname != \"sluice0\" ip6 saddr { fd00:1::/64 } ip6 daddr != { fd00:1::/48 } masquerade fully-random\n"
+                     "    oifname != \"sluice0\" ip6 saddr fd00:1::/64 ip6 daddr != fd00:1::/48 masquerade fully-random\n"
                      "  }\n"
                      "}\n"
                      "table arp sluice { }\n"
                      "delete table arp sluice\n"
                      "table arp sluice {\n"
                      "  chain guard {\n"
-                     "    type filter hook input priority 0; policy accept;\n"
+                     "    type filter hook input priority filter; policy accept;\n"
                      "    iifname \"slp*\" drop\n"
                      "    iifname \"eth0\" drop\n"
                      "  }\n"
@@ -191,7 +191,7 @@ START_TEST(test_rules)
     config.n_gateway_addrs = 1;
     config.n_cluster_cidrs = 0;
     text = hostnet_nft_rules(&config, "", false, 7, false);
-    ck_assert_ptr_nonnull(strstr(text, "ip6 saddr { fd00:1::/64 } masquerade"));
+    ck_assert_ptr_nonnull(strstr(text, "ip6 saddr fd00:1::/64 masquerade"));
     ck_assert(!strstr(text, "ip saddr") && !strstr(text, "iifname \"\""));
     free(text);
     text = hostnet_nft_rules(&config, "", false, 7, true);      /* Services of the family that there is. */
@@ -226,8 +226,8 @@ START_TEST(test_rules)
                      "# link 7\n"
                      "table netdev sluice {\n"
                      "  chain own {\n"
-                     "    type filter hook egress device \"sluice0\" priority 0; policy accept;\n"
-                     "    meta mark & 0x02000000 != 0 ether saddr set 0a:53:4c:00:00:03 meta mark set meta mark & 0xfdffffff\n"
+                     "    type filter hook egress device \"sluice0\" priority filter; policy accept;\n"
+                     "    meta mark & 0x02000000 != 0x00000000 ether saddr set 0a:53:4c:00:00:03 meta mark set meta mark & 0xfdffffff\n"
                      "  }\n"
                      "}\n");
     free(text);
@@ -237,10 +237,43 @@ START_TEST(test_rules)
 }
 END_TEST
 
+/* services 28: what is there already is left alone. */
+START_TEST(test_nft_is_same)
+{
+    static const char declared[] = "table inet sluice { }\ndelete table inet sluice\ntable inet sluice {\n  set a_v4 {\n"
+        "    type ipv4_addr\n  }\n  chain c {\n    ip daddr @a_v4 drop\n  }\n}\ntable arp sluice { }\ndelete table arp sluice\n"
+        "# link 7\nadd element inet sluice a_v4 { 10.0.0.1, 10.0.0.2 . 6 . 80 : 10.0.0.3 }\n";
+    static const char head[] = "table inet sluice {\n\tset a_v4 {\n\t\ttype ipv4_addr\n",
+        tail[] = "\t}\n\n\tchain c {\n\t\tip daddr @a_v4 drop\n\t}\n}\n";
+    static const struct { const char *elements; bool same; } cases[] = {
+        { "elements = { 10.0.0.1, 10.0.0.2 . 6 . 80 : 10.0.0.3 }\n", true },
+        { "elements = { 10.0.0.2 . 6 . 80 : 10.0.0.3,\n\t\t\t     10.0.0.1 }\n", true },
+        { "elements = { 10.0.0.1 }\n", false }, { "", false }, { "flags interval\n", false },
+        { "elements = { 10.0.0.1, 10.0.0.2 . 6 . 80 : 10.0.0.4 }\n", false },
+        { "elements = { 10.0.0.1, 10.0.0.2 . 6 . 80 : 10.0.0.3, 10.0.0.5 }\n", false },
+        { "flags interval elements = { 10.0.0.1, 10.0.0.2 . 6 . 80 : 10.0.0.3 }\n", false },
+        { "elements", false }, { "elements = {", false }, { "elements = { ,", false }, { "# elements", false },
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        char *listing = xasprintf("%s%s%s", head, cases[i].elements, tail);
+        ck_assert_msg(hostnet_nft_is_same(declared, listing) == cases[i].same, "%s", cases[i].elements);
+        for (size_t len = strlen(listing) - 3; len; len--) {            /* Cut off anywhere. */
+            listing[len] = '\0';
+            ck_assert(!hostnet_nft_is_same(declared, listing));
+        }
+        free(listing);
+    }
+    ck_assert(!hostnet_nft_is_same(declared, ""));
+    ck_assert(hostnet_nft_is_same("table arp sluice { }\ndelete table arp sluice\n", ""));
+}
+END_TEST
+
 UNIT_MAIN("hostnet-record", {
     tcase_add_test(tc, test_round_trip);
     tcase_add_test(tc, test_merge);
     tcase_add_loop_test(tc, test_bad, 0, ARRAY_SIZE(bad));
     tcase_add_test(tc, test_good);
     tcase_add_test(tc, test_rules);
+    tcase_add_test(tc, test_nft_is_same);
 })
