@@ -144,8 +144,24 @@ class History:
             yield self.delete(self.random.choice(services))
             return
         namespace = self.random.choice(self.all("Namespace"))["metadata"]["name"]
-        yield self.put({"apiVersion": "v1", "kind": "Service", "metadata": {"name": self.name("s"), "namespace": namespace},
-                        "spec": {"selector": self.labels() or {"app": "a"}, "ports": [{"port": 80, "targetPort": "web"}]}})
+        name, kind = self.name("s"), self.random.choice(("ClusterIP", "NodePort", "LoadBalancer"))
+        spec = {"type": kind, "ports": [{"port": 80, "targetPort": "web"}],
+                **self.random.choice(({}, {"sessionAffinity": "ClientIP"}, {"internalTrafficPolicy": "Local"})),
+                **self.random.choice(({}, {"publishNotReadyAddresses": True})),
+                **({"externalTrafficPolicy": self.random.choice(("Cluster", "Local"))} if kind != "ClusterIP" else {})}
+        if self.random.random() < 0.5:
+            spec["selector"] = self.labels() or {"app": "a"}
+        yield self.put({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": namespace}, "spec": spec})
+        if "selector" not in spec:
+            yield self.put(self.slice_of(namespace, name))
+
+    def slice_of(self, namespace, name):
+        node = self.random.choice(("node-1", "elsewhere"))
+        return {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+                "metadata": {"name": name, "namespace": namespace, "labels": {"kubernetes.io/service-name": name}},
+                "ports": [{"port": 8080, "protocol": "TCP"}],
+                "endpoints": [{"addresses": [f"10.244.{self.random.randrange(1, 5)}.{index + 2}"], "nodeName": node,
+                               "conditions": {"ready": self.random.random() < 0.8}} for index in range(self.random.randrange(1, 5))]}
 
     def selector(self):
         label, values = self.random.choice(LABELS), self.random.sample(VALUES, 2)

@@ -2,7 +2,7 @@
 """A directory of manifests and a real API server are the same to sluiced (issue 4, item 3).
 
 The same random history of nodes, namespaces, pods, Services and policies goes to the API server and, as the server made of them,
-to a directory.  Two nodes of the same name, one on each, have the same flows, those of policies included (issue 5), whenever both are at rest."""
+to a directory.  Two nodes of the same name, one on each, have the same flows, those of policies (issue 5) and Services (issue 6) included, whenever both are at rest."""
 # time limit: 240 s
 import difflib
 import ipaddress
@@ -74,7 +74,7 @@ class Sources(KubeLabCase):
 
     def view(self, lab):
         """What a node makes of the objects, without what each ADD draws by lot: the MAC of a pod of its own."""
-        known = {what: json.loads(lab.exec("node-1", "sluicectl", what, "--json")) for what in ("pods", "nodes", "status")}
+        known = {what: json.loads(lab.exec("node-1", "sluicectl", what, "--json")) for what in ("pods", "nodes", "status", "services")}
         flows = "\n".join(lab.flows("node-1"))
         for one in known["pods"]:
             if "mac" in one:
@@ -83,7 +83,7 @@ class Sources(KubeLabCase):
                 one.pop(drawn, None)
         groups = lab.exec("node-1", "ovs-ofctl", "-O", "OpenFlow15", "dump-groups", "br-int").splitlines()[1:]
         return [*sorted(flows.splitlines()), *sorted(groups), json.dumps(known["status"]["known"]),
-                *sorted(json.dumps(one, sort_keys=True) for what in ("pods", "nodes") for one in known[what])]
+                *sorted(json.dumps(one, sort_keys=True) for what in ("pods", "nodes", "services") for one in known[what])]
 
     def assert_same_view(self, where):
         """Gives how many flows there are."""
