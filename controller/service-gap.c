@@ -7,14 +7,6 @@
 #define OVS_WEAK __attribute__((weak))
 
 
-uint64_t OVS_WEAK
-of_state_put_group(struct of_state *s OVS_UNUSED, const char *owner OVS_UNUSED, struct group_entry *g OVS_UNUSED)
-{ return 0; }
-
-uint64_t OVS_WEAK
-of_state_drop_group(struct of_state *s OVS_UNUSED, const char *owner OVS_UNUSED, uint32_t g OVS_UNUSED)
-{ return 0; }
-
 void OVS_WEAK
 ofctrl_flush_ct(struct ofctrl *o OVS_UNUSED, uint16_t zone OVS_UNUSED, uint8_t protocol OVS_UNUSED, const struct in6_addr *vip OVS_UNUSED, uint16_t vip_port OVS_UNUSED, const struct in6_addr *endpoint OVS_UNUSED, uint16_t endpoint_port OVS_UNUSED)
 {}

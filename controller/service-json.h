@@ -9,8 +9,8 @@
  *   port                    the port's name; null: it has none
  *   kind                    ClusterIP, NodePort, ExternalIP, LoadBalancer, HostPort
  *   address                 0.0.0.0, ::: any address of the node, in that family
- *   protocol                TCP, UDP, SCTP
- *   port_number             where clients send to
+ *   protocol                TCP, UDP, SCTP; any: what no other door of the address takes
+ *   port_number             where clients send to; 0 with "any"
  *   source                  anybody, outside (what the node forwards), node (what it sends itself)
  *   src                     only clients from this prefix; missing: all
  *   action                  forward, reject, drop

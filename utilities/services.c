@@ -66,8 +66,12 @@ print_way(const json_t *door)
     const char *kind = text_of(door, "kind"), *address = text_of(door, "address"), *source = text_of(door, "source");
     bool v6 = strchr(address, ':'), any = !strcmp(address, "0.0.0.0") || !strcmp(address, "::");
 
-    printf("  %s %s%s%s:%lld/%s", kind, v6 ? "[" : "", any && !v6 ? "*" : address, v6 ? "]" : "",
-           number_of(door, "port_number"), text_of(door, "protocol"));
+    if (!number_of(door, "port_number")) {
+        printf("  %s %s, any other port", kind, address);
+    } else {
+        printf("  %s %s%s%s:%lld/%s", kind, v6 ? "[" : "", any && !v6 ? "*" : address, v6 ? "]" : "",
+               number_of(door, "port_number"), text_of(door, "protocol"));
+    }
     if (*text_of(door, "port")) {
         printf(" \"%s\"", text_of(door, "port"));
     }

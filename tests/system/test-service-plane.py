@@ -174,18 +174,25 @@ class ServicePlane(LabCase):
         self.assertEqual(now["groups"], others["groups"])
 
     def test_bad_input(self):
-        """An endpoint that must not be, a slice of nobody: named, and the rest works."""
-        self.put(service("odd", clusterIPs=["10.96.0.9"], ipFamilies=["IPv4"]))
-        good = next(address for family, address in self.lab.ips("default/web-1").items() if family == 4)
-        self.slice_put(endpoint_slice("odd", [good, "127.0.0.1"]))
-        self.slice_put(endpoint_slice("stray", [good], owner="no-such"))
-        self.until(lambda: self.doors("default/odd")[0]["endpoints"], "sluiced hears of it")
-        self.lab("wait")
-        self.assertEqual(self.answers("10.96.0.9", 3), ["default/web-1"] * 3)
-        problems = self.ctl("status")["problems"]
-        self.assertTrue(any("Service/default/odd" in text and "127.0.0.1" in text for text in problems), problems)
-        self.assertIn("problem: Service default/odd: ", self.lab.exec("node-1", "sluicectl", "services"))
+        """A slice that no API server would take, one of nobody, an address that two Services want: named, and the rest works."""
+        self.put(service("odd", clusterIPs=["10.96.0.9"], ipFamilies=["IPv4"], externalIPs=["192.0.2.9"]))
+        good = self.lab.ips("default/web-1")[4]
         self.slice_put(endpoint_slice("odd", [good]))
+        self.slice_put(endpoint_slice("stray", [good], owner="no-such"))
+        self.until(lambda: self.doors("default/odd")[-1]["endpoints"], "sluiced hears of it")
+        self.slice_put(endpoint_slice("odd", [good, "127.0.0.1"]))
+        self.until(lambda: any("127.0.0.1 is a loopback address" in text for text in self.ctl("status")["problems"]), "it is named")
+        self.assertEqual(self.answers("10.96.0.9", 3), ["default/web-1"] * 3)
+        self.slice_put(endpoint_slice("odd", [good]))
+        self.until(lambda: not self.ctl("status")["problems"], "the problem goes")
+
+        self.put(service("rival", clusterIPs=["10.96.0.8"], ipFamilies=["IPv4"], externalIPs=["192.0.2.9"]))
+        problem = self.until(lambda: [text for text in self.ctl("status")["problems"] if text.startswith("Service/default/")],
+                             "two Services want one address")
+        self.assertIn("192.0.2.9", problem[0])
+        self.assertIn("problem: Service default/", self.lab.exec("node-1", "sluicectl", "services"))
+        self.assertEqual(self.answers("192.0.2.9", 3), ["default/web-1"] * 3)
+        self.remove("Service", "rival")
         self.until(lambda: not self.ctl("status")["problems"], "the problem goes")
 
     def test_vswitchd_restarts(self):
