@@ -131,9 +131,6 @@ controller_libcontroller_la_SOURCES += \
 	controller/policy-objects.c \
 	controller/policy-rules.c
 
-# Temporary, and last.
-controller_libcontroller_la_SOURCES += controller/service-gap.c
-
 # Services: the core.
 controller_libcontroller_la_SOURCES += \
 	controller/services.c controller/services.h controller/services-private.h \
