@@ -561,6 +561,68 @@ class Gc(LiveCase):
 
 
 @unittest.skipUnless(HAVE_DEBIAN, NEED_DEBIAN)
+class HostPorts(LiveCase):
+    """The capability portMappings (2.8; services 31)."""
+
+    def mapping(self, host_port=8080, port=80, protocol="tcp", host_ip=""):
+        return {"portMappings": [{"hostPort": host_port, "containerPort": port, "protocol": protocol, "hostIP": host_ip}]}
+
+    def refused(self, container, ns, rc, *texts):
+        """An ADD that wants a port which is taken; nothing is left of it."""
+        flows = self.node.flows()
+        self.assert_error(self.run_verb("ADD", container, ns, runtimeConfig=rc), 100, *texts)
+        self.assertEqual(self.node.flows(), flows)
+        self.assertNotIn("eth0", ns.run("ip", "link"))
+
+    def doors(self):
+        """{(address, protocol, port)} of the ports of the host that are served."""
+        return {(d["address"], d["protocol"], d["port"]) for d in self.node.sluicectl("services") if d["kind"] == "HostPort"}
+
+    def test_conflicts(self):
+        """The same port with another address or protocol is another port; a taken one is an error that says whose it is."""
+        ns = [self.netns() for _ in range(6)]
+        self.add("h0", ns[0], runtimeConfig=self.mapping())
+        for host_ip in ("", "0.0.0.0", "::"):
+            self.refused("h1", ns[1], self.mapping(port=81, host_ip=host_ip), "tcp 8080", "h0")
+        for i, rc in enumerate((self.mapping(protocol="udp"), self.mapping(host_ip="127.0.0.1"),
+                                self.mapping(host_ip="172.30.0.101"), self.mapping(8081)), 2):
+            self.add(f"h{i}", ns[i], runtimeConfig=rc)
+        self.refused("h1", ns[1], self.mapping(host_ip="127.0.0.1"), "tcp 127.0.0.1:8080", "h3")
+        for i in (0, *range(2, 6)):
+            self.delete(f"h{i}", ns[i])
+        self.add("h1", ns[1], runtimeConfig=self.mapping())
+        self.delete("h1", ns[1])
+
+    def test_life(self):
+        """They are in the switch when ADD has answered, stay over a kill -9, and CHECK knows them; DEL and GC give them back."""
+        ns, other, rc = self.netns(), self.netns(), self.mapping()
+        before = self.node.flows()
+        r = self.add("l1", ns, runtimeConfig=rc)
+        self.assertTrue([flow for flow in set(self.node.flows()) - set(before) if "tp_dst=8080" in flow])
+        flows, doors = self.node.flows(), self.doors()
+        self.assertEqual({(protocol, port) for _, protocol, port in doors}, {("TCP", 8080)})
+        self.assert_ok(self.check("l1", ns, r, runtimeConfig=rc))
+        for wrong in (self.mapping(port=81), self.mapping(8081), self.mapping(protocol="sctp")):
+            self.assert_error(self.check("l1", ns, r, runtimeConfig=wrong), 102, "does not lead to")
+        self.node.restart()
+        wait_for("realized", lambda: self.node.sluicectl("status")["realized"])
+        self.assertEqual((self.node.flows(), self.doors()), (flows, doors))
+        self.refused("l2", other, rc, "tcp 8080", "l1")
+        self.assert_ok(self.check("l1", ns, r, runtimeConfig=rc))
+        self.delete("l1", ns)
+        self.assertEqual((self.node.flows(), self.doors()), (before, set()))
+        self.add("l2", other, runtimeConfig=rc)
+        time.sleep(1.1)                 # GC spares the youngest.
+        self.assert_ok(self.run_verb("GC", None, ifname=None, **{"cni.dev/valid-attachments": []}))
+        self.add("l1", ns, runtimeConfig=rc)
+        self.delete("l1", ns)
+
+    def test_wrong(self):
+        """What cannot be is an error of the configuration."""
+        two = {"portMappings": self.mapping()["portMappings"] + self.mapping(port=81)["portMappings"]}
+        self.assert_error(self.run_verb("ADD", "w1", self.netns(), runtimeConfig=two), 7, "cannot lead to both 80 and 81")
+
+
 class Delegated(LiveCase):
     """A6, A7, D6, matrix 19 with Debian's plugins, which know CNI up to 1.0.0."""
 
