@@ -69,13 +69,11 @@ gateway_of(const struct punt_local *local, bool v4)
     return NULL;
 }
 
-/* Who says that nobody serves at 'dst': the node, if it has an address of the family. */
+/* That nobody serves at 'dst' is for 'dst' to say; the node's stack would not believe its own gateway address. */
 static const struct in6_addr *
 error_source(const struct punt_local *local, enum punt_code code, const struct in6_addr *dst)
 {
-    const struct in6_addr *gateway = gateway_of(local, inet_is_v4(dst));
-
-    return gateway || code != PUNT_REJECT ? gateway : dst;
+    return code == PUNT_REJECT ? dst : gateway_of(local, inet_is_v4(dst));
 }
 
 /* A new frame from the router to the router (the way back is found by routing), with room for 'l3_len' bytes of

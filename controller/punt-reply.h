@@ -10,8 +10,8 @@
  * PUNT_REJECT          TCP: a reset, as from the closed port (RFC 9293 3.10.7.1), never in answer to one; else ICMP port
  * unreachable (RFC 792), ICMPv6 destination unreachable, code 4 (RFC 4443 3.1)
  *
- * Errors come from the gateway address of the family.  If there is none, there is no error, but for PUNT_REJECT, which
- * then comes from the address that was asked for.
+ * PUNT_REJECT is answered as if by the address that was asked for.  Other errors come from the gateway address of the
+ * family; if there is none, there is no error.
  *
  * An ICMP error quotes the packet that caused it: up to 576 bytes altogether in IPv4 (RFC 1812 4.3.2.3), up to
  * 1280 in IPv6.  None is sent about an ICMP error or a redirect, a packet to or from a multicast, broadcast or

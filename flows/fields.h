@@ -295,7 +295,7 @@ struct punt {
 #define PUNT_MAX_LEN (14 + 1280)
 
 /* The answer to PUNT_TIME_EXCEEDED, PUNT_TOO_BIG and PUNT_REJECT is an IP packet from the node's gateway address of the
- * family (a TCP reset: from the packet's destination) to the source of the packet, in an Ethernet frame (both MACs: the router's) of type packet-out, in_port
+ * family (PUNT_REJECT: from the packet's destination) to the source of the packet, in an Ethernet frame (both MACs: the router's) of type packet-out, in_port
  * OFPP_CONTROLLER.  Its actions are made here: the network of the packet-in, SOURCE_ROUTER, and into L3_FORWARD, which
  * finds the way back to a pod, a peer or the node.  It is neither counted as a hop nor measured.
  *

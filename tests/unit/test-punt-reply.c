@@ -98,8 +98,10 @@ assert_none(enum punt_code code, const struct frame *frame)
 
 /* Checks all that every ICMP error has in common, and returns where ICMP begins. */
 static const uint8_t *
-check_v4(struct dp_packet *p, const struct frame *cause, size_t quoted)
+check_v4_from(const char *from, struct dp_packet *p, const struct frame *cause, size_t quoted)
 {
+    struct in6_addr src = addr(from);
+
     ck_assert_ptr_nonnull(p);
     ck_assert_uint_eq(dp_packet_size(p), ETH_HEADER_LEN + IP_HEADER_LEN + 8 + quoted);
     const struct eth_header *eth = dp_packet_data(p);
@@ -109,20 +111,26 @@ check_v4(struct dp_packet *p, const struct frame *cause, size_t quoted)
     ck_assert_uint_eq(csum(ip, IP_HEADER_LEN), 0);
     ck_assert_uint_eq(ip[2] << 8 | ip[3], IP_HEADER_LEN + 8 + quoted);
     ck_assert_uint_eq(ip[8], 64);
-    ck_assert(!memcmp(ip + 12, (uint8_t[]) { 10, 244, 1, 1, 10, 244, 1, 5 }, 8));
+    ck_assert(!memcmp(ip + 12, &src.s6_addr[12], 4) && !memcmp(ip + 16, (uint8_t[]) { 10, 244, 1, 5 }, 4));
     ck_assert_uint_eq(csum(ip + IP_HEADER_LEN, 8 + quoted), 0);
     ck_assert(!memcmp(ip + IP_HEADER_LEN + 8, cause->bytes + ETH_HEADER_LEN, quoted));
     return ip + IP_HEADER_LEN;
 }
 
 static const uint8_t *
-check_v6(struct dp_packet *p, const struct frame *cause, size_t quoted)
+check_v4(struct dp_packet *p, const struct frame *cause, size_t quoted)
+{
+    return check_v4_from("10.244.1.1", p, cause, quoted);
+}
+
+static const uint8_t *
+check_v6_from(const char *from, struct dp_packet *p, const struct frame *cause, size_t quoted)
 {
     ck_assert_ptr_nonnull(p);
     ck_assert_uint_eq(dp_packet_size(p), ETH_HEADER_LEN + IPV6_HEADER_LEN + 8 + quoted);
     const uint8_t *ip = (const uint8_t *) dp_packet_data(p) + ETH_HEADER_LEN;
-    struct in6_addr gateway = addr("fd00:10:244:1::1"), pod = addr("fd00:10:244:1::5");
-    ck_assert(!memcmp(ip + 8, &gateway, 16) && !memcmp(ip + 24, &pod, 16));
+    struct in6_addr src = addr(from), pod = addr("fd00:10:244:1::5");
+    ck_assert(!memcmp(ip + 8, &src, 16) && !memcmp(ip + 24, &pod, 16));
     ck_assert_uint_eq(ip[4] << 8 | ip[5], 8 + quoted);
 
     /* Pseudo header by hand: RFC 8200, section 8.1. */
@@ -132,6 +140,12 @@ check_v6(struct dp_packet *p, const struct frame *cause, size_t quoted)
     ck_assert_uint_eq(csum_finish(csum_continue(sum, ip + IPV6_HEADER_LEN, 8 + quoted)), 0);
     ck_assert(!memcmp(ip + IPV6_HEADER_LEN + 8, cause->bytes + ETH_HEADER_LEN, quoted));
     return ip + IPV6_HEADER_LEN;
+}
+
+static const uint8_t *
+check_v6(struct dp_packet *p, const struct frame *cause, size_t quoted)
+{
+    return check_v6_from("fd00:10:244:1::1", p, cause, quoted);
 }
 
 START_TEST(test_v4)
@@ -439,12 +453,12 @@ START_TEST(test_reject_others)
     for (size_t i = 0; i < sizeof protos; i++) {
         struct frame v4 = V4(protos[i], 0, 30), v6 = V6(protos[i], 0, 30);
         struct dp_packet *p = reply(PUNT_REJECT, 0, &v4);
-        const uint8_t *icmp = check_v4(p, &v4, 50);
+        const uint8_t *icmp = check_v4_from("10.244.2.9", p, &v4, 50);
         ck_assert(icmp[0] == ICMP_DEST_UNREACH && icmp[1] == ICMP_PORT_UNREACH);
         ck_assert(!memcmp(icmp + 4, (uint8_t[4]) { 0 }, 4));
         dp_packet_delete(p);
         p = reply(PUNT_REJECT, 0, &v6);
-        icmp = check_v6(p, &v6, 70);
+        icmp = check_v6_from("fd00:10:244:2::9", p, &v6, 70);
         ck_assert(icmp[0] == ICMP6_DST_UNREACH && icmp[1] == ICMP6_DST_UNREACH_NOPORT);
         ck_assert(!memcmp(icmp + 4, (uint8_t[4]) { 0 }, 4));
         dp_packet_delete(p);
@@ -461,7 +475,7 @@ START_TEST(test_reject_others)
 }
 END_TEST
 
-/* A node without an address of the family: the address that was asked for says it. */
+/* A node without an address of the family answers that nobody serves, too. */
 START_TEST(test_reject_no_gateway)
 {
     const struct punt_local local = { .router_mac = ROUTER };
