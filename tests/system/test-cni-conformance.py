@@ -576,7 +576,7 @@ class HostPorts(LiveCase):
 
     def doors(self):
         """{(address, protocol, port)} of the ports of the host that are served."""
-        return {(d["address"], d["protocol"], d["port"]) for d in self.node.sluicectl("services") if d["kind"] == "HostPort"}
+        return {(d["address"], d["protocol"], d["port_number"]) for d in self.node.sluicectl("services") if d["kind"] == "HostPort"}
 
     def test_conflicts(self):
         """The same port with another address or protocol is another port; a taken one is an error that says whose it is."""
