@@ -79,13 +79,14 @@ endpoint_to_json(const struct doors *doors, const struct service_endpoint_info *
                              : json_null());
 
     if (doors->details) {
-        json_t *buckets = json_array();
+        json_t *groups = json_array();
 
-        for (size_t i = 0; i < e->n_buckets; i++) {
-            json_array_append_new(buckets, json_pack("[I, I]", (json_int_t) e->buckets[i].group_id,
-                                                     (json_int_t) e->buckets[i].bucket_id));
+        for (size_t i = 0; i < e->n_buckets; i++) {     /* Two buckets may be in one group (lib/shares.c). */
+            if (!i || e->buckets[i].group_id != e->buckets[0].group_id) {
+                json_array_append_new(groups, json_integer(e->buckets[i].group_id));
+            }
         }
-        json_object_set_new(json, "buckets", buckets);
+        json_object_set_new(json, "groups", groups);
     }
     return json;
 }

@@ -20,7 +20,7 @@
  *                           be null
  *
  * With 'details' also what leads to the counters: "flows" (the door's, by priority and match, as OVS writes them), "set"
- * (with affinity), and each endpoint's "buckets" (pairs of group and bucket id).
+ * (with affinity), and each endpoint's "groups", in which it has a bucket.
  *
  * Pure. */
 

@@ -28,7 +28,7 @@ struct counter {
 
 struct counters {
     struct shash doors;                 /* Priority and match -> struct counter. */
-    struct shash buckets;               /* "GROUP/BUCKET" -> struct counter. */
+    struct shash buckets;               /* "GROUP/ADDRESS/PORT" -> struct counter. */
     struct shash endpoints;             /* Of sets with affinity: "SET/ADDRESS/PORT" -> struct counter. */
     struct shash numbers;               /* "SET/NUMBER" -> "SET/ADDRESS/PORT". */
     struct shash clients;               /* "SET/ADDRESS/PORT" -> struct counter, 'packets' clients. */
@@ -159,9 +159,9 @@ ask(struct vconn *vconn, struct ofpbuf *request, struct ovs_list *replies)
     return vconn_transact_multipart(vconn, &requests, replies);
 }
 
-/* The ids of each group's buckets, in the order in which their counters come: "GROUP" -> array of strings. */
+/* Where each group's buckets lead, in the order in which their counters come: "GROUP" -> array of strings. */
 static int
-take_ids(struct ofpbuf *reply, struct shash *ids)
+take_buckets(struct ofpbuf *reply, struct shash *groups)
 {
     for (;;) {
         struct ofputil_group_desc desc;
@@ -175,16 +175,19 @@ take_ids(struct ofpbuf *reply, struct shash *ids)
         const struct ofputil_bucket *bucket;
 
         LIST_FOR_EACH (bucket, list_node, &desc.buckets) {
-            json_array_append_new(array, json_sprintf("%"PRIu32"/%"PRIu32, desc.group_id, bucket->bucket_id));
+            char *nat = find_nat(bucket->ofpacts, bucket->ofpacts_len);
+
+            json_array_append_new(array, json_sprintf("%"PRIu32"/%s", desc.group_id, nat ? nat : ""));
+            free(nat);
         }
-        json_decref(shash_replace(ids, name, array));
+        json_decref(shash_replace(groups, name, array));
         free(name);
         ofputil_uninit_group_desc(&desc);
     }
 }
 
 static int
-take_group_stats(struct ofpbuf *reply, const struct shash *ids, struct counters *counters)
+take_group_stats(struct ofpbuf *reply, const struct shash *groups, struct counters *counters)
 {
     for (;;) {
         struct ofputil_group_stats stats = { .bucket_stats = NULL };
@@ -194,7 +197,7 @@ take_group_stats(struct ofpbuf *reply, const struct shash *ids, struct counters 
             return code == EOF ? 0 : EPROTO;
         }
         char *name = xasprintf("%"PRIu32, stats.group_id);
-        const json_t *array = shash_find_data(ids, name);
+        const json_t *array = shash_find_data(groups, name);
 
         /* A group that changed between the two answers has no counters this time. */
         for (size_t i = 0; json_array_size(array) == stats.n_buckets && i < stats.n_buckets; i++) {
@@ -209,7 +212,7 @@ take_group_stats(struct ofpbuf *reply, const struct shash *ids, struct counters 
 static int
 dump_groups(struct vconn *vconn, struct counters *counters)
 {
-    struct shash ids = SHASH_INITIALIZER(&ids);
+    struct shash groups = SHASH_INITIALIZER(&groups);
     struct shash_node *node;
     struct ovs_list replies;
     struct ofpbuf *reply;
@@ -217,21 +220,21 @@ dump_groups(struct vconn *vconn, struct counters *counters)
 
     if (!code) {
         LIST_FOR_EACH (reply, list_node, &replies) {
-            code = code ? code : take_ids(reply, &ids);
+            code = code ? code : take_buckets(reply, &groups);
         }
         ofpbuf_list_delete(&replies);
     }
     code = code ? code : ask(vconn, ofputil_encode_group_stats_request(OFP15_VERSION, OFPG_ALL), &replies);
     if (!code) {
         LIST_FOR_EACH (reply, list_node, &replies) {
-            code = code ? code : take_group_stats(reply, &ids, counters);
+            code = code ? code : take_group_stats(reply, &groups, counters);
         }
         ofpbuf_list_delete(&replies);
     }
-    SHASH_FOR_EACH (node, &ids) {
+    SHASH_FOR_EACH (node, &groups) {
         json_decref(node->data);
     }
-    shash_destroy(&ids);
+    shash_destroy(&groups);
     return code;
 }
 
@@ -251,26 +254,31 @@ find(const struct shash *shash, const char *key)
     return counter ? *counter : (struct counter) { 0, 0 };
 }
 
+/* 'number': of a group or a set. */
+static char *
+endpoint_key(const json_t *number, const json_t *endpoint)
+{
+    return xasprintf("%"JSON_INTEGER_FORMAT"/%s/%"JSON_INTEGER_FORMAT, json_integer_value(number),
+                     json_string_value(json_object_get(endpoint, "address")),
+                     json_integer_value(json_object_get(endpoint, "port")));
+}
+
 static void
 put_endpoint(json_t *endpoint, const json_t *set, const struct counters *counters)
 {
     struct counter sum = { 0, 0 }, one;
-    json_t *bucket;
+    json_t *group;
     size_t i;
 
-    json_array_foreach (json_object_get(endpoint, "buckets"), i, bucket) {
-        char *key = xasprintf("%"JSON_INTEGER_FORMAT"/%"JSON_INTEGER_FORMAT,
-                              json_integer_value(json_array_get(bucket, 0)),
-                              json_integer_value(json_array_get(bucket, 1)));
+    json_array_foreach (json_object_get(endpoint, "groups"), i, group) {
+        char *key = endpoint_key(group, endpoint);
         one = find(&counters->buckets, key);
         sum.packets += one.packets;
         sum.bytes += one.bytes;
         free(key);
     }
     if (set) {
-        char *key = xasprintf("%"JSON_INTEGER_FORMAT"/%s/%"JSON_INTEGER_FORMAT, json_integer_value(set),
-                              json_string_value(json_object_get(endpoint, "address")),
-                              json_integer_value(json_object_get(endpoint, "port")));
+        char *key = endpoint_key(set, endpoint);
         one = find(&counters->endpoints, key);
         sum.packets += one.packets;
         sum.bytes += one.bytes;
@@ -309,7 +317,7 @@ service_counters_strip(json_t *doors)
         json_object_del(door, "flows");
         json_object_del(door, "set");
         json_array_foreach (json_object_get(door, "endpoints"), j, endpoint) {
-            json_object_del(endpoint, "buckets");
+            json_object_del(endpoint, "groups");
         }
     }
 }

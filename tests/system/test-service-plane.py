@@ -35,7 +35,9 @@ class ServicePlane(LabCase):
     OPTIONS = ("--nodes", "2")
     PODS = [pod("web-1", "node-1", labels={"app": "web"}), pod("web-2", "node-1", labels={"app": "web"}),
             pod("web-3", "node-2", labels={"app": "web"}), pod("client", "node-1")]
-    ALLOWED_LOG = [("ovs-vswitchd", r"Broken pipe|Connection reset by peer", "sluiced was killed")]
+    ALLOWED_LOG = [("ovs-vswitchd", r"Broken pipe|Connection reset by peer", "sluiced was killed"),
+                   ("ovs-vswitchd", r"recirc_id \d+ left allocated", "restarted under traffic"),
+                   ("sluiced", r"jsonrpc\|WARN\|.*ovs-vswitchd.*send error: Broken pipe", "restarted")]
 
     @classmethod
     def setUpClass(cls):
@@ -72,15 +74,15 @@ class ServicePlane(LabCase):
         return self.ctl("services", name, *more, **where)
 
     def door(self, kind="ClusterIP", family=4, name="default/web", *more):
-        found = [door for door in self.doors(name, *more)
-                 if (door["kind"], ":" in door["address"], door["source"]) == (kind, family == 6, "anybody")]
+        found = [door for door in self.doors(name, *more) if door["port_number"] and
+                 (door["kind"], ":" in door["address"], door["source"]) == (kind, family == 6, "anybody")]
         self.assertEqual(len(found), 1, (kind, family, found))
         return found[0]
 
     def until(self, condition, what, seconds=10):
         deadline = time.monotonic() + seconds
         while not (value := condition()):
-            self.assertLess(time.monotonic(), deadline, what)
+            self.assertLess(time.monotonic(), deadline, what() if callable(what) else what)
             time.sleep(0.05)            # No event tells the test what sluiced has heard of.
         return value
 
@@ -134,9 +136,9 @@ class ServicePlane(LabCase):
             counted = self.door("ClusterIP", 4, "default/web", "--stats")
             at_endpoints = sum(one["packets"] for one in counted["endpoints"])
             return counted if counted["packets"] >= 30 * 3 and counted["packets"] == at_endpoints else None     # SYN, ACK, FIN.
-        counted = self.until(count, "the switch has counted, both at the door and at the endpoints")
+        counted = self.until(count, lambda: self.lab.exec("node-1", "sluicectl", "services", "--stats"))
         self.assertNotIn("flows", counted)
-        self.assertNotIn("buckets", counted["endpoints"][0])
+        self.assertNotIn("groups", counted["endpoints"][0])
 
         compiled = json.loads(self.lab.exec("node-1", "sluicectl", "compile", "--source", self.lab.layout.manifests(), "--node", "node-1",
                                             "--services", "--json"))
@@ -158,7 +160,7 @@ class ServicePlane(LabCase):
         self.put(service("other", {"app": "other"}))
         self.assertEqual(self.answers("service/default/other"), ["refused"])
         self.lab.apply(pod("late", "node-2", labels={"app": "other"}))
-        self.addCleanup(self.lab, "delete", "pod", "default/late")
+        self.addCleanup(self.remove, "Pod", "late")
         self.assertEqual(self.answers("service/default/other", 3), ["default/late"] * 3)
         self.lab.apply({**WEB, "spec": {**WEB["spec"], "type": "ClusterIP"}})
         self.assertEqual({door["kind"] for door in self.doors()}, {"ClusterIP"})
@@ -167,8 +169,7 @@ class ServicePlane(LabCase):
         self.assertEqual(set(self.answers(VIP, 3, port=8080)) - {"default/web-1", "default/web-2", "default/web-3"}, set())
         self.lab.apply(WEB)
         self.remove("Service", "other")
-        self.lab("delete", "pod", "default/late")
-        self.lab("wait")
+        self.remove("Pod", "late")
         now = self.lab.footprint("node-1")
         self.assertEqual([line for line in others["flows"] if line not in now["flows"] and "tp_dst=3" not in line], [])
         self.assertEqual(now["groups"], others["groups"])
