@@ -87,7 +87,7 @@ compare(const void *a_, const void *b_)
 
     cmp = cmp ? cmp : memcmp(&a->place.addr, &b->place.addr, sizeof a->place.addr);
     cmp = cmp ? cmp : a->place.port - b->place.port;
-    cmp = cmp ? cmp : b->e->ready - a->e->ready;
+    cmp = cmp || SERVICES_BUG("twice") ? cmp : b->e->ready - a->e->ready;
     cmp = cmp ? cmp : b->e->serving - a->e->serving;
     return cmp ? cmp : a->order < b->order ? -1 : a->order > b->order;
 }
@@ -133,7 +133,7 @@ topology(const struct services *s, const struct choice *c)
 
         if (e->ready) {
             any = true;
-            all_nodes = all_nodes && e->n_nodes;
+            all_nodes = all_nodes && (e->n_nodes || SERVICES_BUG("hints-some"));
             all_zones = all_zones && e->n_zones;
             our_node = our_node || has_hint(e->nodes, e->n_nodes, s->node);
             our_zone = our_zone || has_hint(e->zones, e->n_zones, s->zone);

@@ -30,8 +30,8 @@ is_loopback(const struct in6_addr *addr)
     return IN6_IS_ADDR_LOOPBACK(addr) || (inet_is_v4(addr) && addr->s6_addr[12] == 127);
 }
 
-static bool
-is_local(const struct services *s, const struct in6_addr *addr)
+bool
+services_is_local(const struct services *s, const struct in6_addr *addr)
 {
     if (is_loopback(addr)) {
         return true;
@@ -44,8 +44,8 @@ is_local(const struct services *s, const struct in6_addr *addr)
     return false;
 }
 
-struct address *
-services_address_find(const struct services *s, const struct in6_addr *addr)
+static struct address *
+find_address(const struct services *s, const struct in6_addr *addr)
 {
     struct address *a;
 
@@ -68,12 +68,12 @@ mark(struct services *s, struct address *a)
 static struct address *
 address_get(struct services *s, const struct in6_addr *addr)
 {
-    struct address *a = services_address_find(s, addr);
+    struct address *a = find_address(s, addr);
 
     if (!a) {
         a = xzalloc(sizeof *a);
         a->addr = *addr;
-        a->local = is_local(s, addr);
+        a->local = services_is_local(s, addr);
         ovs_list_init(&a->claims);
         ovs_list_init(&a->dirty);
         hmap_insert(&s->addresses, &a->node, hash_bytes(addr, sizeof *addr, 0));
@@ -128,38 +128,42 @@ read_alias(struct services *s, struct address *a)
     }
 }
 
-static void
+/* True if there is an alias more or less. */
+static bool
 address_run(struct services *s, struct address *a)
 {
-    bool wanted = needs_alias(a);
+    bool wanted = needs_alias(a), changed;
 
     if (wanted && !a->has_alias) {
         numbers_ref(s->alias_numbers, alias_key(a));
     } else if (!wanted && a->has_alias) {
         numbers_unref(s->alias_numbers, alias_key(a));
     }
+    changed = wanted != a->has_alias;
     a->has_alias = wanted;
     if (ovs_list_is_empty(&a->claims)) {
         hmap_remove(&s->addresses, &a->node);
         free(a);
     }
+    return changed;
 }
 
+/* Aliases are few. */
 void
 services_addresses_run(struct services *s)
 {
     struct address *a;
-    bool any = !ovs_list_is_empty(&s->dirty_addresses), moved = false;
+    bool changed = false;
     uint64_t key;
 
     LIST_FOR_EACH_POP (a, dirty, &s->dirty_addresses) {
         ovs_list_init(&a->dirty);
-        address_run(s, a);
+        changed |= address_run(s, a);
     }
     while (numbers_pop_moved(s->alias_numbers, &key)) {
-        moved = true;
+        changed = true;
     }
-    if (any && (numbers_count(s->alias_numbers) || moved)) {
+    if (changed) {
         HMAP_FOR_EACH (a, node, &s->addresses) {
             read_alias(s, a);
         }
@@ -173,9 +177,9 @@ services_addresses_node_changed(struct services *s)
     struct address *a;
 
     HMAP_FOR_EACH (a, node, &s->addresses) {
-        bool local = is_local(s, &a->addr);
+        bool local = services_is_local(s, &a->addr);
 
-        if (local != a->local) {
+        if (local != a->local && !SERVICES_BUG("local-missed")) {
             a->local = local;
             mark(s, a);
             emit_all(s, a);
@@ -210,7 +214,7 @@ concern(struct services *s, const struct claim *claim, uint32_t n)
 {
     const struct claim *c;
 
-    if (claim->kind == CLAIM_REST || (n == 2 && !services_is_any(&claim->address->addr))) {
+    if (claim->kind == CLAIM_REST || (n == 2 && !services_is_any(&claim->address->addr) && !SERVICES_BUG("fragments-missed"))) {
         emit_all(s, claim->address);
         return;
     }
@@ -249,10 +253,10 @@ compare(const struct claim *a, const struct claim *b)
     if (a_cluster != b_cluster) {
         return b_cluster - a_cluster;
     }
-    if (!x || !y) {
-        return x || y ? !x - !y : strcmp(a->owner->key, b->owner->key);
+    if (!x != !y) {
+        return !x - !y;
     }
-    if (x->created != y->created) {
+    if (x && x->created != y->created) {
         return x->created < y->created ? -1 : 1;
     }
     int cmp = strcmp(a->owner->key, b->owner->key);

@@ -29,7 +29,9 @@ door_to_set(const struct doors *d, enum flow_door_source source, const struct in
 
     door.source = source;
     door.src = src;
-    door.action = set ? set->action : kind == SET_LOCAL && sport->any ? FLOW_DOOR_DROP : FLOW_DOOR_REJECT;
+    door.action = (set ? set->action
+                   : kind == SET_LOCAL && sport->any && !SERVICES_BUG("reject-local") ? FLOW_DOOR_DROP
+                   : FLOW_DOOR_REJECT);
     door.number = set ? set->target : 0;
     d->cb(&door, sport, kind, d->aux);
 }
@@ -280,6 +282,20 @@ add_door(const struct flow_door *door, const struct sport *sport OVS_UNUSED, enu
     flow_add_door(door, out);
 }
 
+/* Connections by the node's port of the same number, if this is a door at one of the node's addresses. */
+static void
+flush_node_port(struct services *s, const struct claim *claim)
+{
+    const struct address *a = claim->address;
+    const struct claim *other = (a->local && !services_is_any(&a->addr)
+                                 ? services_claim_best(s, services_any_address(!inet_is_v4(&a->addr)), claim->protocol,
+                                                       claim->port) : NULL);
+
+    for (uint32_t i = 0; other && i < other->sport->n_served; i++) {
+        services_flush(s, claim, &other->sport->served[i]);
+    }
+}
+
 /* Whether it leads to endpoints now; if not any more, or only since now, connections are flushed (services 24). */
 static void
 set_open(struct services *s, struct claim *claim, bool open)
@@ -289,8 +305,9 @@ set_open(struct services *s, struct claim *claim, bool open)
     if (sport && sport->protocol != IPPROTO_TCP && open != claim->open) {
         if (open && claim->kind > CLAIM_CLUSTER) {
             services_flush_host(s, claim);
+            flush_node_port(s, claim);
         }
-        for (uint32_t i = 0; !open && i < sport->n_served; i++) {
+        for (uint32_t i = 0; !open && i < sport->n_served && !SERVICES_BUG("flush-closed"); i++) {
             services_flush(s, claim, &sport->served[i]);
         }
         claim->open = open;

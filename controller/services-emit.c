@@ -237,7 +237,7 @@ services_tracked_run(struct services *s)
         struct flow_set out = FLOW_SET_INIT;
 
         ovs_list_init(&t->dirty);
-        if (t->n_refs) {
+        if (t->n_refs && !SERVICES_BUG("track-missed")) {
             flow_add_tracked_port(SERVICES_NETWORK, t->protocol, t->port, &out);
         }
         services_emit_flows(s, &t->flows, &t->n_flows, &out);
@@ -301,6 +301,19 @@ add_flush(struct services *s, const struct candidate_flush *f, const struct in6_
     ovs_list_push_back(&s->flush_effects, &e->list);
 }
 
+/* Whether packets to the door go on to the endpoint. */
+static bool
+is_served(const struct services *s, const struct candidate_flush *f)
+{
+    const struct claim *c = services_claim_best(s, &f->addr, f->protocol, f->port);
+
+    if (!c && services_is_local(s, &f->addr)) {
+        c = services_claim_best(s, services_any_address(!inet_is_v4(&f->addr)), f->protocol, f->port);
+    }
+    return (!f->host && !SERVICES_BUG("flush-served") && c && c->open && c->sport
+            && services_has_place(c->sport->served, c->sport->n_served, &f->endpoint));
+}
+
 /* A port of the node: one for each address at which it may have been reached. */
 static void
 flush_node_port(struct services *s, const struct candidate_flush *f)
@@ -309,23 +322,16 @@ flush_node_port(struct services *s, const struct candidate_flush *f)
     struct in6_addr node;
 
     for (size_t i = 0; i < s->n_addrs; i++) {
-        if (inet_is_v4(&s->addrs[i]) == v4) {
-            add_flush(s, f, &s->addrs[i]);
+        struct candidate_flush at = *f;
+
+        at.addr = s->addrs[i];
+        if (inet_is_v4(&at.addr) == v4 && !is_served(s, &at)) {
+            add_flush(s, f, &at.addr);
         }
     }
     if (!f->host && !inet_addr_parse(v4 ? FLOW_NODE_V4 : FLOW_NODE_V6, &node, NULL)) {
         add_flush(s, f, &node);
     }
-}
-
-/* Whether packets to the door go on to the endpoint. */
-static bool
-is_served(const struct services *s, const struct candidate_flush *f)
-{
-    const struct claim *c = services_claim_best(s, &f->addr, f->protocol, f->port);
-
-    return (!f->host && c && c->open && c->sport
-            && services_has_place(c->sport->served, c->sport->n_served, &f->endpoint));
 }
 
 static void
@@ -367,7 +373,7 @@ services_same_host(const struct service_host *a, const struct service_host *b)
 static bool
 is_idle(enum pending_type type, const struct pending *p)
 {
-    if (p->has_old != p->has_new) {
+    if (p->has_old != p->has_new || SERVICES_BUG("idle-put")) {
         return false;
     }
     switch (type) {

@@ -28,6 +28,7 @@ static void
 add_share(const struct services *s, const struct set *set, const struct shares *shares, size_t i,
           struct service_endpoint_info *endpoints)
 {
+    uint32_t group_id = numbers_get(s->group_numbers, set->groups[i].key);
     const struct shard *shard = &shares->shards[i];
     unsigned int total = 0, bits = __builtin_popcount(shard->mask);
 
@@ -40,9 +41,14 @@ add_share(const struct services *s, const struct set *set, const struct shares *
 
         e->share += (double) share->weight / total / (1u << bits);
         if (e->n_buckets < ARRAY_SIZE(e->buckets)) {
-            e->buckets[e->n_buckets].group_id = numbers_get(s->group_numbers, set->groups[i].key);
-            e->buckets[e->n_buckets].bucket_id = 0;
-            e->n_buckets++;
+            struct flow_endpoint endpoint = { .addr = e->addr, .port = e->port };
+            uint32_t id = flow_bucket_id(&endpoint);
+
+            for (size_t k = 0; k < e->n_buckets; k++) {
+                id += e->buckets[k].group_id == group_id;       /* Its second one in this group. */
+            }
+            e->buckets[e->n_buckets].group_id = group_id;
+            e->buckets[e->n_buckets++].bucket_id = id & 0x7fffffff;
         }
     }
 }

@@ -329,7 +329,8 @@ make_pod_sports(struct services *s, struct owner *owner)
     for (size_t i = 0; i < hp->n_ports; i++) {
         const struct service_host_port *port = &hp->ports[i];
         char addr[INET_ADDR_STRLEN];
-        char *name = xasprintf("%s/%"PRIu16, inet_addr_format(&port->host_addr, addr), port->host_port);
+        char *name = xasprintf("%s/%"PRIu16"/%"PRIu16, inet_addr_format(&port->host_addr, addr), port->host_port,
+                               port->pod_port);
 
         for (int v6 = 0; v6 < 2; v6++) {
             if (port->host_port && port->pod_port && pod_has_family(hp, v6)
@@ -546,7 +547,7 @@ update(struct services *s, struct owner *owner, struct ds *bad)
         uint32_t n_old = sport->n_served;
 
         sport_update(s, sport, bad);
-        for (uint32_t j = 0; n_old && j < owner->n_claims; j++) {
+        for (uint32_t j = 0; n_old && j < owner->n_claims && !SERVICES_BUG("flush-missed"); j++) {
             if (owner->claims[j].open && owner->claims[j].sport == sport) {
                 flush_gone(s, &owner->claims[j], old, n_old, sport);
             }

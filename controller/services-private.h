@@ -292,7 +292,7 @@ void services_claim_add(struct services *, struct claim *, const struct in6_addr
 void services_claim_remove(struct services *, struct claim *);
 struct claim *services_claim_best(const struct services *, const struct in6_addr *, uint8_t protocol, uint16_t port);
 bool services_claim_wins(const struct services *, const struct claim *, const struct claim **winner);
-struct address *services_address_find(const struct services *, const struct in6_addr *);
+bool services_is_local(const struct services *, const struct in6_addr *);
 void services_addresses_run(struct services *);
 void services_addresses_node_changed(struct services *);
 /* Of the family: all addresses of the node. */

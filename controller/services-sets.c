@@ -56,7 +56,7 @@ attach(struct services *s, struct user *user, struct set *set)
     user->set = set;
     if (!set->owner && ovs_list_is_empty(&set->users)) {
         set->owner = user;
-    } else if (set->owner && user_before(user, set->owner)) {
+    } else if (set->owner && user_before(user, set->owner) && !SERVICES_BUG("first-missed")) {
         set->owner = user;
     }                                   /* Else it is looked for when the set is looked at. */
     ovs_list_push_back(&set->users, &user->node);
@@ -361,7 +361,7 @@ services_sets_run(struct services *s)
 
         ovs_list_init(&set->dirty);
         compile(s, set);
-        if (set->target != target || set->action != action) {
+        if ((set->target != target || set->action != action) && !SERVICES_BUG("target-missed")) {
             tell_users(s, set);
         }
     }

@@ -282,7 +282,9 @@ services_set_node(struct services *s, const char *zone, const struct in6_addr *a
     if (!nullable_string_is_equal(zone, s->zone)) {
         free(s->zone);
         s->zone = nullable_xstrdup(zone);
-        change_all(s);
+        if (!SERVICES_BUG("zone-missed")) {
+            change_all(s);
+        }
     }
 
     struct in6_addr *sorted = n_addrs ? xmemdup(addrs, n_addrs * sizeof *addrs) : NULL;

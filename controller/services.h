@@ -131,8 +131,8 @@ struct service_endpoint_info {
     double share;                       /* Of the hash space, 0 to 1. */
     const char *node;                   /* NULL: not known. */
     struct kube_uid pod;
-    /* Where its buckets are, for counters: up to two. */
-    struct { uint32_t group_id, bucket_id; } buckets[2];
+    /* Where its buckets are, for counters: lib/shares.h may give it several. */
+    struct { uint32_t group_id, bucket_id; } buckets[4];
     size_t n_buckets;
 };
 

@@ -40,6 +40,15 @@ tests_sim_sim_policy_SOURCES = tests/sim/sim-policy.c tests/unit/policy-world.c 
 tests_sim_sim_policy_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/tests/unit -I$(top_srcdir)/controller -DPOLICY_BUGS
 tests_sim_sim_policy_LDADD = tests/sim/libsim.la controller/libcontroller.la flows/libflows.la $(UNIT_LDADD)
 
+# The same with the service core.
+check_PROGRAMS += tests/sim/sim-services
+TESTS += tests/sim/sim-services
+tests_sim_sim_services_SOURCES = tests/sim/sim-services.c tests/unit/service-world.c tests/unit/service-world.h \
+	controller/services.c controller/services-choose.c controller/services-claims.c controller/services-doors.c \
+	controller/services-emit.c controller/services-info.c controller/services-owner.c controller/services-sets.c
+tests_sim_sim_services_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/tests/unit -I$(top_srcdir)/controller -DSERVICES_BUGS
+tests_sim_sim_services_LDADD = tests/sim/libsim.la controller/libcontroller.la flows/libflows.la $(UNIT_LDADD)
+
 check_PROGRAMS += tests/sim/sim-reflector
 TESTS += tests/sim/sim-reflector
 tests_sim_sim_reflector_SOURCES = tests/sim/sim-reflector.c lib/kube-reflector.c lib/kube-reflector-body.c
@@ -255,6 +264,12 @@ UNIT_TESTS += tests/unit/test-policy
 tests_unit_test_policy_SOURCES = tests/unit/test-policy.c tests/unit/policy-world.c tests/unit/policy-world.h
 tests_unit_test_policy_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/tests/unit
 tests_unit_test_policy_LDADD = controller/libcontroller.la flows/libflows.la $(UNIT_LDADD)
+
+# The service core, with a world of objects around it.
+UNIT_TESTS += tests/unit/test-services
+tests_unit_test_services_SOURCES = tests/unit/test-services.c tests/unit/service-world.c tests/unit/service-world.h
+tests_unit_test_services_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/tests/unit
+tests_unit_test_services_LDADD = controller/libcontroller.la flows/libflows.la $(UNIT_LDADD)
 
 UNIT_TESTS += tests/unit/test-mtu
 tests_unit_test_mtu_SOURCES = tests/unit/test-mtu.c
