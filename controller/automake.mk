@@ -33,7 +33,10 @@ controller_libcontroller_la_SOURCES += \
 	controller/hostnet-nft.c \
 	controller/hostnet-private.h \
 	controller/hostnet-record.c \
+	controller/hostnet-service-routes.c \
+	controller/hostnet-service-rules.c \
 	controller/hostnet-service.c \
+	controller/hostnet-service.h \
 	controller/hostnet-sysctl.c \
 	controller/hostnet-uplink.c \
 	controller/hostnet.c controller/hostnet.h \

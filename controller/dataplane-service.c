@@ -100,20 +100,41 @@ dataplane_service_host_ports_(struct dataplane *dp, uint64_t id, const char *pod
     services_set_host_ports(dp->service->core, id, pod, ports, n_ports, addrs, n_addrs);
 }
 
-/* What was known of the node stays while its object or the uplink is lost. */
+/* All addresses of the node but the gateways.  What was known of it stays while its object or the uplink is lost. */
+static size_t
+copy_node_addrs(const struct dataplane *dp, struct in6_addr **addrs)
+{
+    const struct dataplane_service *ds = dp->service;
+    const struct node_facts *facts = &dp->facts;
+    size_t n_all, n = 0;
+    const struct in6_addr *all = hostnet_local_addrs(dp->hostnet, &n_all);
+
+    if (!hostnet_uplink(dp->hostnet)) {
+        all = ds->addrs;
+        n_all = ds->n_addrs;
+    }
+    *addrs = xcalloc(MAX(n_all, 1), sizeof **addrs);
+    for (size_t i = 0; i < n_all; i++) {
+        bool is_gateway = false;
+        for (size_t j = 0; j < facts->n_cidrs + facts->n_old_cidrs; j++) {
+            is_gateway = is_gateway || IN6_ARE_ADDR_EQUAL(&all[i], &facts->gateways[j]);
+        }
+        if (!is_gateway) {
+            (*addrs)[n++] = all[i];
+        }
+    }
+    return n;
+}
+
 static void
 tell_node(struct dataplane *dp)
 {
     struct dataplane_service *ds = dp->service;
     const struct kube_node *node = dataplane_own_node_(dp);
-    const struct hostnet_uplink *uplink = hostnet_uplink(dp->hostnet);
     const char *zone = node ? labels_get(node->object.labels, KUBE_LABEL_ZONE) : ds->zone;
-    size_t n = uplink ? uplink->n_addrs : ds->n_addrs;
-    struct in6_addr *addrs = xcalloc(MAX(n, 1), sizeof *addrs);
+    struct in6_addr *addrs;
+    size_t n = copy_node_addrs(dp, &addrs);
 
-    for (size_t i = 0; i < n; i++) {
-        addrs[i] = uplink ? uplink->addrs[i].addr : ds->addrs[i];
-    }
     zone = zone && *zone ? zone : NULL;
     if (ds->told_node && nullable_string_is_equal(zone, ds->zone) && n == ds->n_addrs
         && (!n || !memcmp(addrs, ds->addrs, n * sizeof *addrs))) {

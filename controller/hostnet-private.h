@@ -76,7 +76,7 @@ int hostnet_reconcile_routes(struct rtnl *, const struct hostnet_config *, const
 int hostnet_put_route(struct rtnl *, const struct hostnet_config *, const struct hostnet_route *, struct error *);
 int hostnet_delete_route(struct rtnl *, const struct hostnet_config *, const struct hostnet_route *, struct error *);
 
-/* Services (hostnet-service.c, hostnet-conntrack.c). -------------------------------------------------------------- */
+/* Services (hostnet-service*.c, hostnet-conntrack.c). ------------------------------------------------------------- */
 
 struct hostnet_services *hostnet_services_create(void);
 void hostnet_services_destroy(struct hostnet_services *);
@@ -102,6 +102,9 @@ size_t hostnet_services_routes(const struct hostnet_services *, const struct hos
 /* The rule by which the mark leads to HOSTNET_ROUTE_TABLE, and the gateway port's rp_filter.  Without Services (NULL: none,
  * 'config' is not used then) there is no rule. */
 int hostnet_services_reconcile(const struct hostnet_services *, struct rtnl *, const struct hostnet_config *, struct error *);
+
+/* All global addresses, and those of the uplink, which may be away for a moment, sorted; '*addrs' is to be freed. */
+size_t hostnet_read_local_addrs(struct rtnl *, const struct hostnet_uplink *, struct in6_addr **addrs);
 
 /* Entries of the host's conntrack to (address, port); an unspecified address stands for all of its family. */
 struct hostnet_flush {

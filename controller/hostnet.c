@@ -62,6 +62,8 @@ struct hostnet {
     /* Answers. */
     bool has_uplink, ready;
     struct hostnet_uplink uplink;
+    struct in6_addr *local_addrs;
+    size_t n_local_addrs;
     char *problem;
     unsigned int seqno;
 };
@@ -172,6 +174,7 @@ hostnet_destroy(struct hostnet *h)
         hmap_destroy(&h->routes);
         hostnet_services_destroy(h->services);
         free(h->flushes);
+        free(h->local_addrs);
         free(h->config_text);
         free(h->node_addrs);
         free(h->problem);
@@ -557,6 +560,23 @@ update_uplink(struct hostnet *h, const struct rtnl_link *link)
     return changed;
 }
 
+/* True if they changed. */
+static bool
+update_local_addrs(struct hostnet *h)
+{
+    struct in6_addr *addrs;
+
+    size_t n = hostnet_read_local_addrs(h->rtnl, &h->uplink, &addrs);
+    if (n == h->n_local_addrs && (!n || !memcmp(addrs, h->local_addrs, n * sizeof *addrs))) {
+        free(addrs);
+        return false;
+    }
+    free(h->local_addrs);
+    h->local_addrs = addrs;
+    h->n_local_addrs = n;
+    return true;
+}
+
 static bool
 update_problem(struct hostnet *h, struct pass *pass)
 {
@@ -598,6 +618,7 @@ reconcile(struct hostnet *h)
         h->ifindexes[1] = ifindex_of(h, bridge_of(h));
         h->ifindexes[2] = ifindex_of(h, h->config ? h->config->gateway : NULL);
         changed = update_uplink(h, found ? &link : NULL);
+        changed |= update_local_addrs(h);
     }
 
     changed |= update_problem(h, &pass);
@@ -625,6 +646,9 @@ is_relevant(const struct rtnl_event *event, void *h_)
     }
     if (!h->has_uplink || h->problem || event->protocol == HOSTNET_RTPROT) {
         return true;
+    }
+    if (!event->is_link && !event->protocol) {
+        return true;                    /* An address, perhaps one that a Service has, too. */
     }
     for (size_t i = 0; i < ARRAY_SIZE(h->ifindexes); i++) {
         if (event->ifindex && event->ifindex == h->ifindexes[i]) {
@@ -668,6 +692,13 @@ const struct hostnet_uplink *
 hostnet_uplink(const struct hostnet *h)
 {
     return h->has_uplink ? &h->uplink : NULL;
+}
+
+const struct in6_addr *
+hostnet_local_addrs(const struct hostnet *h, size_t *n)
+{
+    *n = h->n_local_addrs;
+    return h->local_addrs;
 }
 
 bool

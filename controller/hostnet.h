@@ -95,6 +95,8 @@ void hostnet_wait(struct hostnet *);
 
 /* NULL as long as the uplink is not found (see hostnet_problem()). */
 const struct hostnet_uplink *hostnet_uplink(const struct hostnet *);
+/* All global addresses of the node, of whatever link (the gateway port too), sorted. */
+const struct in6_addr *hostnet_local_addrs(const struct hostnet *, size_t *n);
 /* Everything was as declared when it was looked at last.  A change that is about to be carried out does not end that. */
 bool hostnet_ready(const struct hostnet *);
 bool hostnet_is_settled(const struct hostnet *);        /* Ready, and nothing is about to be carried out. */

@@ -183,6 +183,22 @@ lab_destroy(struct lab *lab)
     fixture_destroy(&lab->f);
 }
 
+static bool
+has_local(const struct lab *lab, const char *text)
+{
+    struct in6_addr addr;
+    size_t n;
+    const struct in6_addr *addrs = hostnet_local_addrs(lab->h, &n);
+
+    ck_assert_int_eq(inet_addr_parse(text, &addr, NULL), 0);
+    for (size_t i = 0; i < n; i++) {
+        if (IN6_ARE_ADDR_EQUAL(&addrs[i], &addr)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* services 6, 11, 12, 13, 16, 17: who is seen as client, of both families, TCP and UDP. */
 START_TEST(test_ways)
 {
@@ -219,9 +235,13 @@ START_TEST(test_ways)
     ASSERT_ASK(lab.f.outside, "tcp", "203.0.113.9", 30080, "-");
 
     /* The external addresses are the node's: the same, by their aliases. */
+    unsigned int seqno = hostnet_seqno(lab.h);
+    ck_assert(!has_local(&lab, "203.0.113.9") && has_local(&lab, "192.0.2.5") && has_local(&lab, "2001:db8::5"));
     ck_assert(!test_sh(-1, "ip addr add 203.0.113.9/32 dev lo; ip addr add 2001:db8:9::9/128 dev lo nodad"));
     ck_assert(!test_sh(lab.br_int, "ip addr del 203.0.113.9/32 dev lo; ip addr del 2001:db8:9::9/128 dev lo"));
     run(lab.h, false, 100);
+    ck_assert(has_local(&lab, "203.0.113.9") && has_local(&lab, "2001:db8:9::9") && !has_local(&lab, "127.0.0.1"));
+    ck_assert_uint_ne(hostnet_seqno(lab.h), seqno);
     for (size_t i = 6; i < ARRAY_SIZE(ways); i++) {
         ASSERT_ASK_BOTH(-1, ways[i].addr, ways[i].port, ways[i].own);
         ASSERT_ASK_BOTH(lab.f.outside, ways[i].addr, ways[i].port, ways[i].outside);
