@@ -438,6 +438,9 @@ update-golden: update-policy-golden
 .PHONY: update-policy-golden
 
 # Services: the oracle, and its comparisons (docs/services.md).
-EXTRA_DIST += tests/services/compare-doors tests/services/golden-run tests/services/service_compare.py \
-	tests/services/service_generator.py tests/services/service_oracle.py
+EXTRA_DIST += tests/services/compare-doors tests/services/compare-packets tests/services/golden-run \
+	tests/services/service_compare.py tests/services/service_generator.py tests/services/service_oracle.py \
+	tests/services/service_packets.py
 EXTRA_DIST += $(wildcard $(srcdir)/tests/services/golden/*.yaml)
+EXTRA_DIST += tests/system/test-service-oracle.py tests/system/test-service-history.py tests/full/test-service-oracle-full.py
+TESTS += tests/services/golden-run

@@ -29,7 +29,7 @@ def read(path):
 def write(path, objects):
     """As JSON, which is YAML too."""
     with open(path, "w") as stream:
-        json.dump({"apiVersion": "v1", "kind": "List", "items": objects}, stream)
+        stream.write(json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
 
 
 def text(objects):

@@ -281,7 +281,7 @@ class Generator(generator.Generator):
             count = rng.choice((0, 1, 1, 1, 1, 2) + 2 * (self.per_family,)) if wanted else int(rng.random() < 0.1)
             level, mood = rng.choice(LEVELS), rng.choice(MOODS)
             for _ in range(count):
-                large = self.large if rng.random() < 0.1 else 0
+                large = self.large if rng.random() < 0.3 else 0
                 item = self.slice_of(service, family, large or rng.choice((0, 1, 1, 2, 3, 5, 8)), level, mood)
                 if found and rng.random() < 0.3:
                     self.overlap(item, rng.choice(found))
@@ -317,6 +317,11 @@ class Generator(generator.Generator):
             item = self.slice_of(service, 4, 6, (0, 0), "healthy")
             item["metadata"]["labels"] = {"kubernetes.io/service-name": service["metadata"]["name"]}
             item["ports"] = [{**p, "port": TARGETS[index % 3]} for p in item["ports"] if "port" in p]
+            for endpoint in item["endpoints"]:
+                endpoint.pop("nodeName", None)
+                node = dict(self.pool(4))[endpoint["addresses"][0]]
+                if node:
+                    endpoint["nodeName"] = node
             found.append(item)
         self.slices += found
 

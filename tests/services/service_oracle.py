@@ -12,6 +12,7 @@ A packet comes from one of CLASSES: a pod of this node, this node's own stack, o
 that the node forwards; other nodes and their pods come from outside too."""
 
 import collections
+import functools
 import ipaddress
 import itertools
 
@@ -43,10 +44,12 @@ def labels_of(obj):
     return obj["metadata"].get("labels") or {}
 
 
+@functools.lru_cache(maxsize=100000)
 def family_of(address):
     return ipaddress.ip_address(address).version
 
 
+@functools.lru_cache(maxsize=100000)
 def plain(address):
     """The canonical text."""
     return str(ipaddress.ip_address(address))
@@ -54,6 +57,7 @@ def plain(address):
 
 # What the API server would not have taken (and a directory of manifests may have): as if it were not there.
 
+@functools.lru_cache(maxsize=100000)
 def is_special(text):
     """Kubernetes refuses these as endpoints and as externalIPs."""
     try:
@@ -192,10 +196,14 @@ class Cluster:
 
     def choices(self, service, family, port):
         """The endpoints, one list for each way to settle what slices say differently of one of them: [{(address, port):
-        Copy}].  The API says that there may be duplicates, and not which of them counts."""
+        Copy}].  The API says that there may be duplicates, and not which of them counts.  Ours is documented: one that is
+        ready, else one that serves; the rest is left open."""
         copies = self.copies(service, family, port)
-        keys = sorted(copies)
-        ways = itertools.product(*(sorted(set(copies[key]), key=repr) for key in keys))
+        keys, best = sorted(copies), []
+        for key in keys:
+            first = max((c.ready, c.serving) for c in copies[key])
+            best.append(sorted({c for c in copies[key] if (c.ready, c.serving) == first}, key=repr))
+        ways = itertools.product(*best)
         return [dict(zip(keys, way)) for way in itertools.islice(ways, MAX_CHOICES)]
 
     # services 4, 5: the choice.
