@@ -315,6 +315,11 @@ tests_system_test_pod_link_SOURCES = tests/system/test-pod-link.c
 tests_system_test_pod_link_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/tests/unit
 tests_system_test_pod_link_LDADD = $(SYSTEM_LDADD)
 
+noinst_HEADERS += tests/system/ofctrl-test.h
+SYSTEM_TESTS += tests/system/test-ofctrl-groups
+tests_system_test_ofctrl_groups_SOURCES = tests/system/test-ofctrl-groups.c tests/unit/ovs-sandbox.c tests/unit/ovs-sandbox.h
+tests_system_test_ofctrl_groups_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/tests/unit -I$(top_srcdir)/controller
+tests_system_test_ofctrl_groups_LDADD = $(SYSTEM_LDADD)
 SYSTEM_TESTS += tests/system/test-ofctrl
 tests_system_test_ofctrl_SOURCES = tests/system/test-ofctrl.c tests/unit/ovs-sandbox.c tests/unit/ovs-sandbox.h \
 	tests/golden/fixture.c tests/golden/fixture.h
