@@ -149,7 +149,7 @@ const struct flow_field_info *flow_field_info(enum flow_field);
     PRIORITY(SERVICE, NODE_PORT_NODE, 330, "a door at the node's addresses for the node itself")                       \
     PRIORITY(SERVICE, NODE_PORT_RANGE, 320, "a door at the node's addresses for these sources")                        \
     PRIORITY(SERVICE, NODE_PORT, 310, "a door at the node's addresses")                                                \
-    PRIORITY(SERVICE, REST_LATER, 110, "a later fragment to a Service, which shows no port: conntrack may know it")    \
+    PRIORITY(SERVICE, REST_FRAGMENT, 110, "a fragment to a Service, which shows no port: conntrack may know it")       \
     PRIORITY(SERVICE, REST, 100, "to a port that no Service has at this address")                                      \
     PRIORITY(SERVICE, NO_DOOR, 0, "to no Service")                                                                     \
     PRIORITY(SERVICE_SELECT, ENDPOINT, 100, "the endpoint that the client has")                                        \

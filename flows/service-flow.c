@@ -121,19 +121,37 @@ door_actions(const struct flow_door *door, struct build *b)
     }
 }
 
-/* A later fragment shows no port.  If it belongs to a known connection conntrack translates it with the rest of its packet;
- * if not, CT_STATE drops it. */
+/* A fragment shows no port.  If it belongs to a known connection conntrack translates it with the rest of its packet; if
+ * not, CT_STATE drops it. */
 static void
 add_rest(const struct flow_door *door, struct build *b)
 {
-    match_set_nw_frag_masked(door_match(door, b), FLOW_NW_FRAG_LATER, FLOW_NW_FRAG_LATER);
+    match_set_nw_frag_masked(door_match(door, b), FLOW_NW_FRAG_ANY, FLOW_NW_FRAG_ANY);
     build_load(b, FIELD_VIP, 1);
     build_goto(b, TABLE_CONNTRACK);
-    build_flow(b, TABLE_SERVICE, PRIORITY_SERVICE_REST_LATER);
+    build_flow(b, TABLE_SERVICE, PRIORITY_SERVICE_REST_FRAGMENT);
 
     door_match(door, b);
     door_actions(door, b);
     build_flow(b, TABLE_SERVICE, PRIORITY_SERVICE_REST);
+}
+
+/* All of a packet's fragments must take one way: Open vSwitch's conntrack puts only those together that reach it after the
+ * same recirculation (lib/ipf.c, struct ipf_list_key).  Later ones of IPv6 do not even show their protocol, so there UDP
+ * gets them all. */
+static void
+add_fragments(const struct flow_door *door, struct build *b)
+{
+    struct match *match = door_match(door, b);
+
+    if (inet_is_v4(&door->addr)) {
+        match_set_nw_proto(match, door->protocol);
+    } else if (door->protocol != IPPROTO_UDP) {
+        return;
+    }
+    match_set_nw_frag_masked(match, FLOW_NW_FRAG_ANY, FLOW_NW_FRAG_ANY);
+    door_actions(door, b);
+    build_flow(b, TABLE_SERVICE, door_priority(door));
 }
 
 void
@@ -142,20 +160,15 @@ flow_add_door(const struct flow_door *door, struct flow_set *out)
     struct build b;
 
     build_init(&b, out, door->cookie);
-    if (!door->protocol) {
-        add_rest(door, &b);
-        build_destroy(&b);
-        return;
-    }
-    match_port(door_match(door, &b), door->protocol, true, door->port);
-    door_actions(door, &b);
-    build_flow(&b, TABLE_SERVICE, door_priority(door));
-    if (door->fragments) {
-        struct match *match = door_match(door, &b);
-        match_set_nw_proto(match, door->protocol);
-        match_set_nw_frag_masked(match, FLOW_NW_FRAG_LATER, FLOW_NW_FRAG_LATER);
+    if (door->protocol) {
+        match_port(door_match(door, &b), door->protocol, true, door->port);
         door_actions(door, &b);
         build_flow(&b, TABLE_SERVICE, door_priority(door));
+        if (door->fragments) {
+            add_fragments(door, &b);
+        }
+    } else {
+        add_rest(door, &b);
     }
     build_destroy(&b);
 }

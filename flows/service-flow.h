@@ -18,6 +18,12 @@
  * The entry is committed before policy has judged; what policy allows gets CT_MARK_ALLOWED afterwards (CT_COMMIT), and
  * replies pass only with that mark.
  *
+ * Fragments.  Open vSwitch shows the port of none, not even of the first one.  Those of a known connection are translated,
+ * whatever the Service.  A new connection can begin with fragments only where they need no port to find the door:
+ * 'fragments' of struct flow_door.
+ *
+ * SCTP: the conntrack of Open vSwitch's userspace datapath does not know it, so there no Service has it; the kernel's does.
+ *
  *   set       the endpoints behind a door, in FIELD_SERVICE where it has to be looked up again; a number (lib/numbers.h)
  *   shard     a part of a set of many endpoints (lib/shares.h): a group holds at most a few
  *   endpoint  of a set with affinity: a number in FIELD_ENDPOINT
@@ -86,13 +92,13 @@ struct flow_door {
     uint16_t port;
     enum flow_door_source source;
     const struct inet_prefix *src;      /* Only from here (loadBalancerSourceRanges): goes before those without. */
-    bool fragments;                     /* Later fragments too, which show no port: the address has only this port of
-                                         * the protocol. */
+    bool fragments;                     /* Fragments too, which show no port: the address has only this port of the
+                                         * protocol.  Of IPv6 they show no protocol either: only UDP gets them. */
     enum flow_door_action action;
     uint32_t number;
     uint64_t cookie;                    /* flow_service_cookie(). */
 };
-/* One flow, two with 'fragments' and for the rest of an address (its later fragments go through conntrack). */
+/* One flow; two with 'fragments' and for the rest of an address. */
 void flow_add_door(const struct flow_door *, struct flow_set *out);
 
 /* Of all flows of one port of a Service: 'hash' of what identifies it. */
