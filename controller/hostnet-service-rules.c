@@ -20,6 +20,8 @@ static const char *const types[N_SETS] = {
     [SET_ALIAS] = "%1$s . inet_proto . inet_service : %1$s",
     [SET_NODE_PORT] = "inet_proto . inet_service",
     [SET_KEEP_SOURCE] = "%s . inet_proto . inet_service",
+    [SET_RESTRICTED] = "%s . inet_proto . inet_service",
+    [SET_RANGE] = "%1$s . inet_proto . inet_service . %1$s\n    flags interval",
 };
 
 static void
@@ -42,9 +44,13 @@ put_local(struct ds *ds, const struct hostnet_family *f)
                   f->keyword, f->node);
 }
 
+/* What is only forwarded must come from one of the Service's ranges, before masquerade hides where it comes from. */
 static void
 put_destinations(struct ds *ds, const struct hostnet_family *f)
 {
+    ds_put_format(ds, "    iif != 0 %s daddr . meta l4proto . th dport @restricted_%s "
+                  "%s daddr . meta l4proto . th dport . %s saddr != @range_%s drop\n", f->keyword, f->suffix, f->keyword,
+                  f->keyword, f->suffix);
     ds_put_format(ds, "    %s daddr @cluster_%s goto service_send\n", f->keyword, f->suffix);
     ds_put_format(ds, "    %s daddr . meta l4proto . th dport @external_%s goto service_send\n", f->keyword, f->suffix);
 }

@@ -41,13 +41,30 @@ hostnet_services_create(void)
     return s;
 }
 
+/* 'to' is ours, with its 'src'. */
+static void
+host_set(struct service_host *to, const struct service_host *from)
+{
+    free(CONST_CAST(struct inet_prefix *, to->src));
+    *to = *from;
+    to->src = from->n_src ? xmemdup(from->src, from->n_src * sizeof *from->src) : NULL;
+}
+
+static void
+free_entry(struct entry *e)
+{
+    free(CONST_CAST(struct inet_prefix *, e->host.src));
+    free(CONST_CAST(struct inet_prefix *, e->installed.src));
+    free(e);
+}
+
 void
 hostnet_services_destroy(struct hostnet_services *s)
 {
     if (s) {
         struct entry *e;
         HMAP_FOR_EACH_POP (e, node, &s->entries) {
-            free(e);
+            free_entry(e);
         }
         hmap_destroy(&s->entries);
         free(s);
@@ -78,8 +95,13 @@ find(const struct hostnet_services *s, const struct service_host *host)
 static bool
 host_equals(const struct service_host *a, const struct service_host *b)
 {
-    return (a->keep_source == b->keep_source && a->has_alias == b->has_alias
-            && (!a->has_alias || IN6_ARE_ADDR_EQUAL(&a->alias, &b->alias)));
+    bool equal = (a->keep_source == b->keep_source && a->has_alias == b->has_alias && a->n_src == b->n_src
+                  && (!a->has_alias || IN6_ARE_ADDR_EQUAL(&a->alias, &b->alias)));
+
+    for (size_t i = 0; equal && i < a->n_src; i++) {
+        equal = inet_prefix_equals(&a->src[i], &b->src[i]);
+    }
+    return equal;
 }
 
 static void
@@ -87,7 +109,7 @@ remove_entry(struct hostnet_services *s, struct entry *e)
 {
     ovs_list_remove(&e->pending);
     hmap_remove(&s->entries, &e->node);
-    free(e);
+    free_entry(e);
 }
 
 static void
@@ -113,7 +135,7 @@ hostnet_services_put(struct hostnet_services *s, const struct service_host *host
     }
     s->n_wanted += !e->wanted;
     e->wanted = true;
-    e->host = *host;
+    host_set(&e->host, host);
     update_pending(s, e);
 }
 
@@ -166,6 +188,8 @@ const char *const hostnet_set_names[N_SETS] = {
     [SET_ALIAS] = "alias",
     [SET_NODE_PORT] = "node_port",
     [SET_KEEP_SOURCE] = "keep_source",
+    [SET_RESTRICTED] = "restricted",
+    [SET_RANGE] = "range",
 };
 
 const struct hostnet_family hostnet_families[N_FAMILIES] = {
@@ -216,6 +240,20 @@ put_keep_source(struct ds *ds, const struct service_host *host, const struct hos
     }
 }
 
+static void
+put_ranges(struct ds *ds, const struct service_host *host)
+{
+    for (size_t i = 0; i < host->n_src; i++) {
+        put_key(ds, &host->addr, host);
+        ds_put_cstr(ds, " . ");
+        if (host->src[i].plen == inet_max_plen(&host->src[i].addr)) {
+            inet_addr_put(ds, &host->src[i].addr);
+        } else {
+            inet_prefix_put(ds, &host->src[i]);
+        }
+    }
+}
+
 /* What the entry has in the set, after a comma if it is not the first. */
 static void
 put_elements(struct ds *ds, enum hostnet_set set, const struct service_host *host, const struct hostnet_family *family)
@@ -238,6 +276,10 @@ put_elements(struct ds *ds, enum hostnet_set set, const struct service_host *hos
         ds_put_format(ds, "%"PRIu8" . %"PRIu16, host->protocol, host->port);
     } else if (set == SET_KEEP_SOURCE && host->keep_source) {
         put_keep_source(ds, host, family);
+    } else if (set == SET_RESTRICTED && external && host->n_src) {
+        put_key(ds, &host->addr, host);
+    } else if (set == SET_RANGE && external) {
+        put_ranges(ds, host);
     }
 }
 
@@ -307,7 +349,7 @@ note_installed(struct hostnet_services *s, struct entry *e)
 {
     if (e->wanted) {
         e->is_installed = true;
-        e->installed = e->host;
+        host_set(&e->installed, &e->host);
         ovs_list_remove(&e->pending);
         ovs_list_init(&e->pending);
     } else {

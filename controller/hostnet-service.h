@@ -14,7 +14,12 @@
 /* Of the connection: it went to br-int by HOSTNET_MARK; so must the ICMP errors about it. */
 #define HOSTNET_CT_SENT UINT32_C(0x08000000)
 
-enum hostnet_set { SET_CLUSTER, SET_EXTERNAL, SET_ALIAS, SET_NODE_PORT, SET_KEEP_SOURCE, N_SETS };
+enum hostnet_set {
+    SET_CLUSTER, SET_EXTERNAL, SET_ALIAS, SET_NODE_PORT, SET_KEEP_SOURCE,
+    SET_RESTRICTED,                     /* Of SET_EXTERNAL: only for who is in... */
+    SET_RANGE,                          /* ...this with its own address behind. */
+    N_SETS
+};
 
 /* The names of sets end with the family's. */
 extern const char *const hostnet_set_names[N_SETS];

@@ -51,11 +51,16 @@ is_restricted(const struct claim *claim)
     return false;
 }
 
+/* Another range has the whole of it. */
 static bool
-is_repeated(const struct kube_service *service, uint32_t i)
+is_covered(const struct kube_service *service, uint32_t i)
 {
-    for (uint32_t j = 0; j < i; j++) {
-        if (inet_prefix_equals(&service->source_ranges[j], &service->source_ranges[i])) {
+    const struct inet_prefix *range = &service->source_ranges[i];
+
+    for (uint32_t j = 0; j < service->n_source_ranges; j++) {
+        const struct inet_prefix *other = &service->source_ranges[j];
+
+        if (inet_prefix_contains(other, &range->addr) && (other->plen < range->plen || (other->plen == range->plen && j < i))) {
             return true;
         }
     }
@@ -72,7 +77,7 @@ restricted_doors(const struct doors *d, bool keeps_source)
     for (uint32_t i = 0; i < service->n_source_ranges; i++) {
         const struct inet_prefix *src = &service->source_ranges[i];
 
-        if (inet_is_v4(&src->addr) == !d->claim->sport->v6 && !is_repeated(service, i)) {
+        if (inet_is_v4(&src->addr) == !d->claim->sport->v6 && !is_covered(service, i)) {
             door_to_set(d, FLOW_DOOR_ANYBODY, src, SET_CLUSTER);
             if (keeps_source) {
                 door_to_set(d, FLOW_DOOR_OUTSIDE, src, SET_LOCAL);
@@ -166,7 +171,7 @@ copy_ranges(const struct claim *claim, struct service_host *host)
     if (is_restricted(claim)) {
         host->src = src = xcalloc(service->n_source_ranges, sizeof *src);
         for (uint32_t i = 0; i < service->n_source_ranges; i++) {
-            if (inet_is_v4(&service->source_ranges[i].addr) == !claim->sport->v6 && !is_repeated(service, i)) {
+            if (inet_is_v4(&service->source_ranges[i].addr) == !claim->sport->v6 && !is_covered(service, i)) {
                 src[host->n_src].addr = service->source_ranges[i].addr;
                 src[host->n_src++].plen = service->source_ranges[i].plen;
             }

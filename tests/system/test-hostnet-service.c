@@ -250,6 +250,44 @@ START_TEST(test_ways)
 }
 END_TEST
 
+/* services 18: who is in no range is dropped, the node itself is not asked.  Ranges change, and go. */
+START_TEST(test_ranges)
+{
+    struct inet_prefix ranges[] = { prefix("198.51.100.0/24"), prefix("192.0.2.1/32") };
+    struct lab lab;
+
+    lab_init(&lab);
+    serve(lab.br_int, "80,81");
+    for (size_t n = 1; n <= 2; n++) {
+        struct service_host host = host_of(SERVICE_HOST_EXTERNAL, "203.0.113.9", IPPROTO_TCP, 80);
+
+        host.src = ranges;
+        host.n_src = n;
+        hostnet_put_service(lab.h, &host);
+        put(&lab, SERVICE_HOST_EXTERNAL, "203.0.113.9", 81, false, NULL);
+        settle(&lab);
+        ASSERT_ASK(-1, "tcp", "203.0.113.9", 80, GW4);
+        ASSERT_ASK(lab.f.outside, "tcp", "203.0.113.9", 80, n == 1 ? "-" : GW4);
+        ASSERT_ASK(lab.f.outside, "tcp", "203.0.113.9", 81, GW4);
+    }
+    struct service_host host = host_of(SERVICE_HOST_EXTERNAL, "203.0.113.9", IPPROTO_TCP, 80);
+    host.src = ranges;
+    host.n_src = 1;
+    host.has_alias = true;              /* A local address, which a load balancer's may be. */
+    ck_assert_int_eq(inet_addr_parse("169.254.193.1", &host.alias, NULL), 0);
+    hostnet_put_service(lab.h, &host);
+    ck_assert(!test_sh(-1, "ip addr add 203.0.113.9/32 dev lo"));
+    settle(&lab);
+    ASSERT_ASK(lab.f.outside, "tcp", "203.0.113.9", 80, "-");
+    host.n_src = 0;
+    hostnet_put_service(lab.h, &host);
+    settle(&lab);
+    ASSERT_ASK(lab.f.outside, "tcp", "203.0.113.9", 80, GW4);
+    ck_assert(!test_sh(-1, "! nft list set inet sluice range_v4 | grep -q elements"));
+    lab_destroy(&lab);
+}
+END_TEST
+
 /* What comes by the gateway port and leaves the mark on it would go round for ever. */
 START_TEST(test_no_loop)
 {
@@ -541,6 +579,7 @@ UNIT_MAIN("hostnet-service", {
     vlog_set_levels(NULL, VLF_CONSOLE, getenv("VERBOSE") ? VLL_DBG : VLL_OFF);
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, test_ways);
+    tcase_add_test(tc, test_ranges);
     tcase_add_test(tc, test_no_loop);
     tcase_add_test(tc, test_turn_back);
     tcase_add_test(tc, test_own_mac);
