@@ -25,7 +25,7 @@
 #define CLIENT_MEMORY 4096              /* Bytes of request line, headers and answer. */
 
 struct health {
-    int epoll;                          /* Holds the epoll descriptor of each listener's daemon. */
+    int epoll;                          /* Holds each listener's socket, or the epoll descriptor of its daemon. */
     struct hmap listeners;              /* Of Services, by port. */
     struct listener *healthz;           /* NULL: none. */
     bool healthy, eligible;
@@ -39,8 +39,9 @@ struct listener {
     uint16_t port;
     char *namespace_, *name;            /* NULL: healthz. */
     size_t n_local;
-    struct MHD_Daemon *daemon;          /* NULL: the port cannot be had. */
+    int fd;                             /* Listens; -1: the port cannot be had. */
     int error;                          /* Why. */
+    struct MHD_Daemon *daemon;          /* NULL: nobody has asked yet. */
     long long int retry_at;             /* time_msec(). */
     struct ovs_list clients;            /* "struct client"s, the oldest first. */
     size_t n_clients;
@@ -238,34 +239,56 @@ start_daemon(struct listener *l, int fd)
     return MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, request, l, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
 }
 
-static int
-try_open(struct listener *l)
+/* Closing a descriptor takes it out of the epoll set. */
+static void
+listener_close(struct listener *l)
 {
-    int fd = listen_at(&l->addr, l->port);
-    if (fd < 0) {
-        return errno;
+    if (l->daemon) {
+        MHD_stop_daemon(l->daemon);     /* Closes the socket too. */
+    } else if (l->fd >= 0) {
+        close(l->fd);
     }
-    l->daemon = start_daemon(l, fd);
-    if (!l->daemon) {
-        close(fd);
-        return ENOMEM;
-    }
-    const union MHD_DaemonInfo *info = MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD);
-    struct epoll_event event = { .events = EPOLLIN, .data.ptr = l };
-    if (epoll_ctl(l->health->epoll, EPOLL_CTL_ADD, info->epoll_fd, &event)) {
-        int error = errno;
-        MHD_stop_daemon(l->daemon);
-        l->daemon = NULL;
-        return error;
-    }
-    return 0;
+    l->daemon = NULL;
+    l->fd = -1;
+}
+
+static void
+listener_fail(struct listener *l, int error)
+{
+    listener_close(l);
+    l->error = error;
+    l->retry_at = time_msec() + HEALTH_RETRY_MS;
 }
 
 static void
 listener_open(struct listener *l)
 {
-    l->error = try_open(l);
-    l->retry_at = l->error ? time_msec() + HEALTH_RETRY_MS : LLONG_MAX;
+    struct epoll_event event = { .events = EPOLLIN, .data.ptr = l };
+
+    l->fd = listen_at(&l->addr, l->port);
+    if (l->fd < 0 || epoll_ctl(l->health->epoll, EPOLL_CTL_ADD, l->fd, &event)) {
+        listener_fail(l, errno);
+    }
+}
+
+/* Somebody asks for the first time; until then the library need not be there (late-microhttpd.c). */
+static bool
+listener_start(struct listener *l)
+{
+    struct epoll_event event = { .events = EPOLLIN, .data.ptr = l };
+
+    l->daemon = start_daemon(l, l->fd);
+    if (!l->daemon) {
+        listener_fail(l, ELIBACC);
+        return false;
+    }
+    const union MHD_DaemonInfo *info = MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    if (epoll_ctl(l->health->epoll, EPOLL_CTL_DEL, l->fd, NULL)
+        || epoll_ctl(l->health->epoll, EPOLL_CTL_ADD, info->epoll_fd, &event)) {
+        listener_fail(l, errno);
+        return false;
+    }
+    return true;
 }
 
 static struct listener *
@@ -276,7 +299,9 @@ listener_create(struct health *health, const struct in6_addr *addr, uint16_t por
     l->health = health;
     l->addr = *addr;
     l->port = port;
+    l->fd = -1;
     ovs_list_init(&l->clients);
+    listener_open(l);
     return l;
 }
 
@@ -284,9 +309,7 @@ static void
 listener_destroy(struct listener *l)
 {
     if (l) {
-        if (l->daemon) {
-            MHD_stop_daemon(l->daemon); /* Closes its sockets, and with them the epoll descriptor. */
-        }
+        listener_close(l);
         free(l->namespace_);
         free(l->name);
         free(l);
@@ -345,7 +368,6 @@ health_set(struct health *health, const struct service_health *service)
         hmap_insert(&health->listeners, &l->node, hash_int(service->port, 0));
         l->namespace_ = xstrdup(service->namespace_);
         l->name = xstrdup(service->name);
-        listener_open(l);
     } else if (strcmp(l->namespace_, service->namespace_) || strcmp(l->name, service->name)) {
         free(l->namespace_);
         free(l->name);
@@ -378,7 +400,6 @@ health_set_healthz(struct health *health, const struct in6_addr *addr, uint16_t 
     health->healthz = NULL;
     if (port) {
         health->healthz = listener_create(health, addr, port);
-        listener_open(health->healthz);
     }
 }
 
@@ -400,6 +421,9 @@ run_daemon(struct listener *l)
 {
     size_t n;
 
+    if (!l->daemon && !listener_start(l)) {
+        return;
+    }
     do {
         n = l->n_clients;
         MHD_run(l->daemon);
@@ -409,7 +433,7 @@ run_daemon(struct listener *l)
 static void
 listener_run(struct listener *l)
 {
-    if (!l->daemon && time_msec() >= l->retry_at) {
+    if (l->fd < 0 && time_msec() >= l->retry_at) {
         listener_open(l);
     }
     if (l->n_clients) {
@@ -442,7 +466,7 @@ listener_wait(const struct listener *l)
     struct client *client = oldest_client(l);
     MHD_UNSIGNED_LONG_LONG ms;
 
-    if (!l->daemon) {
+    if (l->fd < 0) {
         poll_timer_wait_until(l->retry_at);
     } else if (client) {
         poll_timer_wait_until(client->end);
@@ -473,7 +497,7 @@ listener_problem(const struct listener *l, void (*cb)(const char *what, const ch
 {
     char s[INET_ADDR_STRLEN];
 
-    if (l->daemon) {
+    if (l->fd >= 0) {
         return;
     }
     inet_addr_format(&l->addr, s);

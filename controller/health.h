@@ -15,7 +15,7 @@
  * kernel does not say when a port becomes free.
  *
  * Everything happens in the caller's loop: libmicrohttpd without threads, whose epoll descriptors are in one of ours, so
- * that a turn costs only what really happened.  A port has at most HEALTH_MAX_CLIENTS connections at a time,
+ * that a turn costs only what really happened.  The library is opened when somebody asks for the first time.  A port has at most HEALTH_MAX_CLIENTS connections at a time,
  * HEALTH_MAX_PER_ADDR of them from one address; each ends after its first answer, or after HEALTH_CLIENT_MS.  The
  * listening ports are open only while the daemon runs: a load balancer sees its end.
  *

@@ -1,8 +1,8 @@
 #include <config.h>
 
 /* The functions of libmicrohttpd, found when the first of them is called, for the reason of late-curl.c: it brings a
- * library for TLS, which nobody here uses, and with it 2.7 MB of resident memory at once.  A node with neither healthz nor
- * health-check ports has no use for it. */
+ * library for TLS, which nobody here uses, and with it 2.7 MB of resident memory at once (nothing more where libcurl has
+ * brought that already).  A node that no load balancer asks has no use for it. */
 
 #include <dlfcn.h>
 #include <microhttpd.h>
@@ -19,8 +19,8 @@ find(const char *name)
     void *library = dlopen(LIBMICROHTTPD, RTLD_NOW | RTLD_LOCAL);
     void *function = library ? dlsym(library, name) : NULL;
 
-    if (!function) {
-        ovs_fatal(0, "healthz and health check ports of Services need libmicrohttpd: %s", dlerror());
+    if (!function && library) {
+        ovs_fatal(0, "libmicrohttpd: %s", dlerror());
     }
     return function;
 }
@@ -37,7 +37,7 @@ find(const char *name)
         return function ARGS;                   \
     }
 
-/* With MHD_OPTION_ARRAY and MHD_OPTION_END alone. */
+/* With MHD_OPTION_ARRAY and MHD_OPTION_END alone.  NULL too if there is no library; then nothing else is called. */
 struct MHD_Daemon *
 MHD_start_daemon(unsigned int flags, uint16_t port, MHD_AcceptPolicyCallback apc, void *apc_cls,
                  MHD_AccessHandlerCallback dh, void *dh_cls, ...)
@@ -51,7 +51,7 @@ MHD_start_daemon(unsigned int flags, uint16_t port, MHD_AcceptPolicyCallback apc
     struct MHD_OptionItem *options = va_arg(args, struct MHD_OptionItem *);
     va_end(args);
     ovs_assert(option == MHD_OPTION_ARRAY);
-    return function(flags, port, apc, apc_cls, dh, dh_cls, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
+    return !function ? NULL : function(flags, port, apc, apc_cls, dh, dh_cls, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
 }
 
 /* The same. */
