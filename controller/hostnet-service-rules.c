@@ -66,6 +66,19 @@ put_invalid(struct ds *ds, const struct hostnet_family *f)
                   f->suffix);
 }
 
+/* The link is between the node and br-int: what others send to its addresses, or as if from them, is forged. */
+static void
+put_foreign_destination(struct ds *ds, const struct hostnet_family *f)
+{
+    ds_put_format(ds, "    %s daddr %s drop\n", f->keyword, f->link);
+}
+
+static void
+put_foreign_source(struct ds *ds, const struct hostnet_family *f)
+{
+    ds_put_format(ds, "    %s saddr %s drop\n", f->keyword, f->link);
+}
+
 static void
 put_source(struct ds *ds, const struct hostnet_family *f, const struct in6_addr *gateway)
 {
@@ -114,11 +127,13 @@ put_marks(struct ds *ds, const struct hostnet_config *config)
                   "0x%08"PRIx32"\n  }\n", HOSTNET_CT_SENT, HOSTNET_MARK);
     ds_put_cstr(ds, "  chain service_invalid {\n");
     put_families(ds, config, put_invalid);
-    ds_put_format(ds, "  }\n  chain service_route {\n    type filter hook prerouting priority mangle; policy accept;\n"
-                  "    ct state invalid jump service_invalid\n"
-                  "    iifname \"%s\" ct state new fib saddr oifname != \"%s\" ct mark set ct mark | 0x%08"PRIx32"\n"
-                  "    iifname \"%s\" return\n    jump service_to\n  }\n", config->gateway, config->gateway, HOSTNET_CT_BACK,
-                  config->gateway);
+    ds_put_cstr(ds, "  }\n  chain service_route {\n    type filter hook prerouting priority mangle; policy accept;\n"
+                "    ct state invalid jump service_invalid\n");
+    put_families(ds, config, put_foreign_destination);
+    ds_put_format(ds, "    iifname \"%s\" ct state new fib saddr oifname != \"%s\" ct mark set ct mark | 0x%08"PRIx32"\n"
+                  "    iifname \"%s\" return\n", config->gateway, config->gateway, HOSTNET_CT_BACK, config->gateway);
+    put_families(ds, config, put_foreign_source);
+    ds_put_cstr(ds, "    jump service_to\n  }\n");
     ds_put_cstr(ds, "  chain service_route_own {\n    type route hook output priority mangle; policy accept;\n"
                 "    jump service_to\n  }\n");
 }

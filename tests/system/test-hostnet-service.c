@@ -229,6 +229,23 @@ START_TEST(test_ways)
         ASSERT_ASK_BOTH(-1, ways[i].addr, ways[i].port, ways[i].own);
         ASSERT_ASK_BOTH(lab.f.outside, ways[i].addr, ways[i].port, ways[i].outside);
     }
+    /* The addresses of the link are nobody's to speak to or from. */
+    ck_assert(!test_sh(lab.f.outside, "ip route add 169.254.192.0/18 via 192.0.2.5; ip -6 route add fd53:4c00:0:1::/64 via 2001:db8::5;"
+                       "ip addr add 169.254.192.1/32 dev lo; ip addr add fd53:4c00:0:1::1/128 dev lo"));
+    static const struct { const char *addr; int port; } links[] = {
+        { "169.254.192.3", 30080 }, { "fd53:4c00:0:1::3", 30080 }, { "169.254.193.1", 80 }, { "fd53:4c00:0:1::1:1", 80 },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(links); i++) {
+        ASSERT_ASK_BOTH(-1, links[i].addr, links[i].port, strchr(links[i].addr, ':') ? GW6 : GW4);
+        ASSERT_ASK_BOTH(lab.f.outside, links[i].addr, links[i].port, "-");
+    }
+    ck_assert(!test_sh(-1, "echo 0 > /proc/sys/net/ipv4/conf/all/rp_filter; echo 0 > /proc/sys/net/ipv4/conf/eth0/rp_filter"));
+    ck_assert(!test_sh(lab.br_int, "nft 'table inet t { chain c { type filter hook prerouting priority -300; "
+                       "ip saddr 169.254.192.1 counter comment \"x\"; ip6 saddr fd53:4c00:0:1::1 counter comment \"x\"; }; }'"));
+    ck_assert(test_sh(lab.f.outside, "ping -q -c1 -W1 -I 169.254.192.1 10.244.1.9 >/dev/null 2>&1"));
+    ck_assert(test_sh(lab.f.outside, "ping -q -c1 -W1 -I fd53:4c00:0:1::1 fd53:4c00:0:1::2 >/dev/null 2>&1"));
+    ck_assert(!test_sh(lab.br_int, "! nft list table inet t | grep comment | grep -qv 'packets 0 '; s=$?; nft delete table inet t; exit $s"));
+    ck_assert(!test_sh(lab.f.outside, "ip addr del 169.254.192.1/32 dev lo; ip addr del fd53:4c00:0:1::1/128 dev lo"));
     /* Not at loopback addresses, and no other ports. */
     ASSERT_ASK(-1, "tcp", "127.0.0.1", 30080, "-");
     ASSERT_ASK(lab.f.outside, "tcp", "192.0.2.5", 30082, "-");
