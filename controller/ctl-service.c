@@ -10,6 +10,7 @@
 #include "controller/dataplane-private.h"
 #include "controller/service-json.h"
 #include "controller/services.h"
+#include "cookie.h"
 #include "unixctl.h"
 #include "util.h"
 
@@ -18,10 +19,11 @@ ctl_service_owner(const struct dataplane *dp, uint64_t cookie)
 {
     const char *port = NULL;
     const struct kube_service *service = services_of_cookie(dataplane_services_(dp), cookie, &port);
+    enum cookie_kind kind = cookie >> 56;
 
     return (service ? xasprintf("Service/%s/%s%s%s", service->object.namespace_, service->object.name, port ? "/" : "",
                                 port ? port : "")
-            : NULL);
+            : kind == COOKIE_SERVICE || kind == COOKIE_AFFINITY ? xstrdup(OWNER_SERVICE) : NULL);
 }
 
 static void

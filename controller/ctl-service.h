@@ -11,8 +11,8 @@
 struct dataplane;
 
 void ctl_service_register(struct dataplane *);
-/* "Service/NAMESPACE/NAME/PORT" of a flow of the Service's port, without the last if the port has no name; NULL: nobody's.
- * The caller's. */
+/* "Service/NAMESPACE/NAME/PORT" of a flow of the Service's port, without the last if the port has no name; OWNER_SERVICE of one
+ * that several share; NULL: no Service's.  The caller's. */
 char *ctl_service_owner(const struct dataplane *, uint64_t cookie);
 
 #endif /* controller/ctl-service.h */

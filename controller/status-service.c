@@ -49,7 +49,7 @@ put_refused(const struct flow_entry *flow, const char *why, void *problems_)
     struct problems *problems = problems_;
     char *owner = ctl_service_owner(problems->dp, flow->cookie);
 
-    add_problem_steal(problems, xasprintf("%s: %s", owner ? owner : "services", why));
+    add_problem_steal(problems, xasprintf("%s: %s", owner ? owner : OWNER_SERVICE, why));
     free(owner);
 }
 

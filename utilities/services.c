@@ -9,7 +9,9 @@
 
 #include <jansson.h>
 
+#include "inet.h"
 #include "json-get.h"
+#include "service-flow.h"
 #include "util.h"
 #include "utilities/ctl-client.h"
 #include "utilities/service-counters.h"
@@ -59,6 +61,23 @@ print_endpoint(const json_t *endpoint)
     putchar('\n');
 }
 
+/* What the node's stack makes of an address of its own (flow_alias()). */
+static bool
+is_alias(const char *address)
+{
+    static const char *const prefixes[] = { FLOW_LINK_PREFIX_V4, FLOW_LINK_PREFIX_V6 };
+    struct inet_prefix prefix;
+    struct in6_addr addr;
+
+    for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++) {
+        if (!inet_prefix_parse(prefixes[i], &prefix, NULL) && !inet_addr_parse(address, &addr, NULL)
+            && inet_prefix_contains(&prefix, &addr)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* "NodePort 30080/TCP", "ClusterIP [fd00::1]:80/TCP from what the node forwards". */
 static void
 print_way(const json_t *door)
@@ -66,6 +85,9 @@ print_way(const json_t *door)
     const char *kind = text_of(door, "kind"), *address = text_of(door, "address"), *source = text_of(door, "source");
     bool v6 = strchr(address, ':'), any = !strcmp(address, "0.0.0.0") || !strcmp(address, "::");
 
+    if (is_alias(address)) {
+        kind = "the same by the node's stack, as";
+    }
     if (!number_of(door, "port_number")) {
         printf("  %s %s, any other port", kind, address);
     } else {

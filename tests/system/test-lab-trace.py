@@ -177,7 +177,7 @@ class Truth(LabCase):
         numbers = {name: number for number, name in re.findall(r"^table=(\d+)\((\w+)\)", text, re.M)}
         flows = {}
         for line in text.splitlines():
-            if line.startswith("meter="):
+            if line.startswith(("meter=", "group_id=")):
                 continue
             found = re.fullmatch(r"table=(\d+)\(\w+\), priority=(\d+), cookie=(0x[0-9a-f]+)(?:, (.*?))? actions=(.*?)(?:  # (.*))?",
                                  line)
@@ -205,8 +205,8 @@ class Truth(LabCase):
 
     def test_every_flow_has_an_owner(self):
         flows = json.loads(self.lab.exec("node-1", "sluicectl", "--json", "flows"))
-        self.assertEqual({flow["owner"] for flow in flows}, {"Base/forwarding", "Node/node-2", "Pod/default/a1/eth0",
-                                                             "Pod/default/a2/eth0"})
+        self.assertEqual({flow["owner"] for flow in flows}, {"Base/forwarding", "Base/service", "Node/node-2",
+                                                             "Pod/default/a1/eth0", "Pod/default/a2/eth0"})
         for flow in flows:
             cookie = re.search(r"cookie=(0x\w+)", flow["flow"])[1]
             self.assertEqual(self.owner(cookie), flow["owner"])
