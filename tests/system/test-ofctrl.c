@@ -154,7 +154,9 @@ fail_refused(const char *owner, const char *why, void *input)
  * exactly the keys and actions that were compiled. */
 START_TEST(test_compiled)
 {
-    static const char *const goldens[] = { "empty", "hybrid", "kernel", "networks", "overlay", "routed" };
+    static const char *const goldens[] = {
+        "empty", "hybrid", "isolated", "kernel", "networks", "overlay", "policy", "routed", "services",
+    };
     struct rig rig;
 
     if (!rig_start(&rig)) {
@@ -167,6 +169,7 @@ START_TEST(test_compiled)
         for (int again = 0; again < 2; again++) {
             ofctrl_destroy(rig.ctrl);
             rig_connect(&rig);
+            of_state_set(ofctrl_state(rig.ctrl), "Base/by-flow", &fixture.policy);
             set_compiled(&rig, &fixture.input);
             rig_settle(&rig, 0);
             of_state_for_each_failed(ofctrl_state(rig.ctrl), fail_refused, (void *) goldens[i]);
