@@ -350,6 +350,17 @@ build_group(struct build *b, uint32_t group_id)
 }
 
 void
+build_hash_source(struct build *b, enum flow_field field)
+{
+    struct ofpact_multipath *multipath = ofpact_put_MULTIPATH(&b->actions);
+
+    multipath->fields = NX_HASH_FIELDS_NW_SRC;
+    multipath->algorithm = NX_MP_ALG_MODULO_N;
+    multipath->max_link = field_max(field);
+    multipath->dst = part(field);
+}
+
+void
 build_resubmit(struct build *b, enum pipeline_table table)
 {
     struct ofpact_resubmit *resubmit = ofpact_put_RESUBMIT(&b->actions);

@@ -82,6 +82,8 @@ void build_ct_allow(struct build *, enum pipeline_table table);
 /* The same with a clone, which ends there. */
 void build_ct_allow_clone(struct build *);
 void build_group(struct build *, uint32_t group_id);
+/* FIELD = a hash of the source address. */
+void build_hash_source(struct build *, enum flow_field);
 void build_resubmit(struct build *, enum pipeline_table);
 /* FIELD = the bits of 'src' from 'src_ofs' on. */
 void build_move_bits_to_field(struct build *, enum mf_field_id src, unsigned int src_ofs, enum flow_field dst);

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "openvswitch/match.h"
+#include "openvswitch/meta-flow.h"
 #include "openvswitch/ofpbuf.h"
 
 struct ds;
@@ -41,7 +42,7 @@ void flow_entry_format(const struct flow_entry *, bool names, struct ds *);
 /* Total order for output: table, priority descending, match text. */
 int flow_entry_compare(const struct flow_entry *, const struct flow_entry *);
 
-/* A group of type select with selection method dp_hash.  Immutable and reference counted like a flow.  It is kept as the
+/* A group of type select, usually with selection method dp_hash.  Immutable and reference counted like a flow.  It is kept as the
  * OpenFlow 1.5 message that makes it: small, and what a switch tells of a group can be compared after the same encoding.
  *
  * A group whose message is longer than OpenFlow allows (with buckets of a usual size: above 257) has no buckets, so that
@@ -56,6 +57,10 @@ struct group_bucket {
 
 struct group_entry;
 struct group_entry *group_entry_create(uint32_t group_id, const struct group_bucket *, size_t n_buckets);
+/* With selection method hash of one field, all of it, instead of dp_hash: no recirculation, but an upcall for each value of
+ * the field.  A bucket that comes or goes moves only what it gets or had. */
+struct group_entry *group_entry_create_hash(uint32_t group_id, enum mf_field_id, const struct group_bucket *,
+                                            size_t n_buckets);
 /* What a switch tells: any group, of whatever type. */
 struct group_entry *group_entry_from_desc(const struct ofputil_group_desc *);
 struct group_entry *group_entry_ref(const struct group_entry *);

@@ -41,12 +41,13 @@ create(struct ofputil_group_mod *gm)
     return group;
 }
 
-struct group_entry *
-group_entry_create(uint32_t group_id, const struct group_bucket *buckets, size_t n_buckets)
+static struct group_entry *
+create_select(uint32_t group_id, const struct ofputil_group_props *props, const struct group_bucket *buckets,
+              size_t n_buckets)
 {
     struct ofputil_group_mod gm = {
         .command = OFPGC11_ADD, .type = OFPGT11_SELECT, .group_id = group_id, .command_bucket_id = OFPG15_BUCKET_ALL,
-        .props.selection_method = "dp_hash",
+        .props = *props,
     };
     struct ofputil_bucket *list = xcalloc(n_buckets + 1, sizeof *list);
 
@@ -61,6 +62,26 @@ group_entry_create(uint32_t group_id, const struct group_bucket *buckets, size_t
     }
     struct group_entry *group = create(&gm);
     free(list);
+    return group;
+}
+
+struct group_entry *
+group_entry_create(uint32_t group_id, const struct group_bucket *buckets, size_t n_buckets)
+{
+    const struct ofputil_group_props props = { .selection_method = "dp_hash" };
+    return create_select(group_id, &props, buckets, n_buckets);
+}
+
+struct group_entry *
+group_entry_create_hash(uint32_t group_id, enum mf_field_id field, const struct group_bucket *buckets, size_t n_buckets)
+{
+    struct ofputil_group_props props = { .selection_method = "hash" };
+    union mf_value mask;
+
+    memset(&mask, 0xff, sizeof mask);
+    field_array_set(field, &mask, &props.fields);
+    struct group_entry *group = create_select(group_id, &props, buckets, n_buckets);
+    free(props.fields.values);
     return group;
 }
 

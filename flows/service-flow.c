@@ -254,7 +254,10 @@ flow_make_group(uint32_t group_id, uint32_t network OVS_UNUSED, const struct flo
     }
     build_destroy(&b);
 
-    struct group_entry *group = group_entry_create(group_id, buckets, n);
+    /* A client's first connections may come before the switch has learned anything: so they all go by its address. */
+    struct group_entry *group = (!affinity
+        ? group_entry_create(group_id, buckets, n)
+        : group_entry_create_hash(group_id, n && !inet_is_v4(&endpoints->addr) ? MFF_IPV6_SRC : MFF_IPV4_SRC, buckets, n));
     for (size_t i = 0; i < n; i++) {
         free(CONST_CAST(struct ofpact *, buckets[i].ofpacts));
     }
@@ -299,7 +302,12 @@ flow_make_select(uint32_t set, uint32_t group_id, uint64_t cookie)
 
     build_init(&b, NULL, cookie);
     match_field(build_match(&b), FIELD_SERVICE, set);
-    build_group(&b, group_id);
+    if (group_id == FLOW_GROUP_HASH) {
+        build_hash_source(&b, FIELD_SHARD);
+        build_resubmit(&b, TABLE_SERVICE_SHARD);
+    } else {
+        build_group(&b, group_id);
+    }
     return finish(&b, TABLE_SERVICE_SELECT, PRIORITY_SERVICE_SELECT_NEW);
 }
 

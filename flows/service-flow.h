@@ -11,6 +11,10 @@
  *     SERVICE_SHARD      (set, shard) -> a group                                   only sets of many endpoints
  *     group              one bucket for each endpoint: ct(commit, nat(dst=endpoint), table=CT_STATE)
  *
+ * With affinity a bucket (an action set, into which no learn() fits) loads FIELD_ENDPOINT and goes back to SERVICE_SELECT,
+ * and the group, as the shard, is chosen by a hash of the client's address alone: what the switch has learned takes
+ * effect some time later, and a client's first connections must have one endpoint too.
+ *
  * dp_hash costs one recirculation, conntrack the other.  A connection that conntrack knows keeps its endpoint whatever
  * the group says now.  Answers are recognized by their source port, which is some endpoint's (flow_add_tracked_port()),
  * and get their address back in CONNTRACK.

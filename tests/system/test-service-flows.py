@@ -442,6 +442,13 @@ class Test:
         found = {self.tcp("client", vip(1, 6))[0] for _ in range(5)}
         self.check(found == {left[1]}, "services 21: then another endpoint", found)
 
+        # Many endpoints: the shard goes by the client too.
+        sharded = text(*both).replace("select 4 group 24", "select 4 group 1\nshard 4 00/80 group 24\nshard 4 80/80 group 30\n"
+                                      f"group 30 set 4/10 endpoints {addr('web-0', 4)},8080,128,1;{addr('web-1', 4)},8080,128,2")
+        self.switch.load(pods() + sharded)
+        found = {self.tcp("client", vip(1, 4))[0] for _ in range(20)}
+        self.check(len(found) == 1, "services 21: one client, one endpoint of many", found)
+
         timeout = 1
         self.switch.load(pods() + text(*both))
         self.tcp("client", vip(1, 4))

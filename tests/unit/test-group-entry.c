@@ -120,16 +120,16 @@ START_TEST(test_equal)
 END_TEST
 
 /* Through the words of a switch and back. */
-START_TEST(test_desc)
+static void
+check_desc(const struct group_entry *g, size_t n_buckets)
 {
-    struct group_entry *g = group(7, 25, 100, 1);
     struct ofputil_group_mod gm;
     struct ovs_list replies;
 
     struct ofpbuf *mod = group_entry_encode(g, OFPGC11_MODIFY);
     ck_assert(!ofputil_decode_group_mod(mod->data, &gm));
     ck_assert_int_eq(gm.command, OFPGC11_MODIFY);
-    ck_assert_uint_eq(ovs_list_size(&gm.buckets), 25);
+    ck_assert_uint_eq(ovs_list_size(&gm.buckets), n_buckets);
 
     struct ofpbuf *request = ofputil_encode_group_desc_request(OFP15_VERSION, OFPG_ALL);
     ofpmp_init(&replies, request->data);
@@ -155,7 +155,38 @@ START_TEST(test_desc)
     ofpbuf_delete(request);
     ofputil_uninit_group_mod(&gm);
     ofpbuf_delete(mod);
+}
+
+START_TEST(test_desc)
+{
+    struct group_entry *g = group(7, 25, 100, 1);
+
+    check_desc(g, 25);
     group_entry_unref(g);
+}
+END_TEST
+
+/* services 21: by the client's address. */
+START_TEST(test_hash)
+{
+    static const enum mf_field_id fields[] = { MFF_IPV4_SRC, MFF_IPV6_SRC };
+    static const char *const texts[] = {
+        "group_id=7,type=select,selection_method=hash,fields=ip_src,bucket=bucket_id:3,weight:100,actions=drop",
+        "group_id=7,type=select,selection_method=hash,fields=ipv6_src,bucket=bucket_id:3,weight:100,actions=drop",
+    };
+    const struct group_bucket bucket = { .bucket_id = 3, .weight = 100 };
+    struct group_entry *g = group_entry_create_hash(7, fields[_i], &bucket, 1);
+    struct group_entry *other = group_entry_create_hash(7, fields[!_i], &bucket, 1);
+    struct group_entry *dp_hash = group_entry_create(7, &bucket, 1);
+
+    char *s = text(g);
+    ck_assert_str_eq(s, texts[_i]);
+    free(s);
+    check_desc(g, 1);
+    ck_assert(!group_entry_equal(g, other) && !group_entry_equal(g, dp_hash));
+    group_entry_unref(g);
+    group_entry_unref(other);
+    group_entry_unref(dp_hash);
 }
 END_TEST
 
@@ -200,6 +231,7 @@ UNIT_MAIN("group-entry", {
     tcase_add_test(tc, test_text);
     tcase_add_test(tc, test_equal);
     tcase_add_test(tc, test_desc);
+    tcase_add_loop_test(tc, test_hash, 0, 2);
     tcase_add_test(tc, test_large);
     tcase_add_test(tc, test_set);
 })
