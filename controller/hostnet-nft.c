@@ -56,9 +56,8 @@ are_siblings(const struct inet_prefix *a, const struct inet_prefix *b)
     return inet_prefix_equals(&parents[0], &parents[1]);
 }
 
-/* The networks of one family in the fewest prefixes; returns how many are in 'out', which has room for 'n'. */
-static size_t
-aggregate(const struct inet_prefix *prefixes, size_t n, int family, struct inet_prefix *out)
+size_t
+hostnet_aggregate(const struct inet_prefix *prefixes, size_t n, int family, struct inet_prefix *out)
 {
     size_t n_in = 0, n_out = 0;
 
@@ -89,7 +88,7 @@ static bool
 put_set(struct ds *ds, const struct inet_prefix *prefixes, size_t n, int family)
 {
     struct inet_prefix *set = xmalloc((n + 1) * sizeof *set);
-    size_t n_set = aggregate(prefixes, n, family, set);
+    size_t n_set = hostnet_aggregate(prefixes, n, family, set);
 
     for (size_t i = 0; i < n_set; i++) {
         ds_put_cstr(ds, i ? ", " : n_set > 1 ? "{ " : "");

@@ -126,6 +126,10 @@ int hostnet_forwarding(const char *uplink, struct error *);
 
 /* nftables (hostnet-nft.c). -------------------------------------------------------------------------------------- */
 
+/* The networks of one family in the fewest prefixes, for nft refuses sets with overlaps; returns how many are in 'out', which has
+ * room for 'n'. */
+size_t hostnet_aggregate(const struct inet_prefix *, size_t n, int family, struct inet_prefix *out);
+
 /* The rules as text for nft(8): replaces all tables in one transaction.  'gateway_ifindex' is 0 while there is no gateway port,
  * or if the kernel cannot change the MAC of what leaves by it (before Linux 5.16). */
 char *hostnet_nft_rules(const struct hostnet_config *, const char *uplink, bool uplink_taken, int gateway_ifindex,

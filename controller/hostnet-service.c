@@ -241,17 +241,21 @@ put_keep_source(struct ds *ds, const struct service_host *host, const struct hos
 }
 
 static void
-put_ranges(struct ds *ds, const struct service_host *host)
+put_ranges(struct ds *ds, const struct service_host *host, const struct hostnet_family *family)
 {
-    for (size_t i = 0; i < host->n_src; i++) {
+    struct inet_prefix *ranges = xmalloc((host->n_src + 1) * sizeof *ranges);
+    size_t n = hostnet_aggregate(host->src, host->n_src, family->family, ranges);
+
+    for (size_t i = 0; i < n; i++) {
         put_key(ds, &host->addr, host);
         ds_put_cstr(ds, " . ");
-        if (host->src[i].plen == inet_max_plen(&host->src[i].addr)) {
-            inet_addr_put(ds, &host->src[i].addr);
+        if (ranges[i].plen == inet_max_plen(&ranges[i].addr)) {
+            inet_addr_put(ds, &ranges[i].addr);         /* As nft lists it. */
         } else {
-            inet_prefix_put(ds, &host->src[i]);
+            inet_prefix_put(ds, &ranges[i]);
         }
     }
+    free(ranges);
 }
 
 /* What the entry has in the set, after a comma if it is not the first. */
@@ -279,7 +283,7 @@ put_elements(struct ds *ds, enum hostnet_set set, const struct service_host *hos
     } else if (set == SET_RESTRICTED && external && host->n_src) {
         put_key(ds, &host->addr, host);
     } else if (set == SET_RANGE && external) {
-        put_ranges(ds, host);
+        put_ranges(ds, host, family);
     }
 }
 

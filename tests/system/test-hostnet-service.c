@@ -301,6 +301,28 @@ START_TEST(test_ranges)
     settle(&lab);
     ASSERT_ASK(lab.f.outside, "tcp", "203.0.113.9", 80, GW4);
     ck_assert(!test_sh(-1, "! nft list set inet sluice range_v4 | grep -q elements"));
+
+    /* Ranges within ranges, twice the same, everything; a restart finds them as they are. */
+    struct inet_prefix many[] = { prefix("10.0.0.0/8"), prefix("192.0.0.0/16"), prefix("192.0.2.1/32"), prefix("10.9.0.0/16"),
+                                  prefix("10.9.0.0/16"), prefix("0.0.0.0/0") };
+    char *before = NULL;
+    for (size_t n = 4; n <= 7; n++) {
+        host.src = many;
+        host.n_src = MIN(n, ARRAY_SIZE(many));
+        if (n == 7) {
+            before = capture("nft -a list table inet sluice");
+            hostnet_destroy(lab.h);
+            lab.h = start(&lab.f);
+            put(&lab, SERVICE_HOST_EXTERNAL, "203.0.113.9", 81, false, NULL);
+        }
+        hostnet_put_service(lab.h, &host);
+        settle(&lab);
+        ASSERT_ASK(lab.f.outside, "tcp", "203.0.113.9", 80, GW4);
+    }
+    char *after = capture("nft -a list table inet sluice");
+    ck_assert(!strcmp(before, after));
+    free(before);
+    free(after);
     lab_destroy(&lab);
 }
 END_TEST
