@@ -266,7 +266,10 @@ tests_unit_test_policy_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/tests/unit
 tests_unit_test_policy_LDADD = controller/libcontroller.la flows/libflows.la $(UNIT_LDADD)
 
 # The service core, with a world of objects around it.
-UNIT_TESTS += tests/unit/test-services
+UNIT_TESTS += tests/unit/test-services tests/unit/test-services-change
+tests_unit_test_services_change_SOURCES = tests/unit/test-services-change.c tests/unit/service-world.c tests/unit/service-world.h
+tests_unit_test_services_change_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/tests/unit
+tests_unit_test_services_change_LDADD = controller/libcontroller.la flows/libflows.la $(UNIT_LDADD)
 tests_unit_test_services_SOURCES = tests/unit/test-services.c tests/unit/service-world.c tests/unit/service-world.h
 tests_unit_test_services_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/tests/unit
 tests_unit_test_services_LDADD = controller/libcontroller.la flows/libflows.la $(UNIT_LDADD)
@@ -403,6 +406,10 @@ tests_bench_bench_ipam_LDADD = controller/libcontroller.la lib/libsluice.la lib/
 BENCHES += tests/bench/bench-policy-match
 tests_bench_bench_policy_match_SOURCES = tests/bench/bench-policy-match.c
 tests_bench_bench_policy_match_LDADD = controller/libcontroller.la lib/libsluice.la lib/libsluice-base.la $(OVS_LIBS) $(JANSSON_LIBS)
+BENCHES += tests/bench/bench-services
+tests_bench_bench_services_SOURCES = tests/bench/bench-services.c
+tests_bench_bench_services_LDADD = controller/libcontroller.la flows/libflows.la lib/libsluice.la lib/libsluice-base.la $(OVS_LIBS) \
+	$(JANSSON_LIBS)
 BENCHES += tests/bench/bench-ovsdb
 tests_bench_bench_ovsdb_SOURCES = tests/bench/bench-ovsdb.c tests/unit/ovs-sandbox.c tests/unit/ovs-sandbox.h
 tests_bench_bench_ovsdb_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) -I$(top_srcdir)/tests/unit

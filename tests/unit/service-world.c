@@ -662,6 +662,23 @@ add_group_destinations(const struct service_world *w, uint32_t id, struct svec *
     ds_destroy(&ds);
 }
 
+char *
+service_world_bucket(const struct service_world *w, uint32_t group_id, uint32_t bucket_id)
+{
+    char *wanted = xasprintf("bucket_id:%"PRIu32",", bucket_id), *place = NULL;
+    struct world_group *wg = find_group(w, group_id);
+    struct ds ds = DS_EMPTY_INITIALIZER;
+
+    if (wg) {
+        group_entry_format(wg->group, &ds);
+        const char *bucket = strstr(ds_cstr(&ds), wanted), *dst = bucket ? strstr(bucket, "dst=") : NULL;
+        place = dst ? xmemdup0(dst + 4, strcspn(dst + 4, "),")) : NULL;
+    }
+    ds_destroy(&ds);
+    free(wanted);
+    return place;
+}
+
 static uint32_t
 group_of(const struct flow_entry *entry)
 {

@@ -70,4 +70,7 @@ char *service_world_doors(const struct service_world *);
 char *service_world_ask(struct service_world *, enum flow_door_source source, const char *src, const char *dst,
                         uint8_t protocol, uint16_t port);
 
+/* Where a bucket of a group leads to, "10.0.0.1:8080"; NULL: there is none.  To be freed. */
+char *service_world_bucket(const struct service_world *, uint32_t group_id, uint32_t bucket_id);
+
 #endif /* tests/unit/service-world.h */
