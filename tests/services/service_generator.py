@@ -30,7 +30,7 @@ class Generator(generator.Generator):
     """'large': as many endpoints as that in one Service now and then; 'bad': also what the API server would refuse."""
 
     def __init__(self, rng, services=8, slices=2, large=0, bad=False, contended=False, **shape):
-        self.services, self.slices = [], []
+        self.services, self.slices, self.queue = [], [], []
         super().__init__(rng, **{"pods": (8, 5, 3), "networkpolicies": 0, "clusterpolicies": 0, "namespaces": 3, **shape})
         self.per_family, self.large, self.bad, self.contended = slices, large, bad, contended
         for node in self.nodes:
@@ -330,12 +330,20 @@ class Generator(generator.Generator):
     def step(self):
         """One change; returns (old object or None, new object or None)."""
         rng = self.rng
+        if self.queue and rng.random() < 0.8:       # What follows from an earlier one, as a controller would do.
+            old, new = self.queue.pop(0)
+            if old is None or old in self.slices:
+                return self.exchange(self.slices, old, new)
         kind = rng.random()
-        if kind < 0.12 or not self.services:
-            return self.exchange(self.services, None, self.service())
-        if kind < 0.18 and len(self.services) > 3:
-            return self.exchange(self.services, rng.choice(self.services), None)
-        if kind < 0.4:
+        if kind < 0.1 or not self.services:
+            service = self.service()
+            self.queue += [(None, item) for item in self.slices_for(service)]
+            return self.exchange(self.services, None, service)
+        if kind < 0.18 and len(self.services) > 8:
+            service = rng.choice(self.services)
+            self.queue += [(item, None) for item in self.slices_of(service)]
+            return self.exchange(self.services, service, None)
+        if kind < 0.35:
             return self.change_service()
         if kind < 0.55:
             service = rng.choice(self.services)
@@ -351,6 +359,10 @@ class Generator(generator.Generator):
             return self.move_node()
         return super().step() if len(self.policies) > 2 else self.change_pod()
 
+    def slices_of(self, service):
+        return [item for item in self.slices if item["metadata"]["namespace"] == service["metadata"]["namespace"] and
+                (item["metadata"].get("labels") or {}).get("kubernetes.io/service-name") == service["metadata"]["name"]]
+
     def change_pod(self):
         if self.rng.random() < 0.5 or len(self.loose()) < 3:
             return self.exchange(self.pods, None, self.pod(self.rng.choice(self.busy_nodes)))
@@ -364,6 +376,9 @@ class Generator(generator.Generator):
         if self.rng.random() < 0.6 and "clusterIP" in old["spec"] and "clusterIP" in new["spec"]:
             for key in ("clusterIP", "clusterIPs", "ipFamilies"):
                 new["spec"][key] = old["spec"][key]
+        if self.rng.random() < 0.7:
+            self.queue += [(item, None) for item in self.slices_of(old)]
+            self.queue += [(None, item) for item in self.slices_for(new)]
         return self.exchange(self.services, old, new)
 
     def change_slice(self):
