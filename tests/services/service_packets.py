@@ -264,6 +264,38 @@ def shares(comparison, made):
                            f"shares: {len(found)} endpoints, " + str(dict(sorted(off.items(), key=str)[:10])))
 
 
+# Sets of every size.
+
+def service_of_size(n):
+    """One Service with so many endpoints, outside of the cluster, and a pod that asks."""
+    base, slices = ipaddress.ip_address("203.0.0.0"), []
+    for first in range(0, n, 1000):
+        endpoints = [{"addresses": [str(base + 1 + i)]} for i in range(first, min(n, first + 1000))]
+        slices.append({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+                       "metadata": {"name": f"web-{first}", "namespace": "default",
+                                    "labels": {service_oracle.SERVICE_NAME: "web"}},
+                       "ports": [{"port": 8080}], "endpoints": endpoints})
+    return [{"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-1"}, "spec": {"podCIDRs": ["10.244.1.0/24"]},
+             "status": {"addresses": [{"type": "InternalIP", "address": "192.168.0.1"}]}},
+            {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "client", "namespace": "default"},
+             "spec": {"nodeName": "node-1", "containers": [{"name": "c"}]},
+             "status": {"phase": "Running", "podIPs": [{"ip": "10.244.1.9"}]}},
+            {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": "default"},
+             "spec": {"clusterIP": "10.96.0.1", "ports": [{"port": 80}]}}] + slices
+
+
+def share_of_size(switch, n):
+    """(least, most) of the shares of n endpoints, of the fair one, by every value of the hash; and how many groups."""
+    comparison = Comparison(switch, service_of_size(n), "node-1")
+    key = (service_oracle.CLUSTER_IP, "10.96.0.1", "TCP", 80)
+    found = measured_shares(comparison, Packet(service_oracle.POD, "10.244.1.9", key, key[1], 1))
+    wanted = {(e.address, e.port) for door in comparison.doors[key] for a in door.of_class[service_oracle.POD]
+              for e in a.endpoints}
+    if set(found) != wanted or len(wanted) != n:
+        return 0, 0, comparison.counts["groups measured"]
+    return min(found.values()) * n, max(found.values()) * n, comparison.counts["groups measured"]
+
+
 # Does it find what is wrong?
 
 def without(pattern):

@@ -23,6 +23,7 @@ def main():
             ["compare-doors", "--self-test"],
             ["compare-packets", "--seed", "1", "--verdicts", "8000"],
             ["compare-packets", "--seed", other, "--verdicts", "8000"],
+            ["compare-packets", "--sizes", "1", "2", "3", "5", "10", "100", "256", "257", "1000"],
             ["compare-packets", "--self-test"]]
     for program, *arguments in runs:
         print(" ".join([program, *arguments]), flush=True)
