@@ -264,7 +264,8 @@ class Generator(generator.Generator):
             del labels["kubernetes.io/service-name"]
         pool = self.pool(family)
         if count > len(pool):
-            base = ipaddress.ip_address({4: "10.200.0.0", 6: "fd00:200::"}[family])
+            # Nobody else's: of very many endpoints that slices contradict one another about there are too many ways.
+            base = ipaddress.ip_address({4: "10.200.0.0", 6: "fd00:200::"}[family]) + 1024 * self.serial
             pool = [(str(base + i + 1), NODES[i % 3] if i % 5 else None) for i in range(count)]
         chosen = rng.sample(pool, min(len(pool), count))
         unique = {a: (a, n) for a, n in chosen}.values()
