@@ -1,0 +1,329 @@
+#!/usr/bin/python3 -B
+"""Services while something changes: endpoints come and go, daemons restart, Services are made anew; what conntrack remembers.
+
+Covers services 9, 15, 22, 23, 24, 25, 26, 28."""
+# time limit: 400 s
+import contextlib
+import os
+import socket
+import struct
+import threading
+import time
+
+import frames
+import servicelab
+from labtest import pod
+from policylab import Tap, raw_ip
+from servicelab import FAMILIES, Endpoint, ServiceCase, connect, echoes, greeting, in_namespace, service
+
+STAY = [Endpoint("stay-1", "node-1"), Endpoint("stay-2", "node-2")]
+MOVE = [Endpoint(f"move-{index}", f"node-{1 + index % 2}") for index in range(4)]
+SLOW, LATE = Endpoint("slow", "node-1", state="terminating"), Endpoint("late", "node-1", state="unready")
+A, B, HOST = "default/a", "default/b", "default/host"
+PLACES = {"stay": STAY, "all": [*STAY, *MOVE], "moving": MOVE, "one": STAY[:1], "two": STAY[1:], "slow": [SLOW], "late": [LATE]}
+PATIENCE = 10
+ROUNDS = 30
+
+
+class Changes(ServiceCase):
+    PLACES = PLACES
+    CLIENTS = (pod("a", "node-1"), pod("b", "node-2"), pod("host", "node-1", ("TCP:8181",), host_network=True))
+    ALLOWED_LOG = [("sluiced", "connection (closed|dropped|failed|attempt)", "ovs-vswitchd is restarted"),
+                   ("sluiced", "rconn|reconnect|stream_", "ovs-vswitchd is restarted"),
+                   ("ovs-vswitchd", "connection dropped|Broken pipe|Connection reset", "sluiced is killed")]
+
+    def select(self, name, place):
+        """Other endpoints for a Service."""
+        self.change("Service", f"default/{name}", lambda item: item["spec"].update(
+            {"selector": {place: "y"}} if place else {"selector": {"nobody": "y"}}))
+        self.reconcile()
+
+    def open(self, sender, item, family, door="cluster"):
+        """A connection; {"sock", "by"}.  Closed when the test ends."""
+        sock = connect(self.lab, sender, *self.door(item, door, family))
+        self.addCleanup(sock.close)
+        return sock, greeting(sock)[0]
+
+    def open_to(self, endpoint, sender, item, family):
+        """A connection that has got to this endpoint."""
+        for _ in range(60):
+            sock, by = self.open(sender, item, family)
+            if by == endpoint.pod:
+                return sock
+        raise AssertionError(f"none of 60 connections gets to {endpoint.pod}")
+
+    # --- endpoints come and go ---
+
+    def test_first_and_last_endpoint(self):
+        """services 9: refused while there is none, at once or not at all; connected as soon as there is one."""
+        item = self.one_service("empty", "nobody", type="NodePort", externalIPs=["198.51.100.9", "2001:db8:100::9"])
+        doors = [(door, sender, family, protocol) for door in ("cluster", "node-1", "external") for sender in (A, "node-1", "outside")
+                 for family in FAMILIES for protocol in ("tcp", "udp")]
+        for place, wanted in ((None, "refused"), ("stay", dict.fromkeys(one.pod for one in STAY)), (None, "refused"),
+                              ("two", {STAY[1].pod: None})):
+            self.select("empty", place)
+            self.settle()
+            self.check_questions([(self.question(item, *where), wanted) for where in doors])
+
+    def test_churn(self):
+        """services 23: while endpoints come and go under load no connection to one that stays breaks, and no new one fails."""
+        item = self.one_service("churn", "all")
+        old = [(self.open_to(endpoint, sender, item, family)) for endpoint in STAY for sender in (A, B) for family in FAMILIES]
+        ended, counts, failures = threading.Event(), [0, 0], []
+
+        def echo():
+            while not ended.is_set():
+                for sock in old:
+                    counts[0] += 1
+                    if not echoes(sock, os.urandom(2000), PATIENCE):
+                        failures.append("an old connection broke")
+                        return
+
+        def ask():
+            probes = [self.question(item, "cluster", sender, family) for sender in (A, B, "node-1") for family in FAMILIES]
+            while not ended.is_set():
+                answers = self.lab.probe(*probes * 4)
+                counts[1] += len(answers)
+                failures.extend(servicelab.brief(answer) for answer in answers if answer["result"] != "connected")
+
+        threads = [threading.Thread(target=function) for function in (echo, ask)]
+        for thread in threads:
+            thread.start()
+        try:
+            for number in range(ROUNDS):
+                self.select("churn", ("stay", "all", "moving", "all")[number % 4])
+                self.settle()
+        finally:
+            ended.set()
+            for thread in threads:
+                thread.join()
+        print(f"{counts[0]} echoes, {counts[1]} new connections, {ROUNDS} changes", end=" ", flush=True)
+        self.assertFalse(bool(failures), f"{len(failures)} failures: {failures[:5]}")
+        self.select("churn", "stay")
+        self.settle()
+        self.check_questions([(self.question(item, "cluster", sender, family), dict.fromkeys(one.pod for one in STAY))
+                              for sender in (A, B, "node-1") for family in FAMILIES for _ in range(10)])
+
+    def test_a_removed_endpoint_gets_no_new_connection(self):
+        """services 23: and one that is there again does."""
+        item = self.one_service("turns", "stay")
+        for place, wanted in (("one", STAY[:1]), ("two", STAY[1:]), ("stay", STAY)):
+            self.select("turns", place)
+            self.settle()
+            self.check_questions([(self.question(item, "cluster", A, family), dict.fromkeys(one.pod for one in wanted))
+                                  for family in FAMILIES for _ in range(20)])
+
+    # --- restarts ---
+
+    def test_restarts(self):
+        """services 28: of sluiced and of ovs-vswitchd.  Connections survive; while sluiced is away new ones are made."""
+        item = self.one_service("steady", "stay")
+        old = {(endpoint.name, sender, family): self.open_to(endpoint, sender, item, family)
+               for endpoint in STAY for sender in (A, B) for family in FAMILIES}
+
+        def check(what):
+            broken = [name for name, sock in old.items() if not echoes(sock, os.urandom(3000), PATIENCE)]
+            self.assertFalse(bool(broken), f"{what}: {broken}")
+            self.check_questions([(self.question(item, "cluster", sender, family, protocol), dict.fromkeys(one.pod for one in STAY))
+                                  for sender in (A, B, "node-1") for family in FAMILIES for protocol in ("tcp", "udp")])
+        check("at first")
+        for kill in ([], ["--kill"]):
+            self.lab("stop", "node-1", "sluiced", *kill)
+            check("sluiced is away")
+            self.lab("start", "node-1", "sluiced")
+            self.settle()
+            check("sluiced is back")
+        self.lab("restart", "node-1", "ovs-vswitchd")
+        self.settle()
+        check("ovs-vswitchd is back")
+
+    # --- UDP and conntrack ---
+
+    @contextlib.contextmanager
+    def client(self, sender, where):
+        """A UDP socket with one source port, on which conntrack could remember something."""
+        with in_namespace(self.lab, sender, socket.socket, socket.AF_INET6 if ":" in where[0] else socket.AF_INET,
+                          socket.SOCK_DGRAM) as sock:
+            sock.connect(where)
+            yield sock
+
+    def who_answers(self, sock, seconds=1.0):
+        """Name of who answers a datagram; None: nobody."""
+        sock.settimeout(seconds)
+        with contextlib.suppress(BlockingIOError, ConnectionRefusedError):
+            while sock.recv(65536, socket.MSG_DONTWAIT):
+                pass
+        mark = os.urandom(6).hex().encode()
+        try:
+            sock.send(mark)
+            while True:
+                words = sock.recv(65536).split()
+                if words and words[-1] == mark:
+                    return words[0].decode()
+        except (TimeoutError, ConnectionRefusedError):
+            return None
+
+    def eventually(self, sock, wanted):
+        """After the change is realised the very next datagram counts; one that a busy machine loses may be sent again."""
+        return any(self.who_answers(sock) == wanted for _ in range(3))
+
+    def test_udp_follows_endpoints(self):
+        """services 24: one socket's datagrams go to the endpoint that is there now, by ClusterIP and NodePort, from pods, the host
+        network and outside."""
+        for door, sender in (("cluster", A), ("node-1", "outside"), ("cluster", HOST), ("node-2", A), ("node-1", "node-1")):
+            for family in FAMILIES:
+                with self.subTest(door=door, sender=sender, family=family):
+                    item = self.one_service("dns", "one", type="NodePort")
+                    with self.client(sender, self.door(item, door, family, "udp")) as sock:
+                        self.assertTrue(self.eventually(sock, STAY[0].pod))
+                        for place, wanted in (("two", STAY[1].pod), ("one", STAY[0].pod)):
+                            self.select("dns", place)
+                            self.settle()
+                            self.assertTrue(self.eventually(sock, wanted), f"not {wanted}")
+
+    def test_udp_before_the_first_endpoint(self):
+        """services 24: who asked before there was an endpoint is answered when there is one."""
+        for door, sender in (("cluster", A), ("node-1", "outside"), ("cluster", HOST), ("cluster", B)):
+            for family in FAMILIES:
+                with self.subTest(door=door, sender=sender, family=family):
+                    item = self.one_service("dns", "nobody", type="NodePort")
+                    with self.client(sender, self.door(item, door, family, "udp")) as sock:
+                        for _ in range(3):
+                            self.assertIsNone(self.who_answers(sock, 0.2))
+                        self.select("dns", "one")
+                        self.settle()
+                        self.assertTrue(self.eventually(sock, STAY[0].pod))
+
+    def test_udp_before_the_service(self):
+        """services 24: a node port that nobody had is asked, and then somebody has it."""
+        for sender in ("outside", "node-1", "node-2", B):
+            for family in FAMILIES:
+                with self.subTest(sender=sender, family=family), \
+                        self.client(sender, (self.addresses["node-1"][family], 30777)) as sock:
+                    for _ in range(3):
+                        self.assertIsNone(self.who_answers(sock, 0.2))
+                    self.one_service("dns", "one", type="NodePort", ports=[
+                        {"port": 53, "targetPort": "dns", "protocol": "UDP", "nodePort": 30777}])
+                    self.assertTrue(self.eventually(sock, STAY[0].pod))
+                    self.remove_services()
+
+    # --- packets that belong to no connection ---
+
+    def test_invalid_packets(self):
+        """services 25: what the server sends out of the window does not reach the client by the server's own address."""
+        item = self.one_service("strict", "stay")
+        for endpoint in STAY:
+            sock = self.open_to(endpoint, A, item, 4)
+            client, port = sock.getsockname()
+            server = self.addresses[endpoint.pod][4]
+            tap = Tap(self.lab, A)
+            try:
+                mark = os.urandom(8)
+                raw_ip(self.lab, endpoint.pod, [segment(server, client, 80, port, 0x10 | flags, number, mark)
+                                                for flags in (0, 4, 8) for number in (1, 0x7fffffff, 0xfffffff0)])
+                self.assertTrue(echoes(sock))
+                time.sleep(0.3)         # What is under way arrives.
+                wrong = [frame for _, frame in tap.frames() if socket.inet_aton(server) == frame[26:30]]
+                self.assertFalse(bool(wrong), f"{len(wrong)} frames by {server}: {wrong and wrong[0].hex()}")
+            finally:
+                tap.close()
+
+    def test_unknown_segments(self):
+        """services 25: in the middle of a connection that nobody knows; its answer comes by the Service's address or not at all."""
+        item = self.one_service("strict", "stay")
+        address, port = self.door(item, "cluster", 4)
+        client = self.addresses[A][4]
+        tap = Tap(self.lab, A)
+        try:
+            raw_ip(self.lab, A, [segment(client, address, 41000 + number, port, 0x10, 12345, b"unknown") for number in range(20)])
+            self.assertTrue(echoes(self.open(A, item, 4)[0]))
+            time.sleep(0.3)
+            endpoints = {socket.inet_aton(self.addresses[one.pod][4]) for one in STAY}
+            wrong = [frame for _, frame in tap.frames() if frame[26:30] in endpoints]
+            self.assertFalse(bool(wrong), f"{len(wrong)} frames by the endpoints' addresses: {wrong and wrong[0].hex()}")
+        finally:
+            tap.close()
+
+    # --- terminating ---
+
+    def test_terminating(self):
+        """services 26: a pod that ends still serves when nobody else does, may still ask, and is forgotten when it is gone."""
+        item = self.one_service("ending", "slow", type="NodePort")
+        self.check_questions([(self.question(item, door, sender, family), {SLOW.pod: None})
+                              for door in ("cluster", "node-1", "node-2") for sender in (A, B, "node-1", "outside") for family in FAMILIES])
+        other = self.services(item, service("other", "stay"))[1]
+        self.check_questions([(self.question(other, "cluster", SLOW.pod, family), dict.fromkeys(one.pod for one in STAY))
+                              for family in FAMILIES])
+        # One that is ready comes.
+        self.change("Pod", STAY[1].pod, lambda pod: pod["metadata"]["labels"].update({"slow": "y"}))
+        self.addCleanup(self.change, "Pod", STAY[1].pod, lambda pod: pod["metadata"]["labels"].pop("slow"))
+        self.reconcile()
+        self.settle()
+        self.check_questions([(self.question(item, "cluster", sender, family), {STAY[1].pod: None})
+                              for sender in (A, B) for family in FAMILIES for _ in range(8)])
+
+    def test_becoming_ready(self):
+        """services 9, 24: refused until the only endpoint is ready."""
+        item = self.one_service("late", "late")
+        probe = self.question(item, "cluster", A, 4)
+        self.check_questions([(probe, "refused")])
+        late = LATE.made("late")
+        late["metadata"]["annotations"] = {}
+        self.lab.apply(late)
+        self.addCleanup(self.lab.apply, LATE.made("late"))
+        self.check_questions([(probe, {LATE.pod: None})])
+
+    # --- Services come and go ---
+
+    def test_made_anew(self):
+        """services 28: with the same address and other endpoints; the connections of before do not matter."""
+        for place, members in (("one", STAY[:1]), ("two", STAY[1:]), ("one", STAY[:1])):
+            item = self.one_service("again", place, clusterIP="10.96.9.9", type="NodePort", ipFamilyPolicy="SingleStack",
+                                    ports=[{"name": "web", "port": 80, "targetPort": "web", "nodePort": 30999},
+                                           {"name": "dns", "port": 80, "targetPort": "dns", "protocol": "UDP", "nodePort": 30999}])
+            self.check_questions([({**self.question(item, door, sender, 4, protocol), "sport": 42000},
+                                   {members[0].pod: None}) for door, sender in (("cluster", A), ("node-1", "outside"))
+                                  for protocol in ("tcp", "udp")])
+            self.remove_services()
+            answers = self.lab.probe(*({**self.question(item, door, sender, 4), "timeout": "400ms"}
+                                       for door, sender in (("cluster", A), ("node-1", "outside"), ("node-1", "node-1"))))
+            self.assertNotIn("connected", [answer["result"] for answer in answers])
+
+    def test_types_and_ports_change(self):
+        """services 15: each type after each other, ports renumbered; a node port ends with its Service."""
+        both = dict.fromkeys(one.pod for one in STAY)
+        for kind, number in (("ClusterIP", 80), ("NodePort", 81), ("LoadBalancer", 80), ("ClusterIP", 82), ("NodePort", 80)):
+            item = self.one_service("turning", "stay", type=kind, ports=[{"name": "web", "port": number, "targetPort": "web"}])
+            self.check_questions([(self.question(item, "cluster", A, family), both) for family in FAMILIES])
+            if kind != "ClusterIP":
+                port = item["spec"]["ports"][0]["nodePort"]
+                self.check_questions([(self.question(item, "node-2", "outside", family), both) for family in FAMILIES])
+            else:
+                for family in FAMILIES:
+                    answer = self.lab.probe({"from": "outside", "to": "node-2", "family": family, "port": 30000, "protocol": "tcp"})[0]
+                    self.assertEqual(answer["result"], "refused")
+        self.services()
+        for family in FAMILIES:
+            answer = self.lab.probe({"from": "outside", "to": "node-2", "family": family, "port": port, "protocol": "tcp"})[0]
+            self.assertEqual(answer["result"], "refused")
+
+    def test_second_family_comes_and_goes(self):
+        """services 22: the first one works all the time."""
+        both = dict.fromkeys(one.pod for one in STAY)
+        for policy in ("SingleStack", "PreferDualStack", "SingleStack", "RequireDualStack"):
+            before = self.store.get("Service", "default", "stacks")
+            item = self.one_service("stacks", "stay", ipFamilyPolicy=policy)
+            families = [4] if policy == "SingleStack" else FAMILIES
+            self.check_questions([(self.question(item, "cluster", sender, family), both) for sender in (A, "node-1") for family in families])
+            if before and len(before["spec"]["clusterIPs"]) > len(families):
+                answer = self.lab.probe({**self.question(before, "cluster", A, 6), "timeout": "400ms"})[0]
+                self.assertNotEqual(answer["result"], "connected")
+
+
+def segment(src, dst, sport, dport, flags, number, data):
+    """An IPv4 packet with a TCP segment."""
+    return frames.ip(src, dst, 6, struct.pack("!HHIIBBHHH", sport, dport, number, 1, 0x50, flags, 1024, 0, 0) + data)
+
+
+if __name__ == "__main__":
+    servicelab.main()

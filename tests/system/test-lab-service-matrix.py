@@ -1,0 +1,70 @@
+#!/usr/bin/python3 -B
+"""Services with packets: each type and traffic policy, from everywhere, with endpoints everywhere, in both families and protocols.
+
+Covers services 3, 4, 6, 7, 8, 9, 11, 12, 13, 14, 15, 16, 17, 22, 26.  Generated: what must come is servicelab.Expectation's.  SCTP: the
+userspace datapath's conntrack does not know it, so tests/unit and the kernel guest have it."""
+# time limit: 400 s
+import itertools
+
+import servicelab
+from labtest import pod
+from servicelab import FAMILIES, Endpoint, ServiceCase, balanced_at, service
+
+ONE, TWO = Endpoint("one", "node-1"), Endpoint("two", "node-2")
+HOST_ONE, HOST_TWO = Endpoint("host-one", "node-1", host=True), Endpoint("host-two", "node-2", host=True)
+END_ONE, END_TWO = Endpoint("end-one", "node-1", state="terminating"), Endpoint("end-two", "node-2", state="terminating")
+UNREADY = Endpoint("unready", "node-2", state="unready")
+PLACES = {"near": [ONE], "far": [TWO], "both": [ONE, TWO], "hosts": [HOST_ONE, HOST_TWO], "host-near": [HOST_ONE],
+          "host-far": [HOST_TWO], "none": [], "unready": [UNREADY], "ending": [END_ONE], "replaced": [ONE, END_TWO]}
+SENDERS = ("default/a", "default/b", "default/host", "node-1", "node-2", "outside")
+POLICIES = ("Cluster", "Local")
+DOORS = {"ClusterIP": ["cluster"], "NodePort": ["cluster", "node-1", "node-2"], "external": ["external"],
+         "LoadBalancer": ["cluster", "node-1", "node-2", "lb"]}
+
+
+def generated():
+    """{name: (Service, place, its doors)}: each type, each pair of policies that it has, each place of endpoints."""
+    made = {}
+    number = itertools.count(1)
+    for kind, place in itertools.product(DOORS, PLACES):
+        for internal, external in itertools.product(POLICIES, POLICIES):
+            if kind == "ClusterIP" and external == "Local" or kind == "external" and internal == "Local":
+                continue
+            index = next(number)
+            spec = {"type": "ClusterIP" if kind == "external" else kind, "internalTrafficPolicy": internal}
+            addresses = (f"198.51.100.{index}", f"2001:db8:100::{index:x}")
+            if kind == "external":
+                spec |= {"externalIPs": list(addresses)}
+            if kind == "LoadBalancer":
+                spec |= {"status": balanced_at(*addresses)}
+            if kind != "ClusterIP":
+                spec["externalTrafficPolicy"] = external
+            name = f"s{index}-{kind}-{place}-{internal[0]}{external[0]}".lower()
+            made[name] = service(name, f"in-{place}", **spec), place, DOORS[kind]
+    return made
+
+
+class Matrix(ServiceCase):
+    PLACES = {f"in-{name}": members for name, members in PLACES.items()}
+    CLIENTS = (pod("a", "node-1"), pod("b", "node-2"), pod("host", "node-1", ("TCP:8181",), host_network=True))
+
+    def test_matrix(self):
+        """services 4, 7, 8, 9, 13, 14, 26."""
+        made = generated()
+        found = self.services(*(item for item, _, _ in made.values()))
+        asked = {kind: [] for kind in ("answered", "refused", "dropped")}
+        for item in found:
+            name = item["metadata"]["name"]
+            _, place, doors = made[name]
+            for door, sender, family, protocol in itertools.product(doors, SENDERS, FAMILIES, ("tcp", "udp")):
+                wanted = self.expectation.expected(item["spec"], PLACES[place], door, sender, family)
+                asked[wanted if isinstance(wanted, str) else "answered"].append(
+                    (self.question(item, door, sender, family, protocol, what=f"{name} {door}"), wanted))
+        print({kind: len(specs) for kind, specs in asked.items()}, end=" ", flush=True)
+        for kind, specs in asked.items():
+            with self.subTest(kind):
+                self.check_questions(specs)
+
+
+if __name__ == "__main__":
+    servicelab.main()
