@@ -14,7 +14,7 @@ tests_lab_lab_pod_LDFLAGS = -all-static
 TESTS += tests/lab/test-labkit.py
 
 # The system tests' runner, what CI runs, and what the demo shows.
-EXTRA_DIST += tests/system/run examples/demo/pods.yaml
+EXTRA_DIST += tests/system/run examples/demo/pods.yaml examples/demo/service.yaml
 EXTRA_DIST += tests/system/test-service-plane.py
 EXTRA_DIST += tests/system/test-lab-policy-domains.py
 EXTRA_DIST += tests/system/labtest.py tests/system/frames.py tests/system/test-lab-encapsulation.py \
