@@ -20,5 +20,6 @@ EXTRA_DIST += tests/system/test-lab-policy-domains.py
 EXTRA_DIST += tests/system/labtest.py tests/system/frames.py tests/system/test-lab-encapsulation.py \
 	tests/system/test-lab-forwarding.py tests/system/test-lab-known.py tests/system/test-lab-mtu.py tests/system/test-lab-nodes.py tests/system/test-lab-restarts.py tests/system/test-lab-spoofing.py tests/system/test-lab-verbs.py
 dist_doc_DATA += docs/lab.md
+EXTRA_DIST += tests/system/servicelab.py $(foreach topic,changes edge matrix policy traffic,tests/system/test-lab-service-$(topic).py)
 EXTRA_DIST += tests/system/policylab.py tests/full/test-lab-policy-oracle.py $(foreach topic,cluster dynamics ipblock isolation oracle ports \
 	restarts rules special,tests/system/test-lab-policy-$(topic).py)
