@@ -8,6 +8,7 @@ The table is written from the acceptance items of Services, not from Sluice's co
 import dataclasses
 import ipaddress
 import itertools
+import os
 import socket
 
 import labtest
@@ -212,7 +213,7 @@ class ServiceCase(PolicyCase):
                  for probe, wanted in asked]
         self.assertTrue(asked)
         wrong = [f"{brief(answer)}, wanted {wanted}" for _, wanted, answer in self.wrong_answers(asked, is_right)]
-        self.assertFalse(bool(wrong), f"{len(wrong)} of {len(asked)} wrong:\n" + "\n".join(wrong[:20]))
+        self.assertFalse(bool(wrong), f"{len(wrong)} of {len(asked)} wrong:\n" + "\n".join(wrong[:int(os.environ.get("WRONGS", 20))]))
 
     def check_service(self, item, endpoints, doors, senders, protocols=("tcp", "udp"), families=FAMILIES):
         """Asks at all these doors, and compares with what is expected."""
