@@ -22,14 +22,14 @@ SLOW, LATE = Endpoint("slow", "node-1", state="terminating"), Endpoint("late", "
 A, B, HOST = "default/a", "default/b", "default/host"
 PLACES = {"stay": STAY, "all": [*STAY, *MOVE], "moving": MOVE, "one": STAY[:1], "two": STAY[1:], "slow": [SLOW], "late": [LATE]}
 PATIENCE = 10
-ROUNDS = 30
+CHURN_SECONDS = 8
 
 
 class Changes(ServiceCase):
     PLACES = PLACES
     CLIENTS = (pod("a", "node-1"), pod("b", "node-2"), pod("host", "node-1", ("TCP:8181",), host_network=True))
-    ALLOWED_LOG = [("sluiced", "connection (closed|dropped|failed|attempt)", "ovs-vswitchd is restarted"),
-                   ("sluiced", "rconn|reconnect|stream_", "ovs-vswitchd is restarted"),
+    ALLOWED_LOG = [("sluiced", r"(rconn|reconnect|stream_\w+|jsonrpc)\|WARN\|.*(closed|dropped|failed|reset|refused)", "ovs-vswitchd is restarted"),
+                   ("ovs-vswitchd", "recirc_id .* left allocated when ofproto", "Open vSwitch 3.1 says so when it ends in the midst of traffic"),
                    ("ovs-vswitchd", "connection dropped|Broken pipe|Connection reset", "sluiced is killed")]
 
     def select(self, name, place):
@@ -82,7 +82,7 @@ class Changes(ServiceCase):
         def ask():
             probes = [self.question(item, "cluster", sender, family) for sender in (A, B, "node-1") for family in FAMILIES]
             while not ended.is_set():
-                answers = self.lab.probe(*probes * 4)
+                answers = self.lab.probe(*probes * 20)
                 counts[1] += len(answers)
                 failures.extend(servicelab.brief(answer) for answer in answers if answer["result"] != "connected")
 
@@ -90,14 +90,16 @@ class Changes(ServiceCase):
         for thread in threads:
             thread.start()
         try:
-            for number in range(ROUNDS):
-                self.select("churn", ("stay", "all", "moving", "all")[number % 4])
+            deadline, changes = time.monotonic() + CHURN_SECONDS, 0
+            while time.monotonic() < deadline:
+                self.select("churn", ("stay", "all", "moving", "all")[changes % 4])
                 self.settle()
+                changes += 1
         finally:
             ended.set()
             for thread in threads:
                 thread.join()
-        print(f"{counts[0]} echoes, {counts[1]} new connections, {ROUNDS} changes", end=" ", flush=True)
+        print(f"{counts[0]} echoes, {counts[1]} new connections, {changes} changes", end=" ", flush=True)
         self.assertFalse(bool(failures), f"{len(failures)} failures: {failures[:5]}")
         self.select("churn", "stay")
         self.settle()
@@ -149,10 +151,11 @@ class Changes(ServiceCase):
 
     def who_answers(self, sock, seconds=1.0):
         """Name of who answers a datagram; None: nobody."""
-        sock.settimeout(seconds)
+        sock.setblocking(False)
         with contextlib.suppress(BlockingIOError, ConnectionRefusedError):
-            while sock.recv(65536, socket.MSG_DONTWAIT):
+            while sock.recv(65536):
                 pass
+        sock.settimeout(seconds)
         mark = os.urandom(6).hex().encode()
         try:
             sock.send(mark)
@@ -219,11 +222,15 @@ class Changes(ServiceCase):
             tap = Tap(self.lab, A)
             try:
                 mark = os.urandom(8)
-                raw_ip(self.lab, endpoint.pod, [segment(server, client, 80, port, 0x10 | flags, number, mark)
-                                                for flags in (0, 4, 8) for number in (1, 0x7fffffff, 0xfffffff0)])
+                # The last one is of no connection: it shows that such packets do arrive.
+                raw_ip(self.lab, endpoint.pod, [*(segment(server, client, 80, port, 0x10 | flags, number, mark)
+                                                  for flags in (0, 4, 8) for number in (1, 0x7fffffff, 0xfffffff0)),
+                                                segment(server, client, 9999, port, 0x10, 1, mark)])
                 self.assertTrue(echoes(sock))
                 time.sleep(0.3)         # What is under way arrives.
-                wrong = [frame for _, frame in tap.frames() if socket.inet_aton(server) == frame[26:30]]
+                came = [frame for _, frame in tap.frames() if socket.inet_aton(server) == frame[26:30]]
+                wrong = [frame for frame in came if frame[34:36] == struct.pack("!H", 80)]
+                self.assertTrue(came)
                 self.assertFalse(bool(wrong), f"{len(wrong)} frames by {server}: {wrong and wrong[0].hex()}")
             finally:
                 tap.close()
