@@ -18,10 +18,15 @@
 /* From a change of Services to the Events about them. */
 #define REPORT_DELAY_MS 1000
 
-/* Waits for the flows and groups that are wanted with it. */
+/* When the switch has taken new flows its datapath still goes by the old ones until its revalidators have looked at all of
+ * them (max-revalidator, 0.5 s), and a client that goes on sending makes its entry anew.  So entries are removed twice. */
+#define FLUSH_AGAIN_MS 1000
+
+/* Waits for the flows and groups that are wanted with it, then, once more, for the datapath. */
 struct flush {
     struct ovs_list node;
     uint64_t version;
+    long long int again_at;             /* time_msec(); only in 'flushes_again'. */
     struct service_flush what;
 };
 
@@ -32,6 +37,7 @@ struct dataplane_service {
     size_t n_addrs;
     bool told_node;                     /* The core knows of the node at all. */
     struct ovs_list flushes;            /* "struct flush"es, by version. */
+    struct ovs_list flushes_again;      /* Likewise, by time. */
     struct shash reported;              /* "NAMESPACE/NAME" -> the problem that was reported. */
     long long int report_at;            /* time_msec(); LLONG_MAX: nothing changed. */
 };
@@ -43,6 +49,7 @@ dataplane_service_init_(struct dataplane *dp)
 
     ds->core = services_create(dp->config->node);
     ovs_list_init(&ds->flushes);
+    ovs_list_init(&ds->flushes_again);
     shash_init(&ds->reported);
     ds->report_at = LLONG_MAX;
     dp->service = ds;
@@ -56,6 +63,7 @@ dataplane_service_destroy_(struct dataplane *dp)
     if (ds) {
         struct flush *flush;
 
+        ovs_list_push_back_all(&ds->flushes, &ds->flushes_again);
         LIST_FOR_EACH_POP (flush, node, &ds->flushes) {
             free(flush);
         }
@@ -226,6 +234,19 @@ dataplane_service_flush_(struct dataplane *dp)
         }
         flush_one(dp, &flush->what);
         ovs_list_remove(&flush->node);
+        if (flush->what.host) {
+            free(flush);
+        } else {
+            flush->again_at = time_msec() + FLUSH_AGAIN_MS;
+            ovs_list_push_back(&ds->flushes_again, &flush->node);
+        }
+    }
+    LIST_FOR_EACH_SAFE (flush, node, &ds->flushes_again) {
+        if (flush->again_at > time_msec()) {
+            break;
+        }
+        flush_one(dp, &flush->what);
+        ovs_list_remove(&flush->node);
         free(flush);
     }
 }
@@ -259,8 +280,15 @@ dataplane_service_run_(struct dataplane *dp)
 void
 dataplane_service_wait_(struct dataplane *dp)
 {
-    if (dp->service->report_at != LLONG_MAX) {
-        poll_timer_wait_until(dp->service->report_at);
+    const struct dataplane_service *ds = dp->service;
+
+    if (ds->report_at != LLONG_MAX) {
+        poll_timer_wait_until(ds->report_at);
+    }
+    if (!ovs_list_is_empty(&ds->flushes_again)) {
+        const struct flush *first;
+        INIT_CONTAINER(first, ovs_list_front(&ds->flushes_again), node);
+        poll_timer_wait_until(first->again_at);
     }
 }
 
