@@ -728,14 +728,31 @@ follow_group(const struct service_world *w, const struct flow *flow, uint32_t id
     }
 }
 
-/* The endpoints of a set with affinity are those that SERVICE_SELECT has flows for: the groups only name them. */
+/* Whether each value of the shard leads to a group that is there. */
+static bool
+has_shards(const struct service_world *w, const struct flow *flow)
+{
+    for (int shard = 0; shard < 256; shard++) {
+        struct flow with_shard = *flow;
+
+        set_field(&with_shard, FIELD_SHARD, shard);
+        const struct flow_entry *entry = lookup(w, TABLE_SERVICE_SHARD, &with_shard);
+        if (!entry || !find_group(w, group_of(entry))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The endpoints of a set with affinity are those that SERVICE_SELECT has flows for: the groups only name them.  Without a group
+ * the flow of the set goes to the shards. */
 static void
 follow_affinity(const struct service_world *w, const struct flow *flow, struct svec *places)
 {
     const struct flow_entry *select = lookup(w, TABLE_SERVICE_SELECT, flow);
     struct world_flow *wf;
 
-    if (!select || (group_of(select) != FLOW_GROUP_HASH && !find_group(w, group_of(select)))) {
+    if (!select || !(group_of(select) ? find_group(w, group_of(select)) != NULL : has_shards(w, flow))) {
         svec_add(places, "no-such-set");
         return;
     }
