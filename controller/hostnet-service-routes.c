@@ -121,6 +121,8 @@ hostnet_services_reconcile(const struct hostnet_services *s, struct rtnl *rtnl, 
     if (!retval && n) {
         /* Answers come with a Service's address, to which the main table knows another way.  2 is loose, and beats 1 of "all". */
         int retval2 = hostnet_sysctl_set("ipv4", config->gateway, "rp_filter", 2, error);
+        /* Ports of the host at 127.0.0.1; nothing with such an address comes from br-int by itself (L3_FORWARD, nftables). */
+        retval2 = retval2 ? retval2 : hostnet_sysctl_set("ipv4", config->gateway, "route_localnet", 1, error);
         retval = retval2 == ENOENT ? 0 : retval2;       /* The gateway port is not there yet. */
     }
     return retval;

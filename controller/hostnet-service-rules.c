@@ -103,6 +103,14 @@ put_families(struct ds *ds, const struct hostnet_config *config, void (*put)(str
     }
 }
 
+/* A port of the host may be one of a loopback address (services 31): for the node's own alone. */
+static void
+put_loopback(struct ds *ds, const struct hostnet_family *f)
+{
+    ds_put_format(ds, "    %s daddr %s dnat %s to %s daddr . meta l4proto . th dport map @alias_%s\n", f->keyword, f->unserved,
+                  f->keyword, f->keyword, f->suffix);
+}
+
 static void
 put_dnat(struct ds *ds, const struct hostnet_config *config)
 {
@@ -110,8 +118,9 @@ put_dnat(struct ds *ds, const struct hostnet_config *config)
     put_families(ds, config, put_local);
     ds_put_format(ds, "  }\n  chain service_in {\n    type nat hook prerouting priority dstnat; policy accept;\n"
                   "    iifname \"%s\" return\n    fib daddr type local jump service_local\n  }\n", config->gateway);
-    ds_put_cstr(ds, "  chain service_own {\n    type nat hook output priority -100; policy accept;\n"
-                "    fib daddr type local jump service_local\n  }\n");
+    ds_put_cstr(ds, "  chain service_own {\n    type nat hook output priority -100; policy accept;\n");
+    put_families(ds, config, put_loopback);
+    ds_put_cstr(ds, "    fib daddr type local jump service_local\n  }\n");
 }
 
 static void
@@ -130,6 +139,7 @@ put_marks(struct ds *ds, const struct hostnet_config *config)
     ds_put_cstr(ds, "  }\n  chain service_route {\n    type filter hook prerouting priority mangle; policy accept;\n"
                 "    ct state invalid jump service_invalid\n");
     put_families(ds, config, put_foreign_destination);
+    ds_put_format(ds, "    iifname \"%s\" ip daddr 127.0.0.0/8 drop\n", config->gateway);
     ds_put_format(ds, "    iifname \"%s\" ct state new fib saddr oifname != \"%s\" ct mark set ct mark | 0x%08"PRIx32"\n"
                   "    iifname \"%s\" return\n", config->gateway, config->gateway, HOSTNET_CT_BACK, config->gateway);
     put_families(ds, config, put_foreign_source);

@@ -205,7 +205,7 @@ START_TEST(test_ways)
     struct lab lab;
 
     lab_init(&lab);
-    serve(lab.br_int, "80,30080,30081");
+    serve(lab.br_int, "80,30080,30081,30083");
     put(&lab, SERVICE_HOST_CLUSTER, "10.96.0.1", 0, false, NULL);
     put(&lab, SERVICE_HOST_CLUSTER, "fd00:96::1", 0, false, NULL);
     put(&lab, SERVICE_HOST_NODE_PORT, "0.0.0.0", 30080, false, NULL);
@@ -248,6 +248,15 @@ START_TEST(test_ways)
     ck_assert(!test_sh(lab.f.outside, "ip addr del 169.254.192.1/32 dev lo; ip addr del fd53:4c00:0:1::1/128 dev lo"));
     /* Not at loopback addresses, and no other ports. */
     ASSERT_ASK(-1, "tcp", "127.0.0.1", 30080, "-");
+    /* But for a pod's port at one (services 31): the node's own alone. */
+    put(&lab, SERVICE_HOST_EXTERNAL, "127.0.0.1", 30083, false, "169.254.193.1");
+    run(lab.h, false, 100);
+    ASSERT_ASK_BOTH(-1, "127.0.0.1", 30083, GW4);
+    ASSERT_ASK(-1, "tcp", "127.0.0.2", 30083, "-");
+    ck_assert(!test_sh(lab.f.outside, "ip addr del 127.0.0.1/8 dev lo; ip route add 127.0.0.1/32 via 192.0.2.5; "
+                       "echo 1 > /proc/sys/net/ipv4/conf/all/route_localnet"));
+    ASSERT_ASK_BOTH(lab.f.outside, "127.0.0.1", 30083, "-");
+    ck_assert(!test_sh(lab.f.outside, "ip route del 127.0.0.1/32; ip addr add 127.0.0.1/8 dev lo"));
     ASSERT_ASK(lab.f.outside, "tcp", "192.0.2.5", 30082, "-");
     ASSERT_ASK(lab.f.outside, "tcp", "203.0.113.9", 30080, "-");
 
