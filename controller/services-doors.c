@@ -39,32 +39,9 @@ door_to_set(const struct doors *d, enum flow_door_source source, const struct in
 static bool
 is_restricted(const struct claim *claim)
 {
-    const struct kube_service *service = claim->owner->service;
+    const struct inet_prefix *ranges;
 
-    if (claim->kind == CLAIM_LB) {
-        for (uint32_t i = 0; i < service->n_source_ranges; i++) {
-            if (inet_is_v4(&service->source_ranges[i].addr) == !claim->sport->v6) {
-                return true;
-            }
-        }
-    }
-    return false;
-}
-
-/* Another range has the whole of it. */
-static bool
-is_covered(const struct kube_service *service, uint32_t i)
-{
-    const struct inet_prefix *range = &service->source_ranges[i];
-
-    for (uint32_t j = 0; j < service->n_source_ranges; j++) {
-        const struct inet_prefix *other = &service->source_ranges[j];
-
-        if (inet_prefix_contains(other, &range->addr) && (other->plen < range->plen || (other->plen == range->plen && j < i))) {
-            return true;
-        }
-    }
-    return false;
+    return claim->kind == CLAIM_LB && services_ranges(claim->sport, &ranges);
 }
 
 /* Who is not in a range is dropped; the node itself may (services 18).  What the node forwards with its own address as
@@ -72,16 +49,13 @@ is_covered(const struct kube_service *service, uint32_t i)
 static void
 restricted_doors(const struct doors *d, bool keeps_source)
 {
-    const struct kube_service *service = d->claim->owner->service;
+    const struct inet_prefix *ranges;
+    size_t n = services_ranges(d->claim->sport, &ranges);
 
-    for (uint32_t i = 0; i < service->n_source_ranges; i++) {
-        const struct inet_prefix *src = &service->source_ranges[i];
-
-        if (inet_is_v4(&src->addr) == !d->claim->sport->v6 && !is_covered(service, i)) {
-            door_to_set(d, FLOW_DOOR_ANYBODY, src, SET_CLUSTER);
-            if (keeps_source) {
-                door_to_set(d, FLOW_DOOR_OUTSIDE, src, SET_LOCAL);
-            }
+    for (size_t i = 0; i < n; i++) {
+        door_to_set(d, FLOW_DOOR_ANYBODY, &ranges[i], SET_CLUSTER);
+        if (keeps_source) {
+            door_to_set(d, FLOW_DOOR_OUTSIDE, &ranges[i], SET_LOCAL);
         }
     }
     if (!keeps_source) {
@@ -165,17 +139,11 @@ services_claim_doors(const struct services *s, const struct claim *claim,
 static void
 copy_ranges(const struct claim *claim, struct service_host *host)
 {
-    const struct kube_service *service = claim->owner->service;
-    struct inet_prefix *src;
+    const struct inet_prefix *ranges;
 
-    if (is_restricted(claim)) {
-        host->src = src = xcalloc(service->n_source_ranges, sizeof *src);
-        for (uint32_t i = 0; i < service->n_source_ranges; i++) {
-            if (inet_is_v4(&service->source_ranges[i].addr) == !claim->sport->v6 && !is_covered(service, i)) {
-                src[host->n_src].addr = service->source_ranges[i].addr;
-                src[host->n_src++].plen = service->source_ranges[i].plen;
-            }
-        }
+    if (claim->kind == CLAIM_LB) {
+        host->n_src = services_ranges(claim->sport, &ranges);
+        host->src = host->n_src ? xmemdup(ranges, host->n_src * sizeof *ranges) : NULL;
     }
 }
 

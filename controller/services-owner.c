@@ -342,18 +342,66 @@ make_pod_sports(struct services *s, struct owner *owner)
     }
 }
 
+/* Source ranges. ------------------------------------------------------------------------------------------------- */
+
+static int
+compare_ranges(const void *a, const void *b)
+{
+    return inet_prefix_compare(a, b);
+}
+
+/* Behind a range come those that it contains. */
+static void
+make_ranges(struct owner *owner)
+{
+    const struct kube_service *service = owner->service;
+    struct inet_prefix *ranges = service->n_source_ranges ? xcalloc(service->n_source_ranges, sizeof *ranges) : NULL;
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < service->n_source_ranges; i++) {
+        ranges[i].addr = service->source_ranges[i].addr;
+        ranges[i].plen = service->source_ranges[i].plen;
+    }
+    if (ranges) {
+        qsort(ranges, service->n_source_ranges, sizeof *ranges, compare_ranges);
+    }
+    owner->n_ranges4 = 0;
+    for (uint32_t i = 0; i < service->n_source_ranges; i++) {
+        if (!n || !inet_prefix_contains(&ranges[n - 1], &ranges[i].addr)) {
+            owner->n_ranges4 += inet_is_v4(&ranges[i].addr);
+            ranges[n++] = ranges[i];
+        }
+    }
+    owner->ranges = ranges;
+    owner->n_ranges = n;
+}
+
+size_t
+services_ranges(const struct sport *sport, const struct inet_prefix **ranges)
+{
+    const struct owner *owner = sport->owner;
+
+    *ranges = sport->v6 ? owner->ranges + owner->n_ranges4 : owner->ranges;
+    return sport->v6 ? owner->n_ranges - owner->n_ranges4 : owner->n_ranges4;
+}
+
 /* Claims. -------------------------------------------------------------------------------------------------------- */
 
 struct claims {
     struct claim *claims;
     struct in6_addr *addrs;
     size_t n, allocated, allocated_addrs;
+    bool too_many;
 };
 
 static void
 claim(struct claims *list, struct owner *owner, enum claim_kind kind, struct sport *sport, const struct in6_addr *addr,
       uint8_t protocol, uint16_t port)
 {
+    if (list->n >= SERVICES_MAX_CLAIMS) {
+        list->too_many = true;
+        return;
+    }
     if (list->n == list->allocated) {
         list->claims = x2nrealloc(list->claims, &list->allocated, sizeof *list->claims);
     }
@@ -458,6 +506,7 @@ make_claims(struct services *s, struct owner *owner)
     struct claims list = { .n = 0 };
 
     (owner->pod ? claim_pod : claim_service)(&list, owner);
+    owner->too_many = list.too_many;
     owner->claims = list.n ? xmemdup(list.claims, list.n * sizeof *list.claims) : NULL;
     owner->n_claims = list.n;
     for (size_t i = 0; i < list.n; i++) {
@@ -522,13 +571,19 @@ rebuild(struct services *s, struct owner *owner, struct ds *bad)
     }
     owner->sports = NULL;
     owner->claims = NULL;
-    owner->n_sports = owner->n_claims = 0;
+    free(owner->ranges);
+    owner->ranges = NULL;
+    owner->n_sports = owner->n_claims = owner->n_ranges = owner->n_ranges4 = 0;
+    owner->too_many = false;
     if (owner->pod ? owner->pod->n_ports > 0 : services_is_proxied(owner)) {
         (owner->pod ? make_pod_sports : make_service_sports)(s, owner);
         for (uint32_t i = 0; i < owner->n_sports; i++) {
             sport_update(s, &owner->sports[i], bad);
         }
         make_claims(s, owner);
+        if (!owner->pod) {
+            make_ranges(owner);
+        }
     }
     hand_over(s, owner, old_claims, n_old_claims);
     for (uint32_t i = 0; i < n_old_sports; i++) {
@@ -567,6 +622,9 @@ services_owner_build(struct services *s, struct owner *owner)
     }
     (owner->stale ? rebuild : update)(s, owner, &bad);
     owner->stale = false;
+    if (owner->too_many) {
+        complain(&bad, "has more than %d ways in: the others are left out", SERVICES_MAX_CLAIMS);
+    }
     free(owner->bad);
     owner->bad = bad.length ? ds_steal_cstr(&bad) : NULL;
     ds_destroy(&bad);

@@ -143,7 +143,8 @@ struct owner {
     struct ovs_list changed;            /* In 'changed' or empty. */
     struct ovs_list emit;               /* In 'emit' or empty. */
     const struct kube_service *service; /* NULL: there are only slices, or it is a pod. */
-    bool stale;                         /* 'sports' and 'claims' must be made anew. */
+    bool stale;                         /* 'sports', 'claims' and 'ranges' must be made anew. */
+    bool too_many;                      /* Some claims were left out. */
     const struct kube_endpointslice **slices;           /* Sorted by name. */
     struct host_ports *pod;             /* NULL: it is a Service. */
     uint64_t id;                        /* Of a pod. */
@@ -151,9 +152,11 @@ struct owner {
     struct claim *claims;
     struct flow_entry **flows;
     struct service_host *hosts;         /* Their 'src' are copies. */
+    struct inet_prefix *ranges;         /* Source ranges, IPv4 first; of two that overlap the larger. */
     char *bad;                          /* What is wrong with the objects; NULL: nothing. */
     char *problem;                      /* That, and what others have. */
     uint32_t n_slices, allocated_slices, n_sports, n_claims, n_flows, n_hosts;
+    uint32_t n_ranges, n_ranges4;       /* All, and those of IPv4. */
     uint32_t n_local;                   /* For the health check. */
     struct service_health health;       /* Emitted; port 0: none. */
     char key[];                         /* "NAMESPACE/NAME"; "~ID/POD" for a pod, which is behind all others. */
@@ -261,13 +264,16 @@ int services_place_compare(const struct place *, const struct place *);
 bool services_has_place(const struct place *, size_t n, const struct place *);
 bool services_same_addr(const struct in6_addr *, const struct in6_addr *);
 
-/* services-owner.c. */
+/* services-owner.c.  More ways in a Service does not get: each costs memory. */
+#define SERVICES_MAX_CLAIMS 16384
 /* Whether anything is done for it: not headless, not for another proxy. */
 bool services_is_proxied(const struct owner *);
 bool services_slice_counts(const struct kube_endpointslice *);
 /* Makes ports, claims and the rest anew. */
 void services_owner_build(struct services *, struct owner *);
 const struct kube_service_port *services_port(const struct sport *);
+/* Those of the source ranges that have the port's family; their number. */
+size_t services_ranges(const struct sport *, const struct inet_prefix **);
 const struct in6_addr *services_cluster_ip(const struct kube_service *, bool v6);
 static inline bool
 services_is_external(const struct kube_service *s)

@@ -171,6 +171,7 @@ owner_destroy(struct services *s, struct owner *owner)
     free(owner->flows);
     free(owner->hosts);
     free(owner->slices);
+    free(owner->ranges);
     free(owner->bad);
     free(owner->problem);
     free(owner);

@@ -385,6 +385,48 @@ START_TEST(test_bad)
 }
 END_TEST
 
+/* A thousand addresses with a thousand ports would be a million flows. */
+START_TEST(test_too_many)
+{
+    struct ds ds = DS_EMPTY_INITIALIZER;
+    struct service_world w;
+
+    service_world_init(&w);
+    ds_put_cstr(&ds, IPS "'ports':[");
+    for (int i = 1; i <= 100; i++) {
+        ds_put_format(&ds, "%s{'name':'p%d','port':%d}", i > 1 ? "," : "", i, i);
+    }
+    ds_put_cstr(&ds, "],'externalIPs':[");
+    for (int i = 0; i < 200; i++) {
+        ds_put_format(&ds, "%s'198.51.100.%d'", i ? "," : "", i + 1);
+    }
+    ds_put_cstr(&ds, "]");
+    service_world_service(&w, "a/many", ds_cstr(&ds));
+    service_world_run(&w);
+    expect_problem(&w, "many", "has more than 16384 ways in: the others are left out");
+    expect_to(&w, "10.96.0.1", IPPROTO_TCP, 100, "reject");
+    expect_to(&w, "198.51.100.1", IPPROTO_TCP, 100, "reject");
+    expect_to(&w, "198.51.100.200", IPPROTO_TCP, 1, "pass");
+    ds_destroy(&ds);
+    service_world_destroy(&w);
+}
+END_TEST
+
+/* Ranges that overlap are one.  services 18. */
+START_TEST(test_ranges)
+{
+    struct service_world w;
+
+    service_world_init(&w);
+    service_world_put(&w, "{'apiVersion':'v1','kind':'Service','metadata':{'name':'web','namespace':'a'},'spec':{'type':'LoadBalancer',"
+                      IPS PORT "'loadBalancerSourceRanges':['10.2.0.0/16','2001:db8::/32','10.0.0.0/8','10.1.2.0/24','192.0.2.0/24',"
+                      "'10.0.0.0/8']},'status':{'loadBalancer':{'ingress':[{'ip':'198.51.100.1'}]}}}");
+    run(&w);
+    ck_assert_str_eq(shash_find_data(&w.hosts, "external 198.51.100.1 TCP 80"), " from 10.0.0.0/8 from 192.0.2.0/24");
+    service_world_destroy(&w);
+}
+END_TEST
+
 /* 100 slices with overlapping endpoints: each is there once. */
 START_TEST(test_overlapping)
 {
@@ -484,6 +526,8 @@ UNIT_MAIN("services-change", {
     tcase_add_test(tc, test_claims);
     tcase_add_test(tc, test_health);
     tcase_add_test(tc, test_bad);
+    tcase_add_test(tc, test_too_many);
+    tcase_add_test(tc, test_ranges);
     tcase_add_test(tc, test_overlapping);
     tcase_add_test(tc, test_find);
 })
