@@ -5,6 +5,7 @@ FUZZERS_ALL = tests/fuzz/fuzz-attachment \
 	tests/fuzz/fuzz-cni-wire \
 	tests/fuzz/fuzz-config \
 	tests/fuzz/fuzz-dns-answer \
+	tests/fuzz/fuzz-hostnet-nft-list \
 	tests/fuzz/fuzz-hostnet-record \
 	tests/fuzz/fuzz-inet \
 	tests/fuzz/fuzz-ipam \
@@ -54,6 +55,10 @@ tests_fuzz_fuzz_dns_answer_SOURCES = tests/fuzz/fuzz-dns-answer.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_dns_answer_CPPFLAGS = $(FUZZ_CPPFLAGS)
 tests_fuzz_fuzz_dns_answer_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_dns_answer_LDADD = $(FUZZ_LDADD)
+tests_fuzz_fuzz_hostnet_nft_list_SOURCES = tests/fuzz/fuzz-hostnet-nft-list.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_hostnet_nft_list_CPPFLAGS = $(FUZZ_CPPFLAGS)
+tests_fuzz_fuzz_hostnet_nft_list_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_hostnet_nft_list_LDADD = $(FUZZ_LDADD)
 tests_fuzz_fuzz_hostnet_record_SOURCES = tests/fuzz/fuzz-hostnet-record.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_hostnet_record_CPPFLAGS = $(FUZZ_CPPFLAGS)
 tests_fuzz_fuzz_hostnet_record_LDFLAGS = $(FUZZ_LINK)
