@@ -141,8 +141,10 @@ controller_libcontroller_la_SOURCES += \
 	controller/services-claims.c \
 	controller/services-doors.c \
 	controller/services-emit.c \
+	controller/services-flush.c \
 	controller/services-info.c \
 	controller/services-owner.c \
+	controller/services-ports.c \
 	controller/services-sets.c
 
 # The daemon.

@@ -4,12 +4,14 @@
 /* What the files of the service core share.  services.h is what others see.
  *
  *   services.c          life, events, the order of services_run()
- *   services-owner.c    what an object asks for: ports, claims, tracked ports; what is wrong with it
+ *   services-owner.c    what an object asks for: claims, ranges; what is wrong with it
+ *   services-ports.c    its ports, and what comes from their endpoints
  *   services-choose.c   endpoints of a Service port: the cluster set, the local set, and why
  *   services-sets.c     sets of equal content are one; their numbers, groups and flows
  *   services-claims.c   who has an (address, protocol, port); addresses that are this node's
  *   services-doors.c    doors, and entries for the host's stack
- *   services-emit.c     differences become effects; what is flushed
+ *   services-emit.c     differences become effects
+ *   services-flush.c    what conntrack must see, and what it must forget
  *   services-info.c     looking at it
  *
  * An event marks an owner (a Service with its slices, or a pod with host ports) as changed.  services_run() works out
@@ -207,6 +209,11 @@ struct candidate_flush {
     struct place endpoint;
 };
 
+struct flush_effect {
+    struct ovs_list list;               /* In 'flush_effects'. */
+    struct service_flush flush;
+};
+
 struct services {
     char *node, *zone;
     struct in6_addr *addrs;             /* Of the node; sorted. */
@@ -228,7 +235,7 @@ struct services {
     struct place *places;
     size_t allocated_places;
 
-    /* services-emit.c. */
+    /* services-emit.c, services-flush.c. */
     struct hmap pending[N_PENDING];     /* "struct pending"s by key: what changes in this run. */
     struct ovs_list effects[N_PENDING]; /* Not popped yet. */
     struct ovs_list popped;             /* Those whose content the caller may still look at. */
@@ -281,6 +288,15 @@ services_is_external(const struct kube_service *s)
     return s->type != KUBE_CLUSTER_IP || s->n_external_ips;
 }
 
+struct ds;
+void services_complain(struct ds *, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* services-ports.c. */
+void services_sports_make(struct services *, struct owner *);
+/* Looks at its endpoints anew, and appends what is wrong with them.  'served' is the caller's before. */
+void services_sport_update(struct services *, struct sport *, struct ds *bad);
+void services_sport_destroy(struct services *, struct sport *);
+
 /* services-choose.c. */
 void services_choose(const struct services *, const struct sport *, struct choice *);
 bool services_place_ok(const struct in6_addr *, bool v6);
@@ -311,18 +327,22 @@ void services_doors_run(struct services *);
 void services_claim_doors(const struct services *, const struct claim *,
                           void (*cb)(const struct flow_door *, const struct sport *, enum set_kind, void *aux), void *aux);
 
-/* services-emit.c. */
+/* services-flush.c. */
 void services_tracked_ref(struct services *, uint8_t protocol, uint16_t port);
 void services_tracked_unref(struct services *, uint8_t protocol, uint16_t port);
 void services_tracked_run(struct services *);
+/* Connections by the claim's door to the endpoint, unless it serves there still when the run is over. */
+void services_flush(struct services *, const struct claim *, const struct place *endpoint);
+void services_flush_host(struct services *, const struct claim *);
+void services_flush_run(struct services *);
+
+/* services-emit.c. */
 /* '*flows' is what is wanted, and becomes what is in 'set', which is emptied. */
 void services_emit_flows(struct services *, struct flow_entry ***flows, uint32_t *n_flows, struct flow_set *set);
-void services_emit_group(struct services *, struct group_entry *old, struct group_entry *new);     /* Takes references. */
+/* Takes the references. */
+void services_emit_group(struct services *, struct group_entry *old, struct group_entry *new);
 void services_emit_host(struct services *, const struct service_host *, bool put);
 void services_emit_health(struct services *, const struct service_health *, bool put);
-/* Connections by the claim's door to the endpoint. */
-void services_flush(struct services *, const struct claim *, const struct place *);
-void services_flush_host(struct services *, const struct claim *);
 bool services_emit_run(struct services *);
 void services_emit_clear(struct services *);
 bool services_same_host(const struct service_host *, const struct service_host *);

@@ -45,7 +45,8 @@ check_PROGRAMS += tests/sim/sim-services
 TESTS += tests/sim/sim-services
 tests_sim_sim_services_SOURCES = tests/sim/sim-services.c tests/unit/service-world.c tests/unit/service-world.h \
 	controller/services.c controller/services-choose.c controller/services-claims.c controller/services-doors.c \
-	controller/services-emit.c controller/services-info.c controller/services-owner.c controller/services-sets.c
+	controller/services-emit.c controller/services-flush.c controller/services-info.c controller/services-owner.c \
+	controller/services-ports.c controller/services-sets.c
 tests_sim_sim_services_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/tests/unit -I$(top_srcdir)/controller -DSERVICES_BUGS
 tests_sim_sim_services_LDADD = tests/sim/libsim.la controller/libcontroller.la flows/libflows.la $(UNIT_LDADD)
 

@@ -1,0 +1,180 @@
+#include <config.h>
+
+#include "controller/services-private.h"
+
+#include <stdlib.h>
+
+#include "hash.h"
+#include "util.h"
+
+/* Ports that conntrack must see. --------------------------------------------------------------------------------- */
+
+static struct tracked *
+tracked_get(struct services *s, uint8_t protocol, uint16_t port)
+{
+    uint32_t hash = hash_2words(protocol, port);
+    struct tracked *t;
+
+    HMAP_FOR_EACH_WITH_HASH (t, node, hash, &s->tracked) {
+        if (t->protocol == protocol && t->port == port) {
+            return t;
+        }
+    }
+    t = xzalloc(sizeof *t);
+    t->protocol = protocol;
+    t->port = port;
+    hmap_insert(&s->tracked, &t->node, hash);
+    ovs_list_init(&t->dirty);
+    return t;
+}
+
+static void
+tracked_mark(struct services *s, struct tracked *t)
+{
+    if (ovs_list_is_empty(&t->dirty)) {
+        ovs_list_push_back(&s->dirty_tracked, &t->dirty);
+    }
+}
+
+void
+services_tracked_ref(struct services *s, uint8_t protocol, uint16_t port)
+{
+    struct tracked *t = tracked_get(s, protocol, port);
+
+    if (!t->n_refs++) {
+        tracked_mark(s, t);
+    }
+}
+
+void
+services_tracked_unref(struct services *s, uint8_t protocol, uint16_t port)
+{
+    struct tracked *t = tracked_get(s, protocol, port);
+
+    ovs_assert(t->n_refs);
+    if (!--t->n_refs) {
+        tracked_mark(s, t);
+    }
+}
+
+void
+services_tracked_run(struct services *s)
+{
+    struct tracked *t;
+
+    LIST_FOR_EACH_POP (t, dirty, &s->dirty_tracked) {
+        struct flow_set out = FLOW_SET_INIT;
+
+        ovs_list_init(&t->dirty);
+        if (t->n_refs && !SERVICES_BUG("track-missed")) {
+            flow_add_tracked_port(SERVICES_NETWORK, t->protocol, t->port, &out);
+        }
+        services_emit_flows(s, &t->flows, &t->n_flows, &out);
+        if (!t->n_refs) {
+            hmap_remove(&s->tracked, &t->node);
+            free(t->flows);
+            free(t);
+        }
+    }
+}
+
+/* What is flushed. ----------------------------------------------------------------------------------------------- */
+
+static void
+add_candidate(struct services *s, const struct claim *claim, const struct place *endpoint)
+{
+    const struct address *a = claim->address;
+
+    if (s->n_flushes == s->allocated_flushes) {
+        s->flushes = x2nrealloc(s->flushes, &s->allocated_flushes, sizeof *s->flushes);
+    }
+    struct candidate_flush *f = &s->flushes[s->n_flushes++];
+    *f = (struct candidate_flush) {
+        .addr = a->addr, .has_alias = a->alias && claim->kind > CLAIM_CLUSTER, .port = claim->port,
+        .protocol = claim->protocol, .host = !endpoint,
+    };
+    if (f->has_alias) {
+        f->alias = flow_alias(!inet_is_v4(&a->addr), a->alias - 1);
+    }
+    if (endpoint) {
+        f->endpoint = *endpoint;
+    }
+}
+
+void
+services_flush(struct services *s, const struct claim *claim, const struct place *endpoint)
+{
+    add_candidate(s, claim, endpoint);
+}
+
+void
+services_flush_host(struct services *s, const struct claim *claim)
+{
+    add_candidate(s, claim, NULL);
+}
+
+static void
+add_flush(struct services *s, const struct candidate_flush *f, const struct in6_addr *vip)
+{
+    struct flush_effect *e = xzalloc(sizeof *e);
+
+    e->flush = (struct service_flush) {
+        .protocol = f->protocol, .vip = *vip, .vip_port = f->port, .host = f->host,
+        .endpoint = f->endpoint.addr, .endpoint_port = f->endpoint.port,
+    };
+    ovs_list_push_back(&s->flush_effects, &e->list);
+}
+
+/* Whether packets to the door go on to the endpoint. */
+static bool
+is_served(const struct services *s, const struct candidate_flush *f)
+{
+    const struct claim *c = services_claim_best(s, &f->addr, f->protocol, f->port);
+
+    if (!c && services_is_local(s, &f->addr)) {
+        c = services_claim_best(s, services_any_address(!inet_is_v4(&f->addr)), f->protocol, f->port);
+    }
+    return (!f->host && !SERVICES_BUG("flush-served") && c && c->open && c->sport
+            && services_has_place(c->sport->served, c->sport->n_served, &f->endpoint));
+}
+
+/* A port of the node: one for each address at which it may have been reached. */
+static void
+flush_node_port(struct services *s, const struct candidate_flush *f)
+{
+    bool v4 = inet_is_v4(&f->addr);
+    struct in6_addr node;
+
+    for (size_t i = 0; i < s->n_addrs; i++) {
+        struct candidate_flush at = *f;
+
+        at.addr = s->addrs[i];
+        if (inet_is_v4(&at.addr) == v4 && !is_served(s, &at)) {
+            add_flush(s, f, &at.addr);
+        }
+    }
+    if (!f->host && !inet_addr_parse(v4 ? FLOW_NODE_V4 : FLOW_NODE_V6, &node, NULL)) {
+        add_flush(s, f, &node);
+    }
+}
+
+void
+services_flush_run(struct services *s)
+{
+    for (size_t i = 0; i < s->n_flushes; i++) {
+        const struct candidate_flush *f = &s->flushes[i];
+
+        if (is_served(s, f)) {
+            continue;
+        }
+        if (services_is_any(&f->addr)) {
+            flush_node_port(s, f);
+        } else {
+            add_flush(s, f, &f->addr);
+            if (f->has_alias && !f->host) {
+                add_flush(s, f, &f->alias);
+            }
+        }
+    }
+    s->n_flushes = 0;
+}
