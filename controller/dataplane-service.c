@@ -282,7 +282,7 @@ dataplane_service_wait_(struct dataplane *dp)
 {
     const struct dataplane_service *ds = dp->service;
 
-    if (ds->report_at != LLONG_MAX) {
+    if (ds->report_at != LLONG_MAX && dp->sources_synced) {
         poll_timer_wait_until(ds->report_at);
     }
     if (!ovs_list_is_empty(&ds->flushes_again)) {
@@ -314,7 +314,7 @@ report_problem_of(const struct service_info *info, void *problems_)
     if (!told || strcmp(told, info->problem)) {
         char *message = xasprintf("%s; what is left out does not work on this node, everything else does", info->problem);
         dataplane_report_(problems->dp, KUBE_SERVICE, object->namespace_, object->name,
-                          kube_uid_format(&object->uid, uid), "ServiceNotUnderstood", message);
+                          kube_uid_format(&object->uid, uid), "ServiceIncomplete", message);
         free(message);
     }
     shash_add_nocopy(&problems->now, name, xstrdup(info->problem));

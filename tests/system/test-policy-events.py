@@ -1,5 +1,6 @@
 #!/usr/bin/python3 -B
-"""Policies that a real API server takes and sluiced does not understand: they close, and an Event about each says so (issue 5)."""
+"""Policies that a real API server takes and sluiced does not understand: they close, and an Event about each says so (issue 5); so does
+one about a Service of which something has to be left out (issue 6)."""
 # time limit: 200 s
 import os
 import sys
@@ -57,6 +58,21 @@ class Events(KubeLabCase):
     def test_clusternetworkpolicy(self):
         self.assertEqual(self.closed_and_told(OPERATOR, "default/db", '"Gt" is not In, NotIn, Exists or DoesNotExist'),
                          ["default/db"] * 2 + ["default/other"] * 2)
+
+    def test_service(self):
+        """The API server takes two Services with one external address: it is the older one's."""
+        made = [{"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "default"},
+                 "spec": {"ports": [{"port": 80}], "selector": {"app": "web"}, "externalIPs": ["192.0.2.9"]}} for name in ("first", "second")]
+        for item in made:
+            self.create(item)
+        wanted = "address 192.0.2.9 port 80/TCP is default/first already"
+        self.eventually(lambda: any(text.startswith("Service/default/second: ") and wanted in text
+                                    for text in self.ctl("node-1", "status")["problems"]), 60)
+        told = self.eventually(lambda: self.events(made[1]))
+        self.assertEqual({(event["reason"], event["type"], event["involvedObject"]["apiVersion"]) for event in told},
+                         {("ServiceIncomplete", "Warning", "v1")})
+        self.assertIn(wanted, told[0]["message"])
+        self.assertEqual(self.events(made[0]), [])
 
 
 if __name__ == "__main__":
