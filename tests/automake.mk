@@ -460,4 +460,5 @@ EXTRA_DIST += tests/services/compare-doors tests/services/compare-packets tests/
 	tests/services/service_packets.py
 EXTRA_DIST += $(wildcard $(srcdir)/tests/services/golden/*.yaml)
 EXTRA_DIST += tests/system/test-service-oracle.py tests/system/test-service-history.py tests/full/test-service-oracle-full.py
+EXTRA_DIST += tests/system/test-lab-service-oracle.py
 TESTS += tests/services/golden-run

@@ -13,7 +13,6 @@ ZONES = ("zone-a", "zone-b", None)
 ZONE = "topology.kubernetes.io/zone"
 PORT_NAMES = ("web", "dns", "metrics")
 PORTS = (53, 80, 443, 8080)
-TARGETS = (53, 80, 8080, 8443, 9090)
 EXTERNAL = ("203.0.113.50", "203.0.113.51", "192.168.0.1", "192.168.0.2", "2001:db8:50::1", "2001:db8:50::2", "fd00:168::1")
 BALANCERS = ("198.51.100.100", "198.51.100.101", "192.168.0.1", "2001:db8:100::1", "2001:db8:100::2")
 RANGES = ("192.0.2.0/24", " 198.51.100.0/24", "10.244.0.0/16 ", "0.0.0.0/0", "192.0.2.1/32", " 2001:db8::/32 ", "::/0",
@@ -28,6 +27,8 @@ LEVELS = ((0, 0), (0, 0), (1, 0), (0, 1), (1, 1), (0.9, 0.9))   # How many endpo
 
 class Generator(generator.Generator):
     """'large': as many endpoints as that in one Service now and then; 'bad': also what the API server would refuse."""
+
+    TARGETS = (53, 80, 8080, 8443, 9090)
 
     def __init__(self, rng, services=8, slices=2, large=0, bad=False, contended=False, **shape):
         self.services, self.slices, self.queue = [], [], []
@@ -110,7 +111,7 @@ class Generator(generator.Generator):
             if kind == "NodePort" or kind == "LoadBalancer" and spec.get("allocateLoadBalancerNodePorts", True):
                 port["nodePort"] = self.free_node_port_beside(protocol or TCP, found)
             if rng.random() < 0.5:
-                port["targetPort"] = rng.choice(TARGETS + ("http",))        # For who makes slices, not for us.
+                port["targetPort"] = rng.choice(self.TARGETS + ("http",))        # For who makes slices, not for us.
             found.append(port)
         return found
 
@@ -242,7 +243,7 @@ class Generator(generator.Generator):
             if rng.random() < 0.1 or (port.get("name") or "") in names:
                 continue
             names.add(port.get("name") or "")
-            made = {"port": rng.choice(TARGETS)}
+            made = {"port": rng.choice(self.TARGETS)}
             if port.get("name") or rng.random() < 0.3:
                 made["name"] = port.get("name") or ""
             protocol = port.get("protocol") if rng.random() < 0.97 else rng.choice((TCP, UDP, SCTP))
@@ -317,7 +318,7 @@ class Generator(generator.Generator):
         for index in range(count):
             item = self.slice_of(service, 4, 6, (0, 0), "healthy")
             item["metadata"]["labels"] = {"kubernetes.io/service-name": service["metadata"]["name"]}
-            item["ports"] = [{**p, "port": TARGETS[index % 3]} for p in item["ports"] if "port" in p]
+            item["ports"] = [{**p, "port": self.TARGETS[index % 3]} for p in item["ports"] if "port" in p]
             for endpoint in item["endpoints"]:
                 endpoint.pop("nodeName", None)
                 node = dict(self.pool(4))[endpoint["addresses"][0]]
@@ -401,7 +402,7 @@ class Generator(generator.Generator):
         elif kind < 0.55:
             new["endpoints"].remove(rng.choice(new["endpoints"]))
         elif kind < 0.65 and new["ports"]:
-            rng.choice(new["ports"])["port"] = rng.choice(TARGETS)
+            rng.choice(new["ports"])["port"] = rng.choice(self.TARGETS)
         else:
             endpoint = rng.choice(new["endpoints"])
             endpoint["conditions"] = self.conditions(rng.choice(MOODS)) or {}
