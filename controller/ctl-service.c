@@ -54,8 +54,30 @@ ctl_services(struct unixctl_conn *conn, int argc, const char *argv[], void *dp_)
     json_decref(json);
 }
 
+static void
+ctl_find(struct unixctl_conn *conn, int argc OVS_UNUSED, const char *argv[], void *dp_)
+{
+    const struct dataplane *dp = dp_;
+    enum flow_door_source source = (!strcmp(argv[4], "outside") ? FLOW_DOOR_OUTSIDE
+                                    : !strcmp(argv[4], "node") ? FLOW_DOOR_NODE : FLOW_DOOR_ANYBODY);
+    struct in6_addr addr;
+
+    if (inet_addr_parse(argv[1], &addr, NULL)) {
+        unixctl_command_reply_error(conn, "not an address");
+        return;
+    }
+    json_t *json = service_door_to_json(dataplane_services_(dp), dp->endpoints, &addr, atoi(argv[2]), atoi(argv[3]),
+                                        source);
+    char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+
+    unixctl_command_reply(conn, text ? text : "");
+    free(text);
+    json_decref(json);
+}
+
 void
 ctl_service_register(struct dataplane *dp)
 {
     unixctl_command_register("services/list", "[--details]", 0, 1, ctl_services, dp);
+    unixctl_command_register("services/find", "ADDRESS PROTOCOL PORT SOURCE", 4, 4, ctl_find, dp);
 }

@@ -4,7 +4,9 @@
 /* What the control socket (ctl.h) tells of Services, for "sluicectl services":
  *
  *   services/list [--details]      {"doors": see service-json.h, "problems": [{namespace, name, problem}],
- *                                  "stats": see service-json.h} */
+ *                                  "stats": see service-json.h}
+ *   services/find ADDRESS PROTOCOL PORT SOURCE     the door that a packet from "pod", "node" or "outside" to there meets; nothing
+ *                                  if it is no Service's.  PROTOCOL is a number. */
 
 #include <stdint.h>
 

@@ -189,6 +189,21 @@ compare_doors(const void *a_, const void *b_)
 }
 
 json_t *
+service_door_to_json(const struct services *services, const struct endpoints *endpoints, const struct in6_addr *addr,
+                     uint8_t protocol, uint16_t port, enum flow_door_source source)
+{
+    struct doors doors = { .endpoints = endpoints };
+
+    services_find_door(services, addr, protocol, port, source, put_door, &doors);
+    json_t *json = doors.n ? json_incref(doors.elements[0]) : NULL;
+    for (size_t i = 0; i < doors.n; i++) {
+        json_decref(doors.elements[i]);
+    }
+    free(doors.elements);
+    return json;
+}
+
+json_t *
 service_doors_to_json(const struct services *services, const struct endpoints *endpoints, bool details)
 {
     struct doors doors = { .endpoints = endpoints, .details = details };

@@ -28,11 +28,16 @@
 
 #include <jansson.h>
 
+#include "service-flow.h"
+
 struct endpoints;
 struct services;
 
 /* 'endpoints' tells the pods' names.  The caller's. */
 json_t *service_doors_to_json(const struct services *, const struct endpoints *, bool details);
+/* The one that a packet to (address, protocol, port) meets, as services_find_door(); NULL: none.  The caller's. */
+json_t *service_door_to_json(const struct services *, const struct endpoints *, const struct in6_addr *, uint8_t protocol,
+                             uint16_t port, enum flow_door_source);
 /* "services", "ports", ..., "groups", "buckets": how many. */
 json_t *service_stats_to_json(const struct services *);
 

@@ -14,6 +14,7 @@ utilities_sluicectl_SOURCES = \
 	utilities/trace-packet.c utilities/trace-packet.h \
 	utilities/trace-parse.c utilities/trace-parse.h \
 	utilities/trace-policy.c \
+	utilities/trace-service.c utilities/trace-service.h \
 	utilities/trace-who.c utilities/trace-who.h \
 	utilities/trace-verdict.c
 utilities_sluicectl_LDADD = controller/libcontroller.la flows/libflows.la lib/libsluice.la lib/libsluice-base.la $(YAML_LIBS) $(JANSSON_LIBS) $(OVS_LIBS)

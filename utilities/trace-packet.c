@@ -8,6 +8,8 @@
 
 #include "controller/ipam.h"
 #include "flow-input.h"
+#include "flow.h"
+#include "hash.h"
 #include "openvswitch/dynamic-string.h"
 #include "packets.h"
 #include "util.h"
@@ -15,9 +17,9 @@
 #define TTL 64
 #define DEFAULT_SPORT 40000
 
-static const struct { const char *name, *v4, *v6, *ports; } protocols[] = {
-    { "tcp", "tcp", "tcp6", "tcp" }, { "udp", "udp", "udp6", "udp" }, { "sctp", "sctp", "sctp6", "sctp" },
-    { "icmp", "icmp", "icmp6", NULL },
+static const struct { const char *name, *v4, *v6, *ports; uint8_t number; } protocols[] = {
+    { "tcp", "tcp", "tcp6", "tcp", IPPROTO_TCP }, { "udp", "udp", "udp6", "udp", IPPROTO_UDP },
+    { "sctp", "sctp", "sctp6", "sctp", IPPROTO_SCTP }, { "icmp", "icmp", "icmp6", NULL, IPPROTO_ICMP },
 };
 
 /* Whether this node's br-int can meet the packet at all. */
@@ -153,8 +155,32 @@ put_entrance(const struct trace_facts *facts, const struct trace_packet *p, stru
                   ETH_ADDR_ARGS(facts->router_mac));
 }
 
+/* What the userspace datapath makes of the packet for a group that selects by dp_hash (OVS_HASH_ALG_L4 in odp_execute());
+ * the kernel's would be another.  Never 0, which is none. */
+static uint32_t
+dp_hash(const struct trace_question *q, const struct trace_packet *p)
+{
+    struct flow flow;
+
+    memset(&flow, 0, sizeof flow);
+    flow.nw_proto = p->protocol;
+    flow.tp_src = htons(q->sport ? q->sport : DEFAULT_SPORT);
+    flow.tp_dst = htons(q->port);
+    if (inet_is_v4(&p->dst)) {
+        flow.dl_type = htons(ETH_TYPE_IP);
+        flow.nw_src = in6_addr_get_mapped_ipv4(&p->src);
+        flow.nw_dst = in6_addr_get_mapped_ipv4(&p->dst);
+    } else {
+        flow.dl_type = htons(ETH_TYPE_IPV6);
+        flow.ipv6_src = p->src;
+        flow.ipv6_dst = p->dst;
+    }
+    uint32_t hash = hash_int(flow_hash_5tuple(&flow, 0), 0);
+    return hash ? hash : 1;
+}
+
 static char *
-make_flow(const struct trace_facts *facts, const struct trace_question *q, size_t protocol,
+make_flow(const struct trace_facts *facts, const struct trace_question *q, size_t protocol, bool service,
           const struct trace_packet *p)
 {
     struct ds s = DS_EMPTY_INITIALIZER;
@@ -172,16 +198,24 @@ make_flow(const struct trace_facts *facts, const struct trace_question *q, size_
     } else {
         ds_put_format(&s, ",icmp%s_type=%d", v4 ? "" : "v6", v4 ? 8 : 128);
     }
+    if (service) {
+        ds_put_format(&s, ",dp_hash=0x%"PRIx32, dp_hash(q, p));
+    }
     return ds_steal_cstr(&s);
 }
 
 /* Sets 'in_port', 0 if this node's br-int is not on the way. */
 static int
-choose_port(const struct trace_facts *facts, const struct trace_question *q, struct trace_packet *p,
+choose_port(const struct trace_facts *facts, const struct trace_question *q, bool service, struct trace_packet *p,
             struct error *error)
 {
     const struct trace_end *from = &p->from, *to = &p->to;
     bool to_tunnel = to->kind == TRACE_PEER_POD && to->node && to->node->tunnel;
+
+    if (service && from->kind != TRACE_POD && from->kind != TRACE_OWN_CIDR) {
+        p->in_port = facts->gateway_port;       /* The node's stack hands it to br-int, its own and others'. */
+        return 0;
+    }
 
     switch (from->kind) {
     case TRACE_POD:
@@ -209,8 +243,8 @@ choose_port(const struct trace_facts *facts, const struct trace_question *q, str
 }
 
 int
-trace_packet_make(const struct trace_facts *facts, const struct trace_question *q, struct trace_packet *p,
-                  struct error *error)
+trace_packet_make(const struct trace_facts *facts, const struct trace_question *q, bool service,
+                  struct trace_packet *p, struct error *error)
 {
     size_t protocol = 0;
 
@@ -218,10 +252,11 @@ trace_packet_make(const struct trace_facts *facts, const struct trace_question *
     int code = find_protocol(q, &protocol, error);
     code = code ? code : trace_facts_find(facts, q->from, &p->from, error);
     code = code ? code : trace_facts_find(facts, q->to, &p->to, error);
-    code = code ? code : choose_port(facts, q, p, error);
+    p->protocol = protocols[protocol].number;
     code = code ? code : choose_addrs(facts, q, p, error);
+    code = code ? code : choose_port(facts, q, service, p, error);
     if (!code && p->in_port) {
-        p->flow = make_flow(facts, q, protocol, p);
+        p->flow = make_flow(facts, q, protocol, service, p);
     }
     return code;
 }

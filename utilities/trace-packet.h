@@ -32,11 +32,14 @@ struct trace_packet {
     struct in6_addr src, dst;
     uint16_t in_port;                   /* 0: it does not meet br-int. */
     bool by_tunnel;                     /* From the tunnel, from 'from.node'. */
+    uint8_t protocol;                   /* IPPROTO_*. */
     char *flow;                         /* As ofproto/trace takes it; NULL: it does not meet br-int. */
 };
 
-/* EINVAL: the question is wrong; ENOENT, EAGAIN: as trace_facts_find(); EREMOTE: another node must be asked. */
-int trace_packet_make(const struct trace_facts *, const struct trace_question *, struct trace_packet *, struct error *);
+/* 'service': it goes to a Service's address, so to br-int from wherever it comes.
+ * EINVAL: the question is wrong; ENOENT, EAGAIN: as trace_facts_find(); EREMOTE: another node must be asked. */
+int trace_packet_make(const struct trace_facts *, const struct trace_question *, bool service, struct trace_packet *,
+                      struct error *);
 void trace_packet_destroy(struct trace_packet *);       /* Frees the content. */
 
 /* What policies said in one direction. */

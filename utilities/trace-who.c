@@ -205,3 +205,14 @@ who_explains(struct who *who, const struct trace_question *q, const struct trace
     };
     return ask_json(who, "policy/explain", args, ARRAY_SIZE(args));
 }
+
+json_t *
+who_serves(struct who *who, const struct in6_addr *addr, uint8_t protocol, uint16_t port, const char *source)
+{
+    char text[INET_ADDR_STRLEN], number[8], to[8];
+    const char *const args[] = { inet_addr_format(addr, text), number, to, source };
+
+    snprintf(number, sizeof number, "%"PRIu8, protocol);
+    snprintf(to, sizeof to, "%"PRIu16, port);
+    return ask_json(who, "services/find", args, ARRAY_SIZE(args));
+}

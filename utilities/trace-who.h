@@ -29,6 +29,10 @@ json_t *who_decided(struct who *, const struct trace_decision *);
 /* "ingress of pod shop/web is denied by NetworkPolicy/shop/web, ingress[0]".  The caller's. */
 char *who_decided_text(const json_t *);
 
+/* The door of a Service that a packet to there meets, as service-json.h has it; NULL: none.  'source': "pod", "node", "outside".
+ * The caller's. */
+json_t *who_serves(struct who *, const struct in6_addr *, uint8_t protocol, uint16_t port, const char *source);
+
 /* {"egress", "ingress"} as policy-explain.h has it; NULL if it cannot be told.  The caller's. */
 json_t *who_explains(struct who *, const struct trace_question *, const struct trace_packet *);
 

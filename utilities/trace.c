@@ -18,6 +18,7 @@
 #include "util.h"
 #include "utilities/ctl-client.h"
 #include "utilities/trace-packet.h"
+#include "utilities/trace-service.h"
 #include "utilities/trace-who.h"
 
 /* A batch looks at the node anew when its view is this old, or ten times as old as it took to get it. */
@@ -40,6 +41,7 @@ struct tracer {
 struct result {
     struct trace_packet packet;
     struct trace trace;
+    struct trace_service service;
     struct trace_verdict verdict;
     json_t *decisions;                  /* Of policies, as who_decided() tells them. */
     const json_t *decision;             /* The one behind the verdict; NULL: none. */
@@ -110,15 +112,34 @@ is_lost(int code)
     return code && code != EINVAL && code != ENOENT && code != EAGAIN && code != EREMOTE && code != EPROTO;
 }
 
+/* To a Service it is another packet, and perhaps one that would not meet br-int otherwise. */
+static int
+make_packet(struct tracer *t, const struct trace_question *q, struct result *r, struct error *error)
+{
+    int code = trace_packet_make(&t->facts, q, false, &r->packet, error);
+
+    if (!code || code == EREMOTE) {
+        trace_service_find(&t->who, q, &r->packet, &r->service);
+        if (r->service.door) {
+            trace_packet_destroy(&r->packet);
+            error_clear(error);
+            code = trace_packet_make(&t->facts, q, true, &r->packet, error);
+        }
+    }
+    return code;
+}
+
 static int
 ask_once(struct tracer *t, const struct trace_question *q, struct result *r, char **text, struct error *error)
 {
     int code = prepare(t, error);
 
-    code = code ? code : trace_packet_make(&t->facts, q, &r->packet, error);
+    code = code ? code : make_packet(t, q, r, error);
     if (!code && r->packet.flow) {
-        const char *const args[] = { t->facts.bridge, r->packet.flow };
-        code = ctl_client_ask(t->vswitchd, "ofproto/trace", args, ARRAY_SIZE(args), text, error);
+        /* Behind a group the packet has been translated, which Open vSwitch tells the tables only if it is told. */
+        bool forwards = r->service.door && !strcmp(json_string_value(json_object_get(r->service.door, "action")), "forward");
+        const char *const args[] = { t->facts.bridge, r->packet.flow, "--ct-next", "trk,new,dnat" };
+        code = ctl_client_ask(t->vswitchd, "ofproto/trace", args, forwards ? 4 : 2, text, error);
     }
     return code;
 }
@@ -146,6 +167,29 @@ name_decisions(struct tracer *t, const struct trace_question *q, struct result *
     r->explanation = explain ? who_explains(&t->who, q, &r->packet) : NULL;
 }
 
+/* What the answer means.  A Service's packet is judged as it is behind the group. */
+static void
+judge(struct tracer *t, const struct trace_question *q, struct result *r)
+{
+    struct trace_question behind = *q;
+
+    trace_service_choose(&r->trace, &r->service);
+    trace_service_translate(&t->facts, &r->service, &behind, &r->packet);
+    trace_verdict_make(&t->facts, &r->packet, &r->trace, &r->verdict);
+    const struct trace_step *step = r->verdict.step;
+    if (r->service.door && !r->service.chosen && step && step->table_id == TABLE_SERVICE) {
+        free(r->verdict.text);
+        r->verdict.text = trace_service_text(&r->service);
+    }
+    name_decisions(t, &behind, r);
+}
+
+static const char *
+verdict_name(const struct result *r)
+{
+    return r->verdict.allowed ? "allowed" : trace_service_refuses(&r->service) ? "refused" : "denied";
+}
+
 static int
 answer(struct tracer *t, const struct trace_question *q, struct result *r, struct error *error)
 {
@@ -157,6 +201,7 @@ answer(struct tracer *t, const struct trace_question *q, struct result *r, struc
     if (is_lost(code)) {
         disconnect(t);
         trace_packet_destroy(&r->packet);
+        trace_service_destroy(&r->service);
         if (connected) {                /* It may have been started anew. */
             error_clear(error);
             code = ask_once(t, q, r, &text, error);
@@ -164,8 +209,7 @@ answer(struct tracer *t, const struct trace_question *q, struct result *r, struc
     }
     if (!code) {
         trace_parse(text ? text : "", text ? strlen(text) : 0, &r->trace);
-        trace_verdict_make(&t->facts, &r->packet, &r->trace, &r->verdict);
-        name_decisions(t, q, r);
+        judge(t, q, r);
     }
     free(text);
     return code;
@@ -175,6 +219,7 @@ static void
 result_destroy(struct result *r)
 {
     trace_packet_destroy(&r->packet);
+    trace_service_destroy(&r->service);
     trace_destroy(&r->trace);
     trace_verdict_destroy(&r->verdict);
     json_decref(r->decisions);
@@ -237,22 +282,21 @@ put_decisions(const struct result *r, json_t *json)
         json_t *value = json_object_get(r->decision, members[i]);
         json_object_set(json, members[i], value ? value : json_null());
     }
-    json_object_set_new(json, "endpoint", json_null());
+    trace_service_put(&r->service, json);
     json_object_set(json, "decisions", r->decisions);
     if (r->explanation) {
         json_object_set(json, "explanation", r->explanation);
     }
 }
 
-/* The members that INTERFACES promises; those of policies are null if none decided, those of Services as long as
- * there are none. */
+/* The members that INTERFACES promises; those of policies are null if none decided, "endpoint" if none was chosen. */
 static void
 put_result(struct tracer *t, const struct result *r, bool with_path, json_t *json)
 {
     const struct trace_verdict *v = &r->verdict;
     char src[INET_ADDR_STRLEN], dst[INET_ADDR_STRLEN];
 
-    json_object_set_new(json, "verdict", json_string(v->allowed ? "allowed" : "denied"));
+    json_object_set_new(json, "verdict", json_string(verdict_name(r)));
     put_decisions(r, json);
     json_object_set_new(json, "reason", json_string(v->text));
     json_object_set_new(json, "node", json_string(t->facts.node));
@@ -346,10 +390,17 @@ print_result(struct tracer *t, const struct trace_question *q, const struct resu
     for (size_t i = 0; i < r->trace.n_steps; i++) {
         print_step(t, &r->trace.steps[i]);
     }
+    if (r->service.chosen) {
+        char *text = trace_service_text(&r->service);
+        printf("%s\n", text);
+        free(text);
+    }
     print_decisions(t, r);
-    printf("%s: %s\n", v->allowed ? "allowed" : "denied", v->text);
+    printf("%s: %s\n", verdict_name(r), v->text);
     if (v->next) {
-        printf("It goes on there: ask node %s, trace --from %s --to %s\n", v->next, q->from, q->to);
+        char *to = r->service.chosen ? trace_service_endpoint(&r->service) : xstrdup(q->to);
+        printf("It goes on there: ask node %s, trace --from %s --to %s\n", v->next, q->from, to);
+        free(to);
     }
 }
 

@@ -29,7 +29,7 @@ check(const struct trace_facts *facts, const struct trace *trace)
         struct trace_packet packet;
         struct trace_verdict verdict;
 
-        int code = trace_packet_make(facts, &q, &packet, &error);
+        int code = trace_packet_make(facts, &q, false, &packet, &error);
         FUZZ_CHECK(!code == !error.code, "%s to %s", q.from, q.to);
         if (!code) {
             trace_verdict_make(facts, &packet, trace, &verdict);

@@ -343,7 +343,7 @@ START_TEST(test_packet)
     struct trace_packet packet;
 
     load_facts(&facts);
-    int code = trace_packet_make(&facts, &questions[_i].q, &packet, &error);
+    int code = trace_packet_make(&facts, &questions[_i].q, false, &packet, &error);
     if (questions[_i].error) {
         ck_assert_int_ne(code, 0);
         ck_assert_msg(strstr(error_message(&error), questions[_i].error) != NULL, "%s", error_message(&error));
@@ -393,7 +393,7 @@ check_verdict(const char *text, size_t size, const char *from, const char *to, s
     struct trace_packet packet;
 
     load_facts(facts);
-    ck_assert_int_eq(trace_packet_make(facts, &q, &packet, NULL), 0);
+    ck_assert_int_eq(trace_packet_make(facts, &q, false, &packet, NULL), 0);
     trace_parse(text, size, trace);
     trace_verdict_make(facts, &packet, trace, verdict);
     trace_packet_destroy(&packet);
@@ -445,7 +445,7 @@ START_TEST(test_decisions)
     struct trace trace;
 
     load_facts_from("policy-status.json", &facts);
-    ck_assert_int_eq(trace_packet_make(&facts, &q, &packet, NULL), 0);
+    ck_assert_int_eq(trace_packet_make(&facts, &q, false, &packet, NULL), 0);
     parse_file(policy_traces[_i].file, &trace);
     trace_verdict_make(&facts, &packet, &trace, &v);
     for (size_t i = 0; i < v.n_decisions; i++) {
