@@ -121,8 +121,8 @@ door_actions(const struct flow_door *door, struct build *b)
     }
 }
 
-/* A fragment shows no port.  If it belongs to a known connection conntrack translates it with the rest of its packet; if
- * not, CT_STATE drops it. */
+/* A fragment shows no port.  If it belongs to a known connection conntrack translates it with the rest of its packet;
+ * if not, CT_STATE drops it. */
 static void
 add_rest(const struct flow_door *door, struct build *b)
 {
@@ -136,9 +136,9 @@ add_rest(const struct flow_door *door, struct build *b)
     build_flow(b, TABLE_SERVICE, PRIORITY_SERVICE_REST);
 }
 
-/* All of a packet's fragments must take one way: Open vSwitch's conntrack puts only those together that reach it after the
- * same recirculation (lib/ipf.c, struct ipf_list_key).  Later ones of IPv6 do not even show their protocol, so there UDP
- * gets them all. */
+/* All of a packet's fragments must take one way: Open vSwitch's conntrack puts only those together that reach it after
+ * the same recirculation (lib/ipf.c, struct ipf_list_key).  Later ones of IPv6 do not even show their protocol, so
+ * there UDP gets them all. */
 static void
 add_fragments(const struct flow_door *door, struct build *b)
 {
@@ -222,8 +222,8 @@ unused_bucket_id(const struct group_bucket *buckets, size_t n, uint32_t id)
     return id;
 }
 
-/* A bucket is an action set: no learn() fits in.  So with affinity it only says which endpoint it is, and SERVICE_SELECT
- * does the rest. */
+/* A bucket is an action set: no learn() fits in.  So with affinity it only says which endpoint it is, and
+ * SERVICE_SELECT does the rest. */
 static void
 bucket_actions(const struct flow_endpoint *endpoint, bool affinity, struct build *b)
 {
@@ -255,9 +255,10 @@ flow_make_group(uint32_t group_id, uint32_t network OVS_UNUSED, const struct flo
     build_destroy(&b);
 
     /* A client's first connections may come before the switch has learned anything: so they all go by its address. */
-    struct group_entry *group = (!affinity
-        ? group_entry_create(group_id, buckets, n)
-        : group_entry_create_hash(group_id, n && !inet_is_v4(&endpoints->addr) ? MFF_IPV6_SRC : MFF_IPV4_SRC, buckets, n));
+    enum mf_field_id client = n && !inet_is_v4(&endpoints->addr) ? MFF_IPV6_SRC : MFF_IPV4_SRC;
+    struct group_entry *group = (affinity
+                                 ? group_entry_create_hash(group_id, client, buckets, n)
+                                 : group_entry_create(group_id, buckets, n));
     for (size_t i = 0; i < n; i++) {
         free(CONST_CAST(struct ofpact *, buckets[i].ofpacts));
     }

@@ -8,7 +8,8 @@
  * To:       SERVICE for IP; ND_ANSWER for the answer to a solicitation.
  *
  * A pod may ask for the node's gateway address only; the node, for any address of the pod CIDRs that it reaches through
- * br-int, and for those that lie between it and br-int (FLOW_LINK_PREFIX_*, service-flow.h).  An advertisement says that it comes from a router, was solicited and overrides (RFC 4861, section 4.4). */
+ * br-int, and for those that lie between it and br-int (FLOW_LINK_PREFIX_*, service-flow.h).  An advertisement says
+ * that it comes from a router, was solicited and overrides (RFC 4861, section 4.4). */
 
 #include <config.h>
 

@@ -2,8 +2,8 @@
  *
  * Decides:  nothing more: commits a new connection, now that both directions' policy has allowed it, and marks it
  *           (CT_MARK_ALLOWED), so that its replies will pass.  One to a Service was committed before, without the mark;
- *           conntrack finds it by the translated packet.  In a clone, because what comes out of ct() on the userspace datapath may be more than
- *           what went in: old fragments of others (FRAGMENT).
+ *           conntrack finds it by the translated packet.  In a clone, because what comes out of ct() on the userspace
+ *           datapath may be more than what went in: old fragments of others (FRAGMENT).
  * From:     SRC_IDENTITY, INGRESS_VERDICT.
  * Reads:    COMMIT, FRAGMENT, NETWORK.
  * Writes:   nothing.

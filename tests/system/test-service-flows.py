@@ -1,12 +1,14 @@
 #!/usr/bin/python3 -B
 """The flows and groups of Services in a real switch: packets between pods, through doors, groups and conntrack.
 
+    test-service-flows.py [--datapath kernel] [CASE...]
+
 No daemon of ours: tests/golden/golden makes the flows, ovs-ofctl brings them into an Open vSwitch with the userspace
 datapath, which runs in a network namespace of its own with the pods' ones beside it.
 
 Covers services 6, 7, 9, 21, 23, 25, 27, and what flows/service-flow.h promises: a connection keeps its endpoint, replies
 pass only if policy has let the other direction pass, nothing goes on untranslated."""
-# time limit: 240 s
+# time limit: 300 s
 import contextlib
 import ctypes
 import os
@@ -34,6 +36,8 @@ NODE = {4: "192.0.2.1", 6: "fd00:192::1"}               # Of the node, behind it
 PODS = {"web-0": 5, "web-1": 6, "client": 7}
 VIP = {4: "10.96.0.", 6: "fd00:10:96::"}
 FAMILIES = (4, 6)
+SLOW = float(os.environ.get("SLUICE_TEST_SLOWNESS", 1))
+SCTP = 132
 SIZE = 4000                                             # More than one frame holds.
 CLONE_NEWNET = 0x40000000
 libc = ctypes.CDLL(None, use_errno=True)
@@ -84,10 +88,15 @@ class Namespace:
 
 
 def run(*argv, env=None):
-    done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, env=env)
+    done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60 * SLOW, env=env)
     if done.returncode:
         raise RuntimeError(f"{' '.join(argv)}: {done.stdout}")
     return done.stdout
+
+
+def neighbour(address, device):
+    """The kernel's datapath cannot answer neighbour solicitation by flows, and there is no controller here."""
+    run("ip", "neighbour", "replace", address, "lladdr", ROUTER, "dev", device, "nud", "permanent")
 
 
 def write(path, value):
@@ -106,8 +115,12 @@ class Servers:
         """'udp_address': what answers come from is the kernel's choice, if a server does not care."""
         for family in FAMILIES:
             kind = socket.AF_INET if family == 4 else socket.AF_INET6
-            for what, ready in ((socket.SOCK_STREAM, self.accept), (socket.SOCK_DGRAM, self.datagram)):
-                sock = socket.socket(kind, what)
+            for what, protocol, ready in ((socket.SOCK_STREAM, 0, self.accept), (socket.SOCK_DGRAM, 0, self.datagram),
+                                          (socket.SOCK_STREAM, SCTP, self.accept)):
+                try:
+                    sock = socket.socket(kind, what, protocol)
+                except OSError:
+                    continue            # No SCTP here.
                 if family == 6:
                     sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -150,7 +163,8 @@ class Servers:
 
 
 class Switch:
-    def __init__(self):
+    def __init__(self, kernel):
+        self.kernel = kernel
         for tool in ("ovsdb-tool", "ovsdb-server", "ovs-vswitchd", "ovs-vsctl", "ovs-ofctl", "ovs-appctl"):
             if not shutil.which(tool):
                 raise Skip(tool + " is not installed")
@@ -163,7 +177,7 @@ class Switch:
             self.children.append(subprocess.Popen(argv, env=self.env, stdin=subprocess.DEVNULL, stderr=log))
 
     def wait_for(self, path):
-        for _ in range(1000):           # The daemons have no event for us.
+        for _ in range(6000):           # The daemons have no event for us.
             if os.path.exists(path):
                 return
             time.sleep(0.01)
@@ -178,7 +192,7 @@ class Switch:
         self.wait_for(self.dir + "/db.sock")
         self.vsctl("--no-wait", "init")
         self.spawn("ovs-vswitchd", self.db, f"--unixctl={self.dir}/ovs.ctl")
-        self.vsctl("add-br", "br-int", "--", "set", "bridge", "br-int", "datapath_type=netdev", "fail_mode=secure",
+        self.vsctl("add-br", "br-int", "--", "set", "bridge", "br-int", "datapath_type=" + ("system" if self.kernel else "netdev"), "fail_mode=secure",
                    "protocols=OpenFlow10,OpenFlow15", "--", "add-port", "br-int", "sluice0", "--", "set", "interface",
                    "sluice0", "type=internal", "ofport_request=2", "mac=\"" + GATEWAY_MAC + "\"")
         self.node()
@@ -200,6 +214,11 @@ class Switch:
             run("ip", flag, "route", "add", "10.96.0.0/16" if family == 4 else "fd00:10:96::/64", "via",
                 "169.254.192.2" if family == 4 else "fd53:4c00:0:1::2", "dev", "sluice0", "onlink", "src", GATEWAY[family])
 
+            if self.kernel:
+                neighbour("169.254.192.2" if family == 4 else "fd53:4c00:0:1::2", "sluice0")
+                for address in [HAIRPIN[family]] + [addr(pod, family) for pod in PODS]:
+                    neighbour(address, "sluice0")
+
     def add_pod(self, pod):
         space = self.pods[pod] = Namespace()
         name = f"p{port_number(pod)}"
@@ -217,10 +236,12 @@ class Switch:
                     "eth0", *(["nodad"] if family == 6 else []))
                 run("ip", f"-{family}", "route", "add", GATEWAY[family], "dev", "eth0")
                 run("ip", f"-{family}", "route", "add", "default", "via", GATEWAY[family], "dev", "eth0")
+                if self.kernel:
+                    neighbour(GATEWAY[family], "eth0")
         self.vsctl("add-port", "br-int", name, "--", "set", "interface", name, f"ofport_request={port_number(pod)}")
 
     def vsctl(self, *args):
-        return run("ovs-vsctl", "--db=" + self.db, "--timeout=30", *args, env=self.env)
+        return run("ovs-vsctl", "--db=" + self.db, "--timeout=60", *args, env=self.env)
 
     def ofctl(self, command, *args):
         return run("ovs-ofctl", "-O", "OpenFlow15", command, f"unix:{self.dir}/br-int.mgmt", *args, env=self.env)
@@ -231,7 +252,8 @@ class Switch:
     def load(self, text, forget=True):
         """Replaces all by what these lines of a fixture (tests/golden/fixture.h) compile to."""
         with open(self.dir + "/fixture.in", "w") as file:
-            file.write(f"node n router-mac {ROUTER} gateway-mac {GATEWAY_MAC} gateway-port 2 tunnel-port none mtu 1450\n"
+            file.write(f"node n router-mac {ROUTER} gateway-mac {GATEWAY_MAC} gateway-port 2 tunnel-port none mtu 1450 "
+                       f"nd-by-controller {'yes' if self.kernel else 'no'}\n"
                        f"pod-cidr 10.244.1.0/24 gateway {GATEWAY[4]}\npod-cidr fd00:10:244:1::/64 gateway {GATEWAY[6]}\n{text}")
         for kind in ("groups", "plain"):
             with open(f"{self.dir}/{kind}", "w") as file:
@@ -267,9 +289,11 @@ class Switch:
 
 # Asking.
 
-def tcp(space, target, port, timeout=3):
+def tcp(space, target, port, protocol=0):
     with space:
-        sock = socket.create_connection((target, port), timeout)
+        sock = socket.socket(socket.AF_INET6 if ":" in target else socket.AF_INET, socket.SOCK_STREAM, protocol)
+    sock.settimeout(3 * SLOW)
+    sock.connect((target, port))
     stream = sock.makefile("rwb")
     name, peer = stream.readline().split()
     return sock, stream, name.decode(), peer.decode()
@@ -284,7 +308,7 @@ def echo(stream, data=b"hello\n"):
 def udp_socket(space, target, port, timeout=3):
     with space:
         sock = socket.socket(socket.AF_INET6 if ":" in target else socket.AF_INET, socket.SOCK_DGRAM)
-    sock.settimeout(timeout)
+    sock.settimeout(timeout * SLOW)
     sock.connect((target, port))        # So only answers from there are taken.
     return sock
 
@@ -332,8 +356,8 @@ class Test:
             got = repr(error)
         self.check(got == want, what, f"{got}, not {want}")
 
-    def tcp(self, source, target, port=80):
-        sock, stream, name, peer = tcp(self.space(source), target, port)
+    def tcp(self, source, target, port=80, protocol=0):
+        sock, stream, name, peer = tcp(self.space(source), target, port, protocol)
         good = echo(stream)
         sock.close()
         return name, peer, good
@@ -359,6 +383,15 @@ class Test:
                      ("web-0", GATEWAY[family]))
             self.one(f"an endpoint by its own address, IPv{family}",
                      lambda f=family: self.tcp("client", addr("web-0", f), 8080), ("web-0", source, True))
+
+    def sctp(self):
+        """Only the kernel's conntrack knows it."""
+        if not self.switch.kernel:
+            return
+        self.switch.load(pods() + service(1, "web-0", protocols=(SCTP,)))
+        for family in FAMILIES:
+            self.one(f"services 6: SCTP, IPv{family}", lambda f=family: self.tcp("client", vip(1, f), protocol=SCTP),
+                     ("web-0", addr("client", family), True))
 
     def keeps(self):
         """services 23."""
@@ -536,7 +569,7 @@ class Test:
             with self.space("client"):
                 sniffer = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
             sniffer.bind(("eth0", 0))
-            sniffer.settimeout(0.7)
+            sniffer.settimeout(0.7 * SLOW)
             with self.space("web-0"):
                 raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
             raw.bind(("eth0", 0))
@@ -554,9 +587,10 @@ class Test:
                 each.close()
 
 
-def inside():
+def inside(arguments):
     Namespace.home = os.open("/proc/self/ns/net", os.O_RDONLY)
-    switch, servers = Switch(), Servers()
+    kernel = arguments[:2] == ["--datapath", "kernel"]
+    switch, servers = Switch(kernel), Servers()
     try:
         switch.start()
         servers.listen("node", 8080, udp_address=NODE)
@@ -565,8 +599,8 @@ def inside():
                 servers.listen(pod, 8080)
         threading.Thread(target=servers.run, daemon=True).start()
         test = Test(switch, servers)
-        names = sys.argv[2:] or ("cluster_ip", "keeps", "hairpin", "u_turn", "shards", "affinity", "reject", "node_port", "mark",
-                                 "fragments", "errors", "invalid")
+        names = arguments[2 * kernel:] or ("cluster_ip", "sctp", "keeps", "hairpin", "u_turn", "shards", "affinity", "reject", "node_port", "mark",
+                                           "fragments", "errors", "invalid")
         for name in names:
             getattr(test, name)()
         print(f"{test.passed} passed, {test.failed} failed, 0 skipped")
@@ -578,7 +612,7 @@ def inside():
 def main():
     if sys.argv[1:2] == ["--inside"]:
         try:
-            sys.exit(inside())
+            sys.exit(inside(sys.argv[2:]))
         except Skip as reason:
             print(f"skipped: {reason}\n0 passed, 0 failed, 1 skipped")
             sys.exit(77)
