@@ -1,7 +1,7 @@
 #!/usr/bin/python3 -B
 """What goes through Services: a pod to itself, shares of the endpoints, affinity, large requests, fragments, odd Services.
 
-Covers services 1, 2, 6, 7, 10, 16, 18, 19, 21, 27."""
+Covers services 1, 2, 5, 6, 7, 10, 16, 18, 19, 21, 27, 29."""
 # time limit: 400 s
 import collections
 import errno
@@ -23,12 +23,15 @@ PLACES = {f"first-{count}": ENDPOINTS[:count] for count in range(1, COUNT + 1)} 
 # Chi-square at p = 1e-6, by degrees of freedom.
 CHI_SQUARE = {1: 23.9, 2: 27.6, 3: 30.7, 4: 33.4, 5: 35.9, 6: 38.3}
 PATIENCE = 10
+# Four pods with this many ports each are as many endpoints as that.
+MANY, MANY_PORTS = [f"default/many-{index}" for index in range(4)], range(10000, 10150)
 A, B = "default/a", "default/b"
 
 
 class Traffic(ServiceCase):
     PLACES = PLACES
-    CLIENTS = (pod("a", "node-1"), pod("b", "node-2"))
+    CLIENTS = (pod("a", "node-1"), pod("b", "node-2"),
+               *(pod(name, f"node-{1 + index % 2}", [f"TCP:{number}" for number in MANY_PORTS]) for index, name in enumerate(MANY)))
 
     def ask(self, item, sender, count, door="cluster", families=FAMILIES, protocol="tcp"):
         """How often each endpoint answers; each question must be answered."""
@@ -78,6 +81,45 @@ class Traffic(ServiceCase):
                 self.assertEqual(set(found), {one.pod for one in ENDPOINTS[:count]})
                 square = sum((found[one.pod] - 60) ** 2 / 60 for one in ENDPOINTS[:count])
                 self.assertLess(square, CHI_SQUARE[count - 1], f"{sender} IPv{family} {protocol}: {found}")
+
+    def test_many_endpoints(self):
+        """services 6, 21: more than one group takes: each pod counts as often as it has ports.  With affinity too."""
+        for affinity in ({}, {"sessionAffinity": "ClientIP"}):
+            item = self.one_service("many", ports=[{"name": "web", "port": 80}], **affinity)
+            self.put(*(slice_of("many", f"many-{number}-{family}", family, number,
+                                [self.addresses[pod][family] for pod in MANY]) for number in MANY_PORTS for family in FAMILIES))
+            self.settle()
+            self.assertTrue([line for line in self.lab.flows("node-1") if " table=11," in line and "priority=0 " not in line])
+            for sender, family in ((A, 4), (B, 6), ("node-1", 4)):
+                if affinity:
+                    self.ask_affine(item, [(sender, "cluster", family, "tcp")], 20)
+                    continue
+                found = self.ask(item, sender, 400, families=[family])
+                self.assertEqual(sum(found.values()), 400)
+                self.assertLess(sum((found[pod] - 100) ** 2 / 100 for pod in MANY), CHI_SQUARE[len(MANY) - 1], found)
+
+    def test_topology(self):
+        """services 5: the node's own endpoints, then its zone's, then all; labels of nodes may change at run time."""
+        def zones(first, second):
+            self.lab.apply(*({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": {
+                **self.store.get("Node", "", name)["metadata"]["labels"], "topology.kubernetes.io/zone": zone}}}
+                for name, zone in (("node-1", first), ("node-2", second))))
+        self.addCleanup(zones, "zone-1", "zone-1")
+        for place, distribution, split, wanted in (
+                ("first-2", "PreferSameNode", False, {A: {ONE}, B: {TWO}}), ("second", "PreferSameNode", False, {A: {TWO}, B: {TWO}}),
+                ("first-2", "PreferClose", False, {A: {ONE, TWO}, B: {ONE, TWO}}), ("first-2", "PreferClose", True, {A: {ONE}, B: {TWO}}),
+                ("second", "PreferSameZone", True, {A: {TWO}, B: {TWO}})):
+            zones("zone-1", "zone-2" if split else "zone-1")
+            item = self.one_service("close", place, trafficDistribution=distribution)
+            for sender, endpoints in wanted.items():
+                with self.subTest(place=place, distribution=distribution, split=split, sender=sender):
+                    self.assertEqual(set(self.ask(item, sender, 12)), {one.pod for one in endpoints})
+
+    def test_any_range(self):
+        """services 29: the address of a Service may be any."""
+        item = self.one_service("elsewhere", "first-2", clusterIPs=["172.20.5.5", "fd00:abcd::5"])
+        for sender in (A, B, "node-1", "node-2"):
+            self.assertEqual(set(self.ask(item, sender, 8)), {ONE.pod, TWO.pod})
 
     # --- affinity ---
 
