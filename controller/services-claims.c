@@ -214,7 +214,8 @@ concern(struct services *s, const struct claim *claim, uint32_t n)
 {
     const struct claim *c;
 
-    if (claim->kind == CLAIM_REST || (n == 2 && !services_is_any(&claim->address->addr) && !SERVICES_BUG("fragments-missed"))) {
+    if (claim->kind == CLAIM_REST
+        || (n == 2 && !services_is_any(&claim->address->addr) && !SERVICES_BUG("fragments-missed"))) {
         emit_all(s, claim->address);
         return;
     }

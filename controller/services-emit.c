@@ -9,8 +9,8 @@
 
 /* What changes. -------------------------------------------------------------------------------------------------- */
 
-/* A thing that was wanted before this run, or is wanted now, or both.  At most one of all that want things wants one with
- * this key at a time, but it need not be the same one as before. */
+/* A thing that was wanted before this run, or is wanted now, or both.  At most one of all that want things wants one
+ * with this key at a time, but it need not be the same one as before. */
 struct pending {
     struct hmap_node node;              /* In 'pending', or unused. */
     struct ovs_list list;               /* In 'effects' or 'popped', or unused. */
@@ -67,7 +67,8 @@ pending_group(struct services *s, uint32_t id)
 static struct pending *
 pending_host(struct services *s, const struct service_host *host)
 {
-    uint32_t hash = hash_bytes(&host->addr, sizeof host->addr, hash_2words(host->kind << 8 | host->protocol, host->port));
+    uint32_t hash = hash_bytes(&host->addr, sizeof host->addr,
+                               hash_2words(host->kind << 8 | host->protocol, host->port));
     struct pending *p;
 
     HMAP_FOR_EACH_WITH_HASH (p, node, hash, &s->pending[PENDING_HOST]) {

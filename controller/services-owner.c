@@ -247,7 +247,8 @@ claim_service(struct claims *list, struct owner *owner)
     }
     if (service->type == KUBE_LOAD_BALANCER && service->external_policy == KUBE_TRAFFIC_LOCAL
         && service->health_check_port) {
-        claim(list, owner, CLAIM_HEALTH, NULL, services_any_address(false), CLAIM_HEALTH_PROTOCOL, service->health_check_port);
+        claim(list, owner, CLAIM_HEALTH, NULL, services_any_address(false), CLAIM_HEALTH_PROTOCOL,
+              service->health_check_port);
     }
 }
 

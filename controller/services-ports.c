@@ -139,7 +139,8 @@ services_sport_update(struct services *s, struct sport *sport, struct ds *bad)
 {
     struct owner *owner = sport->owner;
     struct choice *c = &s->choice;
-    uint32_t affinity = !owner->pod && owner->service->client_ip_affinity ? MAX(owner->service->affinity_timeout, 1) : 0;
+    uint32_t affinity = (!owner->pod && owner->service->client_ip_affinity
+                         ? MAX(owner->service->affinity_timeout, 1) : 0);
 
     services_choose(s, sport, c);
     for (int kind = 0; kind < N_SETS; kind++) {

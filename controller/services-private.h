@@ -261,7 +261,8 @@ void services_owner_emit(struct services *, struct owner *);
 /* 64 bits, the same in every process. */
 uint64_t services_hash(const void *, size_t, uint64_t basis);
 uint64_t services_hash_place(const struct place *);
-/* What to ask lib/numbers.h with: numbers from 2**30 on, so that no group's id is one that OpenFlow keeps for itself. */
+/* What to ask lib/numbers.h with: numbers from 2**30 on, so that no group's id is one that OpenFlow keeps for
+ * itself. */
 static inline uint64_t
 services_number_key(uint64_t hash)
 {
@@ -325,7 +326,8 @@ bool services_is_any(const struct in6_addr *);
 void services_doors_run(struct services *);
 /* Calls 'cb' for each door of a claim that wins. */
 void services_claim_doors(const struct services *, const struct claim *,
-                          void (*cb)(const struct flow_door *, const struct sport *, enum set_kind, void *aux), void *aux);
+                          void (*cb)(const struct flow_door *, const struct sport *, enum set_kind, void *aux),
+                          void *aux);
 
 /* services-flush.c. */
 void services_tracked_ref(struct services *, uint8_t protocol, uint16_t port);

@@ -254,8 +254,8 @@ services_endpoint_numbers(const struct place *places, size_t n)
 }
 
 static void
-make_endpoints(const struct set *set, const struct numbers *numbers, const struct shares *shares, const struct shard *shard,
-               struct flow_endpoint *endpoints)
+make_endpoints(const struct set *set, const struct numbers *numbers, const struct shares *shares,
+               const struct shard *shard, struct flow_endpoint *endpoints)
 {
     for (size_t i = 0; i < shard->n; i++) {
         const struct share *share = &shares->shares[shard->first + i];

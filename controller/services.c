@@ -387,8 +387,8 @@ mix(uint64_t x)                         /* splitmix64's finalizer. */
     return x ^ x >> 31;
 }
 
-/* Not one of libopenvswitch's hashes: these may differ between its versions and processors, and what is made of this one
- * stays in the switch. */
+/* Not one of libopenvswitch's hashes: these may differ between its versions and processors, and what is made of this
+ * one stays in the switch. */
 uint64_t
 services_hash(const void *data, size_t n, uint64_t hash)
 {

@@ -71,14 +71,17 @@ make_objects(struct bench *b, size_t n, size_t n_endpoints)
         struct kube_service *s = &b->services[i];
         struct kube_endpointslice *slice = &b->slices[i];
 
-        s->object = (struct kube_object) { .kind = KUBE_SERVICE, .namespace_ = "bench", .name = xasprintf("service-%"PRIuSIZE, i) };
+        s->object = (struct kube_object) {
+            .kind = KUBE_SERVICE, .namespace_ = "bench", .name = xasprintf("service-%"PRIuSIZE, i),
+        };
         s->ports = &b->port;
         s->n_ports = 1;
         s->cluster_ips = xmalloc(sizeof *s->cluster_ips);
         s->cluster_ips[0] = addr(0x0a600000, i + 1);
         s->n_cluster_ips = 1;
         slice->object = (struct kube_object) {
-            .kind = KUBE_ENDPOINTSLICE, .namespace_ = "bench", .name = s->object.name, .labels = service_label(s->object.name),
+            .kind = KUBE_ENDPOINTSLICE, .namespace_ = "bench", .name = s->object.name,
+            .labels = service_label(s->object.name),
         };
         slice->ports = &b->slice_port;
         slice->n_ports = 1;
