@@ -105,6 +105,9 @@ class ServicePlane(LabCase):
                  service("local", {"app": "web"}, type="LoadBalancer", externalTrafficPolicy="Local", externalIPs=["192.0.2.7"]))
         bound = self.answers("service/default/sticky", 1)
         self.assertEqual(self.answers("service/default/sticky", 8), bound * 8)
+        counted = self.door("ClusterIP", 4, "default/sticky", "--stats")["endpoints"]
+        self.assertEqual({one["pod"]: one["clients"] for one in counted}, {f"default/web-{n}": int(bound == [f"default/web-{n}"])
+                                                                           for n in (1, 2, 3)})
         before, learned = self.lab.footprint("node-1"), self.learned()
         self.assertEqual(len(learned), 1, learned)
         self.assertTrue(before["groups"])
