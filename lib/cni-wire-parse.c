@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "json-get.h"
 
@@ -127,16 +128,30 @@ protocol_ok(const char *s)
     return !strcmp(s, "tcp") || !strcmp(s, "udp") || !strcmp(s, "sctp");
 }
 
+/* A member as the runtime spells it: containerd writes "HostPort", and CNI's plugins in Go take any case. */
+static const char *
+spelling(const json_t *object, const char *name)
+{
+    json_t *j = (json_t *) object;      /* Iterators read only. */
+
+    for (void *i = json_object_iter(j); i && !json_object_get(object, name); i = json_object_iter_next(j, i)) {
+        if (!strcasecmp(json_object_iter_key(i), name)) {
+            return json_object_iter_key(i);
+        }
+    }
+    return name;
+}
+
 static int
 port_parse(const json_t *j, struct cni_port_mapping *p, struct error *error)
 {
     int host_port = 0, container_port = 0;
     int retval = json_is_object(j) ? 0 : error_set(error, EINVAL, "must be an object");
 
-    retval = retval ? retval : json_get_int(j, "hostPort", 0, UINT16_MAX, &host_port, error);
-    retval = retval ? retval : json_get_int(j, "containerPort", 1, UINT16_MAX, &container_port, error);
-    retval = retval ? retval : json_get_string(j, "protocol", CNI_MAX_ADDRESS, &p->protocol, error);
-    retval = retval ? retval : json_get_string(j, "hostIP", CNI_MAX_ADDRESS, &p->host_ip, error);
+    retval = retval ? retval : json_get_int(j, spelling(j, "hostPort"), 0, UINT16_MAX, &host_port, error);
+    retval = retval ? retval : json_get_int(j, spelling(j, "containerPort"), 1, UINT16_MAX, &container_port, error);
+    retval = retval ? retval : json_get_string(j, spelling(j, "protocol"), CNI_MAX_ADDRESS, &p->protocol, error);
+    retval = retval ? retval : json_get_string(j, spelling(j, "hostIP"), CNI_MAX_ADDRESS, &p->host_ip, error);
     if (retval) {
         return retval;
     } else if (!container_port) {

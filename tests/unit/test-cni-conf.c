@@ -176,6 +176,12 @@ START_TEST(test_conf)
         { CNI_ADD, RC("\"portMappings\":[{\"hostPort\":1,\"containerPort\":2,\"protocol\":\"TCP\"}]"), CNI_OK, NULL },
         { CNI_ADD, RC("\"portMappings\":[{\"hostPort\":1,\"containerPort\":2,\"protocol\":\"x\"}]"), CNI_E_CONFIG,
           "protocol" },
+        /* As containerd spells it. */
+        { CNI_ADD,
+          RC("\"portMappings\":[{\"HostPort\":1,\"ContainerPort\":2,\"Protocol\":\"tcp\",\"HostIP\":\"\"}]"),
+          CNI_OK, NULL },
+        { CNI_ADD, RC("\"portMappings\":[{\"HostPort\":1,\"ContainerPort\":2,\"Protocol\":\"x\"}]"), CNI_E_CONFIG,
+          "protocol" },
         { CNI_ADD, RC("\"portMappings\":{}"), CNI_E_CONFIG, "portMappings" },
         { CNI_ADD, RC("\"mac\":\"01:00:00:00:00:00\""), CNI_E_CONFIG, "mac" },
         { CNI_ADD, RC("\"ips\":[\"300.0.0.1\"]"), CNI_E_CONFIG, "300.0.0.1" },
@@ -217,7 +223,7 @@ START_TEST(test_conf_values)
         "\"args\":{\"cni\":{\"ips\":[\"10.0.0.1\"],\"mac\":\"02:00:00:00:00:01\"}},"
         "\"runtimeConfig\":{\"ips\":[\"10.0.0.2\","
         "\"fd00::2/64\"],\"portMappings\":[{\"hostPort\":0,\"containerPort\":1},"
-        "{\"hostPort\":2,\"containerPort\":3}]}");
+        "{\"HostPort\":2,\"ContainerPort\":3,\"HostIP\":\"10.0.0.7\"}]}");
     struct cni_env env = { .verb = CNI_ADD, .path = (char *) "/x", .mac = (char *) "02:00:00:00:00:09",
                            .ip = (char *) "10.0.0.9", .container_id = (char *) "c", .ifname = (char *) "eth0",
                            .netns = (char *) "/n", .pod_name = (char *) "p" };
@@ -231,6 +237,7 @@ START_TEST(test_conf_values)
     ck_assert_str_eq(conf.mac, "02:00:00:00:00:01");    /* args before CNI_ARGS, */
     ck_assert(conf.n_ips == 2 && !strcmp(conf.ips[0], "10.0.0.2"));     /* runtimeConfig before args. */
     ck_assert(conf.n_ports == 1 && conf.ports[0].container_port == 3 && !strcmp(conf.ports[0].protocol, "tcp"));
+    ck_assert(conf.ports[0].host_port == 2 && !strcmp(conf.ports[0].host_ip, "10.0.0.7"));
 
     ck_assert(cni_conf_to_request(&conf, &env, &r));
     ck_assert(r.verb == CNI_ADD && r.n_ips == 2 && r.n_ports == 1 && r.mtu == 1400 && !r.delegated);
