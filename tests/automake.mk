@@ -442,7 +442,7 @@ EXTRA_DIST += $(foreach module,cni-plugins containerd coredns etcd kubernetes, \
 EXTRA_DIST += tests/system/kubelettest.py tests/system/test-kubelet-smoke.py tests/full/test-kubelet-deployments.py \
 	tests/full/test-kubelet-cnitool.py tests/full/test-kubelet-lab.py tests/full/test-kubelet-nodes.py \
 	tests/full/test-kubelet-pods.py tests/full/test-kubelet-policy.py \
-	tests/full/test-kubelet-restarts.py
+	tests/full/test-kubelet-restarts.py tests/full/test-kubelet-services.py
 
 # Policy: the oracle, and its comparison with the compiled flows (docs/policy.md).
 EXTRA_DIST += tests/policy/compare-flows tests/policy/compare.py tests/policy/generator.py tests/policy/golden-run \

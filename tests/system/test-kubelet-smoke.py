@@ -72,6 +72,12 @@ class TwoKubelets(kubelettest.KubeletCase):
                                                         f"'{url(address, OUTSIDE_PORT, 'clientip')}'")
                 self.assertEqual(seen.rpartition(":")[0].strip("[]"), self.node_ips("node-1")[family])
 
+    def test_pods_reach_the_api_server_by_its_service(self):
+        ca = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt"
+        for name in (*self.web, "host"):
+            answer = self.cluster.in_pod(name, f"curl -s -m 5 --retry 2 --cacert {ca} https://10.96.0.1/healthz")
+            self.assertEqual(answer, "ok", name)
+
     def test_exec_with_input(self):
         self.assertEqual(self.cluster.kubectl("exec", "-i", self.sender, "--", "cat", input="text"), "text")
 
