@@ -15,7 +15,7 @@ def main():
     print(f"SLUICE_TEST_SEED={seed}", flush=True)
     runs = (([f"{TOP}/tests/services/compare-doors", "--full", "--seed", seed], {}),
             ([f"{TOP}/tests/services/compare-packets", "--full", "--seed", seed], {}),
-            ([f"{TOP}/tests/services/compare-packets", "--sizes", "2000", "5000"], {}),
+            ([f"{TOP}/tests/services/compare-packets", "--sizes", "1000", "5000"], {}),
             ([f"{TOP}/tests/system/test-service-history.py"], {"SLUICE_TEST_STRETCHES": "20", "SLUICE_TEST_SEED": seed}))
     for argv, more in runs:
         failed += subprocess.run(argv, stdin=subprocess.DEVNULL, env={**os.environ, **more}).returncode != 0

@@ -252,7 +252,8 @@ def shares(comparison, made):
     for packet in packets(comparison, made, 60):
         answers = [a for door in comparison.doors[packet.key] for a in service_compare.answers_of_switch(door, packet.source_class,
                                                                                                  packet.source)]
-        if len(answers) == 1 and len(answers[0].endpoints) > 1:
+        # With affinity the client chooses, not the hash of the packet.
+        if len(answers) == 1 and len(answers[0].endpoints) > 1 and not comparison.doors[packet.key][0].affinity:
             candidates.setdefault(len(answers[0].endpoints), packet)
     for n in sorted(candidates)[-1:] + sorted(candidates)[:1]:
         found = measured_shares(comparison, candidates[n])
