@@ -17,6 +17,14 @@
 #include "packets.h"
 #include "util.h"
 
+/* Without the pod's namespace nothing may be done: rtnetlink would do it to the node's own links, and "eth0" is there too. */
+static int
+need_netns(const struct pod_link *pod, struct error *error)
+{
+    return (pod->netns_fd >= 0 ? 0
+            : error_set(error, EBADF, "the pod's network namespace is not open any more: who asked has gone"));
+}
+
 /* Making. -------------------------------------------------------------------------------------------------------- */
 
 /* Which of the two names was taken? */
@@ -45,7 +53,8 @@ pod_link_create(const struct pod_link *pod, struct eth_addr *host_mac, struct er
     struct rtnl *rtnl;
 
     eth_addr_random(&veth.mac);
-    int retval = rtnl_open(-1, &rtnl, error);
+    int retval = need_netns(pod, error);
+    retval = retval ? retval : rtnl_open(-1, &rtnl, error);
     if (retval) {
         return retval;
     }
@@ -235,7 +244,8 @@ pod_link_configure(const struct pod_link *pod, struct error *error)
 {
     struct rtnl *rtnl;
 
-    int retval = rtnl_open(pod->netns_fd, &rtnl, error);
+    int retval = need_netns(pod, error);
+    retval = retval ? retval : rtnl_open(pod->netns_fd, &rtnl, error);
     if (retval) {
         return retval;
     }
@@ -331,7 +341,8 @@ check_inside(const struct pod_link *pod, int *peer_ifindex, struct error *error)
     struct rtnl_link link;
     struct rtnl *rtnl;
 
-    int retval = rtnl_open(pod->netns_fd, &rtnl, error);
+    int retval = need_netns(pod, error);
+    retval = retval ? retval : rtnl_open(pod->netns_fd, &rtnl, error);
     if (retval) {
         return retval;
     }

@@ -35,7 +35,7 @@ struct pod_link_route {
 struct pod_link {
     const char *host_name;              /* "slp" and 12 hexadecimal digits. */
     const char *ifname;                 /* In the pod. */
-    int netns_fd;                       /* The pod's network namespace. */
+    int netns_fd;                       /* The pod's network namespace; EBADF if it is -1, and nothing is done. */
     struct eth_addr mac;                /* Of the pod's end. */
     uint16_t mtu;                       /* Both ends. */
     const struct inet_prefix *addrs;    /* With the prefix length that the pod sees. */

@@ -264,6 +264,28 @@ START_TEST(test_mtu)
 }
 END_TEST
 
+/* cni A6, A9: who asked was killed, and its file descriptor went with it.  The node has an "eth0" of its own. */
+START_TEST(test_no_netns)
+{
+    struct fixture f;
+
+    make(&f);
+    ck_assert(!test_sh(-1, "ip link add eth0 type veth peer name other && ip addr > addr.before && ip route > route.before"));
+    close(f.pod.netns_fd);
+    f.pod.netns_fd = -1;
+    for (int i = 0; i < 3; i++) {
+        ERROR_AUTO struct error error = ERROR_INIT;
+        struct eth_addr mac;
+
+        f.pod.host_name = i ? HOST : "slp000000000099";
+        ck_assert_int_eq(i == 0 ? pod_link_create(&f.pod, &mac, &error) : i == 1 ? pod_link_configure(&f.pod, &error)
+                         : pod_link_check(&f.pod, &error), EBADF);
+        ck_assert_msg(strstr(error_message(&error), "network namespace"), "%s", error_message(&error));
+    }
+    ck_assert(!test_sh(-1, "ip addr | diff addr.before - && ip route | diff route.before -; rc=$?; rm addr.before route.before; exit $rc"));
+}
+END_TEST
+
 START_TEST(test_netns)                  /* cni P10 */
 {
     ERROR_AUTO struct error error = ERROR_INIT;
@@ -413,6 +435,7 @@ UNIT_MAIN("pod-link", {
     tcase_add_loop_test(tc, test_check, 0, ARRAY_SIZE(breakages));
     tcase_add_test(tc, test_delegated_routes);
     tcase_add_test(tc, test_mtu);
+    tcase_add_test(tc, test_no_netns);
     tcase_add_test(tc, test_netns);
     tcase_add_test(tc, test_trash);
     tcase_add_test(tc, test_threads);
