@@ -79,6 +79,21 @@ put_foreign_source(struct ds *ds, const struct hostnet_family *f)
     ds_put_format(ds, "    %s saddr %s drop\n", f->keyword, f->link);
 }
 
+/* TCP to an endpoint through a Service never has a source port that a direct connection of the node to it, a probe of kubelet's
+ * say, may have or have had: the pod, which cannot tell the two, may remember a closed connection for longer (TIME_WAIT, 60 s)
+ * than conntrack in br-int does (30 s), and would not take another.  So not the ephemeral ports, which begin at 32768. */
+static void
+put_tcp_source(struct ds *ds, const struct hostnet_family *f, const char *addr)
+{
+    bool v4 = !strcmp(f->keyword, "ip");
+    char *to = xasprintf("snat %s to %s%s%s:1024-32767 fully-random", f->keyword, v4 ? "" : "[", addr, v4 ? "" : "]");
+
+    ds_put_format(ds, "    %s daddr %s meta l4proto 6 %s\n", f->keyword, f->link, to);
+    ds_put_format(ds, "    meta nfproto %s meta l4proto 6 meta mark & 0x%08"PRIx32" != 0x00000000 %s\n", v4 ? "ipv4" : "ipv6",
+                  HOSTNET_MARK, to);
+    free(to);
+}
+
 static void
 put_source(struct ds *ds, const struct hostnet_family *f, const struct in6_addr *gateway)
 {
@@ -86,6 +101,7 @@ put_source(struct ds *ds, const struct hostnet_family *f, const struct in6_addr 
 
     inet_addr_format(gateway, addr);
     ds_put_format(ds, "    iif != 0 %s daddr . meta l4proto . th dport @keep_source_%s return\n", f->keyword, f->suffix);
+    put_tcp_source(ds, f, addr);
     ds_put_format(ds, "    %s saddr != %s %s daddr %s snat %s to %s fully-random\n", f->keyword, addr, f->keyword, f->link,
                   f->keyword, addr);
     ds_put_format(ds, "    %s saddr != %s meta mark & 0x%08"PRIx32" != 0x00000000 snat %s to %s fully-random\n", f->keyword, addr, HOSTNET_MARK,
