@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "compile.h"
+#include "cookie.h"
 #include "controller/policy-status.h"
 #include "controller/services.h"
 #include "fault.h"
@@ -74,6 +75,17 @@ compile_attachment(struct dataplane *dp, const struct flow_local *local, const s
     return MAX(version, dp->policy_version);
 }
 
+/* The attachment's own number would be another one after a restart, and with it the flows' cookies and the groups' ids. */
+static uint64_t
+host_ports_id(const struct attachment *a)
+{
+    char *text = xasprintf("%s/%s", a->container_id, a->ifname);
+    uint64_t id = cookie_from_bytes(COOKIE_POD, text, strlen(text));
+
+    free(text);
+    return id;
+}
+
 /* Returns the version with which they are in place; 0: there are none. */
 static uint64_t
 set_host_ports(struct dataplane *dp, const struct attachment *a)
@@ -92,7 +104,7 @@ set_host_ports(struct dataplane *dp, const struct attachment *a)
     if (a->n_ports) {
         char *pod = a->pod_name ? xasprintf("%s/%s", a->pod_namespace ? a->pod_namespace : "", a->pod_name)
                     : xstrdup(a->container_id);
-        dataplane_service_host_ports_(dp, a->id, pod, ports, a->n_ports, addrs, n_addrs);
+        dataplane_service_host_ports_(dp, host_ports_id(a), pod, ports, a->n_ports, addrs, n_addrs);
         dataplane_service_run_(dp);
         free(pod);
     }
@@ -107,7 +119,7 @@ remove_host_ports(struct dataplane *dp, const struct attachment *a)
     if (!a->n_ports) {
         return 0;
     }
-    dataplane_service_host_ports_(dp, a->id, NULL, NULL, 0, NULL, 0);
+    dataplane_service_host_ports_(dp, host_ports_id(a), NULL, NULL, 0, NULL, 0);
     dataplane_service_run_(dp);
     return of_state_version(ofctrl_state(dp->ofctrl));
 }

@@ -50,7 +50,7 @@ struct service_host_port {
     uint16_t host_port, pod_port;
     uint8_t protocol;
 };
-/* 'id' names the attachment; its addresses, of either family.  n_ports 0: none any more. */
+/* 'id' names the attachment, the same after a restart; its addresses, of either family.  n_ports 0: none any more. */
 void services_set_host_ports(struct services *, uint64_t id, const char *pod, const struct service_host_port *,
                              size_t n_ports, const struct in6_addr *addrs, size_t n_addrs);
 
