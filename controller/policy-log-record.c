@@ -57,7 +57,8 @@ policy_packet_parse(const void *frame, size_t size, struct policy_packet *p)
     if (flow.dl_type == htons(ETH_TYPE_IP) && (flow.nw_src || flow.nw_dst)) {
         p->src = in6_addr_mapped_ipv4(flow.nw_src);
         p->dst = in6_addr_mapped_ipv4(flow.nw_dst);
-    } else if (flow.dl_type == htons(ETH_TYPE_IPV6) && ipv6_addr_is_set(&flow.ipv6_dst)) {
+    } else if (flow.dl_type == htons(ETH_TYPE_IPV6) && ipv6_addr_is_set(&flow.ipv6_dst) && !inet_is_v4(&flow.ipv6_src)
+               && !inet_is_v4(&flow.ipv6_dst)) {        /* An IPv4-mapped address in IPv6 is nobody's, and would read as IPv4. */
         p->src = flow.ipv6_src;
         p->dst = flow.ipv6_dst;
     } else {
