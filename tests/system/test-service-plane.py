@@ -37,7 +37,7 @@ class ServicePlane(LabCase):
             pod("web-3", "node-2", labels={"app": "web"}), pod("client", "node-1")]
     ALLOWED_LOG = [("ovs-vswitchd", r"Broken pipe|Connection reset by peer", "sluiced was killed"),
                    ("ovs-vswitchd", r"recirc_id \d+ left allocated", "restarted under traffic"),
-                   ("sluiced", r"jsonrpc\|WARN\|.*ovs-vswitchd.*send error: Broken pipe", "restarted")]
+                   ("sluiced", r"(jsonrpc|rconn)\|WARN\|.*(ovs-vswitchd\.\d+\.ctl|br-int\.mgmt): ", "ovs-vswitchd is restarted")]
 
     @classmethod
     def setUpClass(cls):
