@@ -408,9 +408,9 @@ tests_bench_bench_ipam_LDADD = controller/libcontroller.la lib/libsluice.la lib/
 BENCHES += tests/bench/bench-policy-match
 tests_bench_bench_policy_match_SOURCES = tests/bench/bench-policy-match.c
 tests_bench_bench_policy_match_LDADD = controller/libcontroller.la lib/libsluice.la lib/libsluice-base.la $(OVS_LIBS) $(JANSSON_LIBS)
-BENCHES += tests/bench/bench-services
-tests_bench_bench_services_SOURCES = tests/bench/bench-services.c
-tests_bench_bench_services_LDADD = controller/libcontroller.la flows/libflows.la lib/libsluice.la lib/libsluice-base.la $(OVS_LIBS) \
+BENCHES += tests/bench/bench-service-core
+tests_bench_bench_service_core_SOURCES = tests/bench/bench-service-core.c
+tests_bench_bench_service_core_LDADD = controller/libcontroller.la flows/libflows.la lib/libsluice.la lib/libsluice-base.la $(OVS_LIBS) \
 	$(JANSSON_LIBS)
 BENCHES += tests/bench/bench-ovsdb
 tests_bench_bench_ovsdb_SOURCES = tests/bench/bench-ovsdb.c tests/unit/ovs-sandbox.c tests/unit/ovs-sandbox.h

@@ -1,6 +1,6 @@
 /* What the service core costs: the first run over everything, memory, and what one changed endpoint makes of it.
  *
- *     tests/bench/bench-services [SERVICES [ENDPOINTS-OF-EACH]]
+ *     tests/bench/bench-service-core [SERVICES [ENDPOINTS-OF-EACH]]
  *
  * Memory is what the core has allocated, with its flows and groups (which of-state shares), and without the objects. */
 
