@@ -73,13 +73,12 @@ find_port(const struct attachment *a, const struct attachment_port *port)
 static int
 read_mapping(const struct cni_port_mapping *mapping, struct attachment_port *port, struct error *error)
 {
-    static const struct in6_addr any4 = { .s6_addr = { [10] = 0xff, [11] = 0xff } };
     int code = mapping->host_ip ? inet_addr_parse(mapping->host_ip, &port->host_addr, error) : 0;
 
     if (code) {
         return error_wrap(error, "\"portMappings\": \"hostIP\"");
     }
-    if (ipv6_addr_equals(&port->host_addr, &any4)) {
+    if (inet_is_any(&port->host_addr)) {
         port->host_addr = in6addr_any;
     }
     port->host_port = mapping->host_port;

@@ -204,13 +204,12 @@ bind_to(int fd, const struct in6_addr *addr, uint16_t port)
 static int
 listen_at(const struct in6_addr *addr, uint16_t port)
 {
-    static const struct in6_addr any4 = { .s6_addr = { [10] = 0xff, [11] = 0xff } };
     bool v4 = inet_is_v4(addr);
     int fd = socket(v4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     int on = 1, off = 0;
 
     if (fd < 0) {
-        return !v4 && errno == EAFNOSUPPORT && IN6_IS_ADDR_UNSPECIFIED(addr) ? listen_at(&any4, port) : -1;
+        return !v4 && errno == EAFNOSUPPORT && IN6_IS_ADDR_UNSPECIFIED(addr) ? listen_at(inet_any(false), port) : -1;
     }
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (!v4) {

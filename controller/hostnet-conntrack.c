@@ -30,19 +30,13 @@ addr_of(const struct ct_dpif_tuple *tuple, const union ct_dpif_inet_addr *addr)
 }
 
 static bool
-is_unspecified(const struct in6_addr *addr)
-{
-    return inet_is_v4(addr) ? !in6_addr_get_mapped_ipv4(addr) : IN6_IS_ADDR_UNSPECIFIED(addr);
-}
-
-static bool
 matches(const struct hostnet_flush *flush, const struct ct_dpif_tuple *orig)
 {
     struct in6_addr dst = addr_of(orig, &orig->dst);
 
     return (orig->ip_proto == flush->protocol && ntohs(orig->dst_port) == flush->port
             && inet_family(&dst) == inet_family(&flush->addr)
-            && (is_unspecified(&flush->addr) || IN6_ARE_ADDR_EQUAL(&dst, &flush->addr)));
+            && (inet_is_any(&flush->addr) || IN6_ARE_ADDR_EQUAL(&dst, &flush->addr)));
 }
 
 /* By an address of the link to br-int, or with the gateway's address as source. */
@@ -53,8 +47,8 @@ leads_to_br_int(const struct ct_dpif_tuple *reply, const struct hostnet_config *
     struct in6_addr src = addr_of(reply, &reply->src), dst = addr_of(reply, &reply->dst);
 
     for (size_t i = 0; i < ARRAY_SIZE(links); i++) {
-        struct inet_prefix link;
-        if (!inet_prefix_parse(links[i], &link, NULL) && inet_prefix_contains(&link, &src)) {
+        struct inet_prefix link = inet_cidr_constant(links[i]);
+        if (inet_prefix_contains(&link, &src)) {
             return true;
         }
     }

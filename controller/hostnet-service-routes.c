@@ -14,14 +14,6 @@
 /* It comes before the rules of operators who route by source. */
 #define RULE_PRIORITY 83
 
-static struct inet_prefix
-parse_prefix(const char *text)
-{
-    struct inet_prefix prefix;
-    ovs_assert(!inet_prefix_parse(text, &prefix, NULL));
-    return prefix;
-}
-
 /* To br-int's router; what the node sends so has its gateway address. */
 static void
 init_route(struct rtnl_route *route, const struct inet_prefix *dst, const struct hostnet_family *f, const struct in6_addr *gateway,
@@ -31,7 +23,7 @@ init_route(struct rtnl_route *route, const struct inet_prefix *dst, const struct
     route->protocol = HOSTNET_RTPROT;
     route->onlink = true;
     route->has_gw = true;
-    ovs_assert(!inet_addr_parse(f->router, &route->gw, NULL));
+    route->gw = inet_addr_constant(f->router);
     route->has_src = true;
     route->src = *gateway;
 }
@@ -45,7 +37,7 @@ hostnet_services_routes(const struct hostnet_services *s, const struct hostnet_c
     for (size_t i = 0; i < N_FAMILIES && oif && hostnet_services_any(s); i++) {
         const struct hostnet_family *f = &hostnet_families[i];
         const struct in6_addr *gateway = hostnet_gateway_addr(config, f);
-        struct inet_prefix link = parse_prefix(f->link), any = parse_prefix(f->any);
+        struct inet_prefix link = inet_cidr_constant(f->link), any = inet_cidr_constant(f->any);
 
         if (!gateway) {
             continue;
@@ -130,17 +122,11 @@ hostnet_services_reconcile(const struct hostnet_services *s, struct rtnl *rtnl, 
 
 /* Local addresses. ----------------------------------------------------------------------------------------------- */
 
-static int
-compare_addrs(const void *a, const void *b)
-{
-    return memcmp(a, b, sizeof(struct in6_addr));
-}
-
 size_t
 hostnet_read_local_addrs(struct rtnl *rtnl, const struct hostnet_uplink *uplink, struct in6_addr **local)
 {
     struct rtnl_addr *addrs = NULL;
-    size_t n = 0, n_all = 0, n_local = 0;
+    size_t n = 0, n_all = 0;
 
     rtnl_addr_list(rtnl, 0, &addrs, &n, NULL);
     struct in6_addr *all = xmalloc((n + uplink->n_addrs + 1) * sizeof *all);
@@ -152,13 +138,7 @@ hostnet_read_local_addrs(struct rtnl *rtnl, const struct hostnet_uplink *uplink,
     for (size_t i = 0; i < uplink->n_addrs; i++) {
         all[n_all++] = uplink->addrs[i].addr;
     }
-    qsort(all, n_all, sizeof *all, compare_addrs);
-    for (size_t i = 0; i < n_all; i++) {
-        if (!i || !IN6_ARE_ADDR_EQUAL(&all[i], &all[i - 1])) {
-            all[n_local++] = all[i];
-        }
-    }
     free(addrs);
     *local = all;
-    return n_local;
+    return inet_addrs_unique(all, n_all);
 }

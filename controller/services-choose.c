@@ -102,7 +102,7 @@ sort(struct choice *c)
     }
     for (size_t i = 0; i < c->n; i++) {
         if (!n || c->all[n - 1].hash != c->all[i].hash || c->all[n - 1].place.port != c->all[i].place.port
-            || !services_same_addr(&c->all[n - 1].place.addr, &c->all[i].place.addr)) {
+            || !ipv6_addr_equals(&c->all[n - 1].place.addr, &c->all[i].place.addr)) {
             c->all[n++] = c->all[i];
         }
     }

@@ -9,21 +9,6 @@
 
 /* Addresses. ----------------------------------------------------------------------------------------------------- */
 
-bool
-services_is_any(const struct in6_addr *addr)
-{
-    return IN6_IS_ADDR_UNSPECIFIED(addr) || (inet_is_v4(addr) && !addr->s6_addr32[3]);
-}
-
-const struct in6_addr *
-services_any_address(bool v6)
-{
-    static const struct in6_addr any[] = {
-        { .s6_addr = { [10] = 0xff, [11] = 0xff } }, { .s6_addr = { 0 } },
-    };
-    return &any[v6];
-}
-
 static bool
 is_loopback(const struct in6_addr *addr)
 {
@@ -37,7 +22,7 @@ services_is_local(const struct services *s, const struct in6_addr *addr)
         return true;
     }
     for (size_t i = 0; i < s->n_addrs; i++) {
-        if (services_same_addr(&s->addrs[i], addr)) {
+        if (ipv6_addr_equals(&s->addrs[i], addr)) {
             return true;
         }
     }
@@ -50,7 +35,7 @@ find_address(const struct services *s, const struct in6_addr *addr)
     struct address *a;
 
     HMAP_FOR_EACH_WITH_HASH (a, node, hash_bytes(addr, sizeof *addr, 0), &s->addresses) {
-        if (services_same_addr(&a->addr, addr)) {
+        if (ipv6_addr_equals(&a->addr, addr)) {
             return a;
         }
     }
@@ -97,7 +82,7 @@ needs_alias(const struct address *a)
 {
     const struct claim *c;
 
-    if (a->local && !services_is_any(&a->addr)) {
+    if (a->local && !inet_is_any(&a->addr)) {
         LIST_FOR_EACH (c, by_address, &a->claims) {
             if (c->kind == CLAIM_EXTERNAL || c->kind == CLAIM_LB || c->kind == CLAIM_HOST_PORT) {
                 return true;
@@ -204,7 +189,7 @@ counter(struct address *a, uint8_t protocol)
 static bool
 is_at(const struct claim *c, const struct in6_addr *addr, uint8_t protocol, uint16_t port)
 {
-    return c->port == port && c->protocol == protocol && services_same_addr(&c->address->addr, addr);
+    return c->port == port && c->protocol == protocol && ipv6_addr_equals(&c->address->addr, addr);
 }
 
 /* Whom it concerns that a claim came or went: who wants the same door; all at an address that is a Service's own; the
@@ -215,7 +200,7 @@ concern(struct services *s, const struct claim *claim, uint32_t n)
     const struct claim *c;
 
     if (claim->kind == CLAIM_REST
-        || (n == 2 && !services_is_any(&claim->address->addr) && !SERVICES_BUG("fragments-missed"))) {
+        || (n == 2 && !inet_is_any(&claim->address->addr) && !SERVICES_BUG("fragments-missed"))) {
         emit_all(s, claim->address);
         return;
     }

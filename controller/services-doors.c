@@ -117,9 +117,9 @@ services_claim_doors(const struct services *s, const struct claim *claim,
     struct doors d = {
         .s = s, .claim = claim, .cb = cb, .aux = aux,
         .door = {
-            .network = SERVICES_NETWORK, .node_addr = services_is_any(&a->addr), .protocol = claim->protocol,
+            .network = SERVICES_NETWORK, .node_addr = inet_is_any(&a->addr), .protocol = claim->protocol,
             .port = claim->port, .source = FLOW_DOOR_ANYBODY, .action = FLOW_DOOR_REJECT,
-            .fragments = claim->sport && n == 1 && !a->local && !services_is_any(&a->addr),
+            .fragments = claim->sport && n == 1 && !a->local && !inet_is_any(&a->addr),
             .cookie = claim->sport ? claim->sport->cookie : rest_cookie(claim->owner),
         },
     };
@@ -154,7 +154,7 @@ make_host(const struct claim *claim)
     const struct address *a = claim->address;
     struct service_host host = {
         .kind = (claim->kind == CLAIM_REST ? SERVICE_HOST_CLUSTER
-                 : services_is_any(&a->addr) ? SERVICE_HOST_NODE_PORT : SERVICE_HOST_EXTERNAL),
+                 : inet_is_any(&a->addr) ? SERVICE_HOST_NODE_PORT : SERVICE_HOST_EXTERNAL),
         .addr = a->addr, .protocol = claim->protocol, .port = claim->port,
         .keep_source = claim->kind != CLAIM_REST && service && service->external_policy == KUBE_TRAFFIC_LOCAL,
     };
@@ -260,8 +260,8 @@ static void
 flush_node_port(struct services *s, const struct claim *claim)
 {
     const struct address *a = claim->address;
-    const struct claim *other = (a->local && !services_is_any(&a->addr)
-                                 ? services_claim_best(s, services_any_address(!inet_is_v4(&a->addr)), claim->protocol,
+    const struct claim *other = (a->local && !inet_is_any(&a->addr)
+                                 ? services_claim_best(s, inet_any(!inet_is_v4(&a->addr)), claim->protocol,
                                                        claim->port) : NULL);
 
     for (uint32_t i = 0; other && i < other->sport->n_served; i++) {
@@ -300,7 +300,7 @@ describe_loss(const struct claim *claim, const struct claim *winner, struct ds *
     ds_put_cstr(ds, ds->length ? "; " : "");
     if (claim->kind == CLAIM_HEALTH) {
         ds_put_format(ds, "health check port %"PRIu16, claim->port);
-    } else if (services_is_any(&claim->address->addr)) {
+    } else if (inet_is_any(&claim->address->addr)) {
         ds_put_format(ds, "node port %"PRIu16"/%s", claim->port, kube_protocol_name(claim->protocol));
     } else if (claim->kind == CLAIM_REST) {
         ds_put_format(ds, "address %s", inet_addr_format(&claim->address->addr, addr));

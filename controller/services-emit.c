@@ -74,7 +74,7 @@ pending_host(struct services *s, const struct service_host *host)
     HMAP_FOR_EACH_WITH_HASH (p, node, hash, &s->pending[PENDING_HOST]) {
         const struct service_host *other = p->has_old ? &p->host.old : &p->host.new;
 
-        if (other->kind == host->kind && services_same_addr(&other->addr, &host->addr)
+        if (other->kind == host->kind && ipv6_addr_equals(&other->addr, &host->addr)
             && other->protocol == host->protocol && other->port == host->port) {
             return p;
         }
@@ -184,9 +184,9 @@ services_emit_health(struct services *s, const struct service_health *health, bo
 bool
 services_same_host(const struct service_host *a, const struct service_host *b)
 {
-    bool same = (a->kind == b->kind && services_same_addr(&a->addr, &b->addr) && a->protocol == b->protocol
+    bool same = (a->kind == b->kind && ipv6_addr_equals(&a->addr, &b->addr) && a->protocol == b->protocol
                  && a->port == b->port && a->keep_source == b->keep_source && a->has_alias == b->has_alias
-                 && services_same_addr(&a->alias, &b->alias) && a->n_src == b->n_src);
+                 && ipv6_addr_equals(&a->alias, &b->alias) && a->n_src == b->n_src);
 
     for (size_t i = 0; same && i < a->n_src; i++) {
         same = inet_prefix_equals(&a->src[i], &b->src[i]);

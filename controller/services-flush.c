@@ -132,7 +132,7 @@ is_served(const struct services *s, const struct candidate_flush *f)
     const struct claim *c = services_claim_best(s, &f->addr, f->protocol, f->port);
 
     if (!c && services_is_local(s, &f->addr)) {
-        c = services_claim_best(s, services_any_address(!inet_is_v4(&f->addr)), f->protocol, f->port);
+        c = services_claim_best(s, inet_any(!inet_is_v4(&f->addr)), f->protocol, f->port);
     }
     return (!f->host && !SERVICES_BUG("flush-served") && c && c->open && c->sport
             && services_has_place(c->sport->served, c->sport->n_served, &f->endpoint));
@@ -143,7 +143,6 @@ static void
 flush_node_port(struct services *s, const struct candidate_flush *f)
 {
     bool v4 = inet_is_v4(&f->addr);
-    struct in6_addr node;
 
     for (size_t i = 0; i < s->n_addrs; i++) {
         struct candidate_flush at = *f;
@@ -153,7 +152,8 @@ flush_node_port(struct services *s, const struct candidate_flush *f)
             add_flush(s, f, &at.addr);
         }
     }
-    if (!f->host && !inet_addr_parse(v4 ? FLOW_NODE_V4 : FLOW_NODE_V6, &node, NULL)) {
+    if (!f->host) {
+        struct in6_addr node = inet_addr_constant(v4 ? FLOW_NODE_V4 : FLOW_NODE_V6);
         add_flush(s, f, &node);
     }
 }
@@ -167,7 +167,7 @@ services_flush_run(struct services *s)
         if (is_served(s, f)) {
             continue;
         }
-        if (services_is_any(&f->addr)) {
+        if (inet_is_any(&f->addr)) {
             flush_node_port(s, f);
         } else {
             add_flush(s, f, &f->addr);

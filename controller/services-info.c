@@ -237,18 +237,18 @@ static const struct claim *
 find_claim(const struct services *s, const struct in6_addr *addr, uint8_t protocol, uint16_t port)
 {
     const struct claim *c = services_claim_best(s, addr, protocol, port);
-    const struct in6_addr *any = services_any_address(!inet_is_v4(addr));
+    const struct in6_addr *any = inet_any(!inet_is_v4(addr));
     bool node = false;
     struct address *a;
 
     for (size_t i = 0; i < s->n_addrs; i++) {
-        node = node || services_same_addr(&s->addrs[i], addr);
+        node = node || ipv6_addr_equals(&s->addrs[i], addr);
     }
     HMAP_FOR_EACH (a, node, &s->addresses) {
         struct in6_addr alias;
 
         if (!c && a->alias && (alias = flow_alias(!inet_is_v4(&a->addr), a->alias - 1), true)
-            && services_same_addr(&alias, addr)) {
+            && ipv6_addr_equals(&alias, addr)) {
             c = services_claim_best(s, &a->addr, protocol, port);
         }
     }

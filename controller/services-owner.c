@@ -69,11 +69,9 @@ services_complain(struct ds *ds, const char *format, ...)
 static bool
 external_ok(const struct in6_addr *addr)
 {
-    struct inet_prefix link;
+    struct inet_prefix link = inet_cidr_constant(FLOW_LINK_PREFIX_V6);
 
-    return (services_place_ok(addr, !inet_is_v4(addr))
-            && (inet_is_v4(addr) || inet_cidr_parse(FLOW_LINK_PREFIX_V6, &link, NULL)
-                || !inet_prefix_contains(&link, addr)));
+    return services_place_ok(addr, !inet_is_v4(addr)) && !inet_prefix_contains(&link, addr);
 }
 
 static void
@@ -182,7 +180,7 @@ static bool
 is_among(const struct in6_addr *addr, const struct in6_addr *addrs, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
-        if (services_same_addr(&addrs[i], addr)) {
+        if (ipv6_addr_equals(&addrs[i], addr)) {
             return true;
         }
     }
@@ -241,13 +239,13 @@ claim_service(struct claims *list, struct owner *owner)
         struct sport *sport = &owner->sports[i];
 
         if (services_port(sport)->node_port) {
-            claim(list, owner, CLAIM_NODE_PORT, sport, services_any_address(sport->v6), sport->protocol,
+            claim(list, owner, CLAIM_NODE_PORT, sport, inet_any(sport->v6), sport->protocol,
                   services_port(sport)->node_port);
         }
     }
     if (service->type == KUBE_LOAD_BALANCER && service->external_policy == KUBE_TRAFFIC_LOCAL
         && service->health_check_port) {
-        claim(list, owner, CLAIM_HEALTH, NULL, services_any_address(false), CLAIM_HEALTH_PROTOCOL,
+        claim(list, owner, CLAIM_HEALTH, NULL, inet_any(false), CLAIM_HEALTH_PROTOCOL,
               service->health_check_port);
     }
 }
@@ -260,7 +258,7 @@ claim_pod(struct claims *list, struct owner *owner)
         const struct service_host_port *port = &owner->pod->ports[sport->index];
 
         claim(list, owner, CLAIM_HOST_PORT, sport,
-              services_is_any(&port->host_addr) ? services_any_address(sport->v6) : &port->host_addr, sport->protocol,
+              inet_is_any(&port->host_addr) ? inet_any(sport->v6) : &port->host_addr, sport->protocol,
               port->host_port);
     }
 }
@@ -290,7 +288,7 @@ find_own(const struct services *s, const struct owner *owner, const struct claim
 
     HMAP_FOR_EACH_WITH_HASH (c, node, old->node.hash, &s->claims) {
         if (c->owner == owner && c->port == old->port && c->protocol == old->protocol
-            && services_same_addr(&c->address->addr, &old->address->addr)) {
+            && ipv6_addr_equals(&c->address->addr, &old->address->addr)) {
             return c;
         }
     }

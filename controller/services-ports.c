@@ -234,7 +234,7 @@ make_pod_sports(struct services *s, struct owner *owner)
 
         for (int v6 = 0; v6 < 2; v6++) {
             if (port->host_port && port->pod_port && pod_has_family(hp, v6)
-                && (services_is_any(&port->host_addr) || inet_is_v4(&port->host_addr) == !v6)) {
+                && (inet_is_any(&port->host_addr) || inet_is_v4(&port->host_addr) == !v6)) {
                 sport_init(s, owner, &owner->sports[owner->n_sports++], i, port->protocol, name, v6);
             }
         }

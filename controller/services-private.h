@@ -25,6 +25,7 @@
 #include "numbers.h"
 #include "openvswitch/hmap.h"
 #include "openvswitch/list.h"
+#include "packets.h"
 #include "service-flow.h"
 #include "shares.h"
 
@@ -270,7 +271,6 @@ services_number_key(uint64_t hash)
 }
 int services_place_compare(const struct place *, const struct place *);
 bool services_has_place(const struct place *, size_t n, const struct place *);
-bool services_same_addr(const struct in6_addr *, const struct in6_addr *);
 
 /* services-owner.c.  More ways in a Service does not get: each costs memory. */
 #define SERVICES_MAX_CLAIMS 16384
@@ -318,9 +318,6 @@ bool services_claim_wins(const struct services *, const struct claim *, const st
 bool services_is_local(const struct services *, const struct in6_addr *);
 void services_addresses_run(struct services *);
 void services_addresses_node_changed(struct services *);
-/* Of the family: all addresses of the node. */
-const struct in6_addr *services_any_address(bool v6);
-bool services_is_any(const struct in6_addr *);
 
 /* services-doors.c. */
 void services_doors_run(struct services *);

@@ -81,7 +81,7 @@ same_places(const struct set *set, const struct place *places, size_t n)
         return false;
     }
     for (size_t i = 0; i < n; i++) {
-        if (set->places[i].port != places[i].port || !services_same_addr(&set->places[i].addr, &places[i].addr)) {
+        if (set->places[i].port != places[i].port || !ipv6_addr_equals(&set->places[i].addr, &places[i].addr)) {
             return false;
         }
     }

@@ -261,12 +261,6 @@ services_slice(struct services *s, const struct kube_endpointslice *old, const s
     }
 }
 
-static int
-compare_addrs(const void *a, const void *b)
-{
-    return memcmp(a, b, sizeof(struct in6_addr));
-}
-
 static void
 change_all(struct services *s)
 {
@@ -289,15 +283,7 @@ services_set_node(struct services *s, const char *zone, const struct in6_addr *a
     }
 
     struct in6_addr *sorted = n_addrs ? xmemdup(addrs, n_addrs * sizeof *addrs) : NULL;
-    size_t n = 0;
-    if (n_addrs) {
-        qsort(sorted, n_addrs, sizeof *sorted, compare_addrs);
-    }
-    for (size_t i = 0; i < n_addrs; i++) {
-        if (!n || !services_same_addr(&sorted[n - 1], &sorted[i])) {
-            sorted[n++] = sorted[i];
-        }
-    }
+    size_t n = inet_addrs_unique(sorted, n_addrs);
     if (n != s->n_addrs || (n && memcmp(sorted, s->addrs, n * sizeof *sorted))) {
         free(s->addrs);
         s->addrs = sorted;
@@ -436,10 +422,4 @@ services_has_place(const struct place *places, size_t n, const struct place *wan
         *(cmp < 0 ? &low : &high) = cmp < 0 ? middle + 1 : middle;
     }
     return false;
-}
-
-bool
-services_same_addr(const struct in6_addr *a, const struct in6_addr *b)
-{
-    return !memcmp(a, b, sizeof *a);
 }

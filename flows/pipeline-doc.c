@@ -15,22 +15,6 @@
 
 /* The node of the listings: one pod, one peer. */
 
-static struct in6_addr
-addr(const char *text)
-{
-    struct in6_addr a;
-    ovs_assert(!inet_addr_parse(text, &a, NULL));
-    return a;
-}
-
-static struct inet_prefix
-cidr(const char *text)
-{
-    struct inet_prefix p;
-    ovs_assert(!inet_cidr_parse(text, &p, NULL));
-    return p;
-}
-
 /* A rule of egress of tier Admin and one of ingress of a NetworkPolicy, as the policy core would make them. */
 
 static void
@@ -62,7 +46,7 @@ add_rule(struct flow_set *out, enum flow_direction direction, enum flow_action a
 static void
 add_policy(struct flow_set *out)
 {
-    struct inet_prefix denied = cidr("192.0.2.0/24"), allowed = cidr("10.244.2.7/32");
+    struct inet_prefix denied = inet_cidr_constant("192.0.2.0/24"), allowed = inet_cidr_constant("10.244.2.7/32");
 
     flow_set_add_nocopy(out, flow_make_address(FLOW_EGRESS, FLOW_NETWORK_DEFAULT, &denied, 0xe1));
     add_clause(out, FLOW_EGRESS, FLOW_CLAUSE_SUBJECT, 0xa1, (struct flow_conj) { 0x100, 1, 2 });
@@ -79,17 +63,17 @@ add_policy(struct flow_set *out)
 static void
 compile_example(struct flow_set *out)
 {
-    struct inet_prefix own[] = { cidr("10.244.1.0/24"), cidr("fd00:10:244:1::/64") };
-    struct in6_addr gateways[] = { addr("10.244.1.1"), addr("fd00:10:244:1::1") };
-    struct in6_addr addrs[] = { addr("10.244.1.5"), addr("fd00:10:244:1::5") };
-    struct inet_prefix others[] = { cidr("10.244.2.0/24"), cidr("fd00:10:244:2::/64") };
+    struct inet_prefix own[] = { inet_cidr_constant("10.244.1.0/24"), inet_cidr_constant("fd00:10:244:1::/64") };
+    struct in6_addr gateways[] = { inet_addr_constant("10.244.1.1"), inet_addr_constant("fd00:10:244:1::1") };
+    struct in6_addr addrs[] = { inet_addr_constant("10.244.1.5"), inet_addr_constant("fd00:10:244:1::5") };
+    struct inet_prefix others[] = { inet_cidr_constant("10.244.2.0/24"), inet_cidr_constant("fd00:10:244:2::/64") };
     struct flow_pod pod = {
         .owner = "Pod/default/web-0/eth0", .network = FLOW_NETWORK_DEFAULT, .ofport = u16_to_ofp(10),
         .mac = ETH_ADDR_C(0a,00,00,00,01,05), .addrs = addrs, .n_addrs = ARRAY_SIZE(addrs),
         .policy = { .subject = { 0xa1, 0xb1 }, .isolated = { false, true }, .log = FLOW_LOG_DROPS },
     };
     struct flow_peer peer = {
-        .owner = "Node/node-2", .reach = FLOW_REACH_TUNNEL, .tunnel_dst = addr("192.168.0.2"),
+        .owner = "Node/node-2", .reach = FLOW_REACH_TUNNEL, .tunnel_dst = inet_addr_constant("192.168.0.2"),
         .pod_cidrs = others, .n_pod_cidrs = ARRAY_SIZE(others),
     };
     struct flow_input input = {

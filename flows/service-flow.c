@@ -14,15 +14,11 @@
 struct in6_addr
 flow_alias(bool v6, unsigned int index)
 {
-    struct inet_prefix base;
+    struct inet_prefix link = inet_cidr_constant(v6 ? FLOW_LINK_PREFIX_V6 : FLOW_LINK_PREFIX_V4);
+    struct in6_addr addr;
 
-    ovs_assert(index < FLOW_N_ALIASES);
-    ovs_assert(!inet_cidr_parse(v6 ? "fd53:4c00:0:1::1:0/128" : "169.254.193.0/32", &base, NULL));
-    /* The last 16 bits, of which the base has 0xc100 and 0. */
-    unsigned int low = (base.addr.s6_addr[14] << 8 | base.addr.s6_addr[15]) + index;
-    base.addr.s6_addr[14] = low >> 8;
-    base.addr.s6_addr[15] = low;
-    return base.addr;
+    ovs_assert(index < FLOW_N_ALIASES && inet_prefix_nth(&link, (v6 ? 0x10000 : 0x100) + index, &addr));
+    return addr;
 }
 
 /* Ends the one flow for which 'b' was made. */

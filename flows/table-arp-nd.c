@@ -99,8 +99,7 @@ pass(struct build *b, uint16_t dl_type)
 static void
 node_addr(const char *text, struct build *b)
 {
-    struct inet_prefix addr;
-    ovs_assert(!inet_cidr_parse(text, &addr, NULL));
+    struct inet_prefix addr = inet_cidr_constant(text);
 
     struct match *match = build_match(b);
     match_field(match, FIELD_NETWORK, FLOW_NETWORK_DEFAULT);
@@ -114,8 +113,7 @@ node_addr(const char *text, struct build *b)
 static void
 answer_link(const struct flow_local *local, const char *text, struct build *b)
 {
-    struct inet_prefix prefix;
-    ovs_assert(!inet_cidr_parse(text, &prefix, NULL));
+    struct inet_prefix prefix = inet_cidr_constant(text);
     answer(local, SOURCE_GATEWAY, &prefix, b);
 }
 

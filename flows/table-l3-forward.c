@@ -37,8 +37,7 @@ send_to(struct build *b, enum flow_dest dest, ofp_port_t port, struct eth_addr s
 static void
 drop_dst(struct build *b, const char *text, unsigned int priority)
 {
-    struct inet_prefix dst;
-    ovs_assert(!inet_cidr_parse(text, &dst, NULL));
+    struct inet_prefix dst = inet_cidr_constant(text);
     match_ip_dst(build_match(b), &dst);
     build_flow(b, TABLE_L3_FORWARD, priority);
 }

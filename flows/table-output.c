@@ -31,8 +31,7 @@ turn_round(struct build *b, unsigned int priority)
 static struct match *
 hairpin(enum flow_source source, uint32_t source_mask, bool v6, struct build *b)
 {
-    struct in6_addr addr;
-    ovs_assert(!inet_addr_parse(v6 ? FLOW_HAIRPIN_V6 : FLOW_HAIRPIN_V4, &addr, NULL));
+    struct in6_addr addr = inet_addr_constant(v6 ? FLOW_HAIRPIN_V6 : FLOW_HAIRPIN_V4);
 
     struct match *match = build_match(b);
     match_field(match, FIELD_HAIRPIN, 1);

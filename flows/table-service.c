@@ -20,14 +20,6 @@
 #include "service-flow.h"
 #include "tables.h"
 
-static struct inet_prefix
-cidr(const char *text)
-{
-    struct inet_prefix prefix;
-    ovs_assert(!inet_cidr_parse(text, &prefix, NULL));
-    return prefix;
-}
-
 static void
 drop(struct build *b, enum pipeline_table table, unsigned int priority)
 {
@@ -98,7 +90,7 @@ table_service_base(const struct flow_local *local, struct build *b)
     static const char *const hairpins[] = { FLOW_HAIRPIN_V4 "/32", FLOW_HAIRPIN_V6 "/128" };
 
     for (size_t i = 0; i < ARRAY_SIZE(links); i++) {
-        struct inet_prefix link = cidr(links[i]), hairpin = cidr(hairpins[i]);
+        struct inet_prefix link = inet_cidr_constant(links[i]), hairpin = inet_cidr_constant(hairpins[i]);
         guard_link(&link, b);
         answer_hairpin(local, &hairpin, b);
     }

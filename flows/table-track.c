@@ -21,8 +21,7 @@
 static void
 drop_link(const char *text, struct build *b)
 {
-    struct inet_prefix prefix;
-    ovs_assert(!inet_cidr_parse(text, &prefix, NULL));
+    struct inet_prefix prefix = inet_cidr_constant(text);
 
     struct match *match = build_match(b);
     match_field(match, FIELD_SOURCE, SOURCE_TUNNEL);

@@ -5,9 +5,11 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "openvswitch/dynamic-string.h"
+#include "util.h"
 
 int
 inet_family(const struct in6_addr *addr)
@@ -98,6 +100,59 @@ inet_cidr_parse(const char *s, struct inet_prefix *prefix, struct error *error)
     }
     *prefix = p;
     return 0;
+}
+
+struct in6_addr
+inet_addr_constant(const char *s)
+{
+    struct in6_addr addr;
+    ovs_assert(!inet_addr_parse(s, &addr, NULL));
+    return addr;
+}
+
+struct inet_prefix
+inet_cidr_constant(const char *s)
+{
+    struct inet_prefix prefix;
+    ovs_assert(!inet_cidr_parse(s, &prefix, NULL));
+    return prefix;
+}
+
+const struct in6_addr *
+inet_any(bool v6)
+{
+    static const struct in6_addr any[] = {
+        { .s6_addr = { [10] = 0xff, [11] = 0xff } }, { .s6_addr = { 0 } },
+    };
+    return &any[v6];
+}
+
+bool
+inet_is_any(const struct in6_addr *addr)
+{
+    return !memcmp(addr, inet_any(!inet_is_v4(addr)), sizeof *addr);
+}
+
+static int
+compare_addrs(const void *a, const void *b)
+{
+    return memcmp(a, b, sizeof(struct in6_addr));
+}
+
+size_t
+inet_addrs_unique(struct in6_addr *addrs, size_t n)
+{
+    size_t n_left = 0;
+
+    if (n) {
+        qsort(addrs, n, sizeof *addrs, compare_addrs);
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (!n_left || compare_addrs(&addrs[n_left - 1], &addrs[i])) {
+            addrs[n_left++] = addrs[i];
+        }
+    }
+    return n_left;
 }
 
 const char *

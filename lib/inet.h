@@ -35,6 +35,16 @@ int inet_addr_parse(const char *, struct in6_addr *, struct error *);
  * interface's address); inet_cidr_parse() refuses them, and names the prefix that was probably meant. */
 int inet_prefix_parse(const char *, struct inet_prefix *, struct error *);
 int inet_cidr_parse(const char *, struct inet_prefix *, struct error *);
+/* The same of constants of the program, which must be right. */
+struct in6_addr inet_addr_constant(const char *);
+struct inet_prefix inet_cidr_constant(const char *);
+
+/* 0.0.0.0 and ::, "any address". */
+const struct in6_addr *inet_any(bool v6);
+bool inet_is_any(const struct in6_addr *);
+
+/* Sorts them, in no order that means anything, and leaves one of those that are equal.  Returns how many are left. */
+size_t inet_addrs_unique(struct in6_addr *, size_t n);
 
 /* Text.  The buffers hold any address or prefix. */
 #define INET_ADDR_STRLEN 46

@@ -66,16 +66,14 @@ static bool
 is_alias(const char *address)
 {
     static const char *const prefixes[] = { FLOW_LINK_PREFIX_V4, FLOW_LINK_PREFIX_V6 };
-    struct inet_prefix prefix;
     struct in6_addr addr;
+    bool found = false;
 
-    for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++) {
-        if (!inet_prefix_parse(prefixes[i], &prefix, NULL) && !inet_addr_parse(address, &addr, NULL)
-            && inet_prefix_contains(&prefix, &addr)) {
-            return true;
-        }
+    for (size_t i = 0; i < ARRAY_SIZE(prefixes) && !inet_addr_parse(address, &addr, NULL); i++) {
+        struct inet_prefix prefix = inet_cidr_constant(prefixes[i]);
+        found = found || inet_prefix_contains(&prefix, &addr);
     }
-    return false;
+    return found;
 }
 
 /* "NodePort 30080/TCP", "ClusterIP [fd00::1]:80/TCP from what the node forwards". */

@@ -248,14 +248,6 @@ change_node(struct service_world *w, struct sim_history *h)
     svec_destroy(&addrs);
 }
 
-static struct in6_addr
-parse(const char *text)
-{
-    struct in6_addr addr;
-    ovs_assert(!inet_addr_parse(text, &addr, NULL));
-    return addr;
-}
-
 static void
 change_pod(struct service_world *w, struct sim_history *h)
 {
@@ -265,12 +257,12 @@ change_pod(struct service_world *w, struct sim_history *h)
 
     for (size_t i = 0; i < pod.n_ports; i++) {
         pod.ports[i] = (struct service_host_port) {
-            parse(PICK(h, host_addrs)), PICK(h, node_ports), 9000 + sim_below(h, 2), PICK(h, numbers),
+            inet_addr_constant(PICK(h, host_addrs)), PICK(h, node_ports), 9000 + sim_below(h, 2), PICK(h, numbers),
         };
     }
-    pod.addrs[0] = parse(sim_chance(h, 50) ? "10.0.1.1" : "10.0.1.2");
+    pod.addrs[0] = inet_addr_constant(sim_chance(h, 50) ? "10.0.1.1" : "10.0.1.2");
     if (sim_chance(h, 50)) {
-        pod.addrs[pod.n_addrs++] = parse("fd00:1::1");
+        pod.addrs[pod.n_addrs++] = inet_addr_constant("fd00:1::1");
     }
     sim_log(h, "pod %"PRIu64": %"PRIuSIZE" ports", pod.id, pod.n_ports);
     service_world_pod(w, &pod);
@@ -697,9 +689,9 @@ ask_both(struct service_world *w, struct sim_history *h, struct entries *table)
     uint32_t which = sim_below(h, 4);
 
     q.dst_text = which < 1 ? PICK(h, cluster4) : which < 2 ? PICK(h, cluster6) : which < 3 ? PICK(h, externals) : PICK(h, node_addrs);
-    q.dst = parse(q.dst_text);
+    q.dst = inet_addr_constant(q.dst_text);
     q.src_text = inet_is_v4(&q.dst) ? PICK(h, sources4) : PICK(h, sources6);
-    q.src = parse(q.src_text);
+    q.src = inet_addr_constant(q.src_text);
     q.port = sim_chance(h, 50) ? PICK(h, ports) : PICK(h, node_ports);
 
     struct holder holder = find_holder(w, &q);

@@ -90,10 +90,47 @@ START_TEST(test_index)
 }
 END_TEST
 
+START_TEST(test_constants)
+{
+    struct in6_addr a = inet_addr_constant("10.1.2.3"), b = addr("10.1.2.3");
+    struct inet_prefix p = inet_cidr_constant("fd00:1::/48"), q = prefix("fd00:1::/48");
+    ck_assert(ipv6_addr_equals(&a, &b));
+    ck_assert(ipv6_addr_equals(&p.addr, &q.addr) && p.plen == q.plen);
+}
+END_TEST
+
+START_TEST(test_any)
+{
+    struct in6_addr any4 = addr("0.0.0.0"), any6 = addr("::"), one = addr("::1");
+    ck_assert(ipv6_addr_equals(inet_any(false), &any4) && ipv6_addr_equals(inet_any(true), &any6));
+    ck_assert(inet_is_any(&any4) && inet_is_any(&any6) && !inet_is_any(&one));
+}
+END_TEST
+
+START_TEST(test_unique)
+{
+    struct in6_addr many[] = { addr("fd00::2"), addr("10.0.0.1"), addr("fd00::2"), addr("10.0.0.2"), addr("10.0.0.1") };
+    struct in6_addr left[] = { addr("10.0.0.1"), addr("10.0.0.2"), addr("fd00::2") };
+    ck_assert_uint_eq(inet_addrs_unique(many, 5), 3);
+    for (size_t i = 0; i < 3; i++) {
+        size_t found = 0;
+        for (size_t j = 0; j < 3; j++) {
+            found += ipv6_addr_equals(&many[j], &left[i]);
+        }
+        ck_assert_uint_eq(found, 1);
+    }
+    ck_assert_uint_eq(inet_addrs_unique(many, 1), 1);
+    ck_assert_uint_eq(inet_addrs_unique(NULL, 0), 0);
+}
+END_TEST
+
 UNIT_MAIN("inet", {
     tcase_add_test(tc, test_round_trip);
     tcase_add_test(tc, test_bad);
     tcase_add_test(tc, test_cidr);
     tcase_add_test(tc, test_contains);
     tcase_add_test(tc, test_index);
+    tcase_add_test(tc, test_constants);
+    tcase_add_test(tc, test_any);
+    tcase_add_test(tc, test_unique);
 })
