@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "inet.h"
+#include "packets.h"
 #include "unit.h"
 
 static struct inet_prefix
