@@ -502,7 +502,8 @@ listener_problem(const struct listener *l, void (*cb)(const char *what, const ch
     inet_addr_format(&l->addr, s);
     char *what = l->name ? xasprintf("health check port %u of %s/%s", l->port, l->namespace_, l->name)
                  : xasprintf(inet_is_v4(&l->addr) ? "healthz %s:%u" : "healthz [%s]:%u", s, l->port);
-    cb(what, ovs_strerror(l->error), aux);
+    cb(what, !l->name && l->error == EADDRINUSE ? "Address already in use: kube-proxy must not run beside sluiced"
+             : ovs_strerror(l->error), aux);
     free(what);
 }
 

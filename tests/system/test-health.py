@@ -137,14 +137,36 @@ class Health(LabCase):
         self.assertEqual((status, json.loads(body)["localEndpoints"]), (503, 0))
         self.assertIn("\nX-Load-Balancing-Endpoint-Weight: 0", head)
 
-    def test_port_that_somebody_has(self):
-        """services 20: named in the status, and had as soon as it is free; everything else works."""
-        def squat():
+    def squat(self, port):
+        """Has a port of the node, as another program would."""
+        def listen():
             sock = socket.socket()
-            sock.bind(("0.0.0.0", 31002))
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(("0.0.0.0", port))
             sock.listen()
             return sock
-        with contextlib.closing(netns.call(self.lab.namespace("node-1"), squat)):
+        return contextlib.closing(netns.call(self.lab.namespace("node-1"), listen))
+
+    def test_healthz_that_kube_proxy_has(self):
+        """services 30: kube-proxy's port is healthz' too, so that one which runs beside sluiced is noticed."""
+        was, path = self.configure("healthz: none\n")
+        try:
+            self.eventually(lambda: self.healthz() == [0, 0])
+            with self.squat(10256):
+                with open(path, "w") as file:
+                    file.write(was)
+                self.configure("")
+                self.eventually(lambda: self.problems() == [
+                    "healthz [::]:10256: Address already in use: kube-proxy must not run beside sluiced"])
+        finally:
+            with open(path, "w") as file:
+                file.write(was)
+            self.configure("")
+        self.eventually(lambda: self.healthz() == [200, 200] and self.problems() == [])
+
+    def test_port_that_somebody_has(self):
+        """services 20: named in the status, and had as soon as it is free; everything else works."""
+        with self.squat(31002):
             self.lab.apply(service("taken", 31002), service("free", 31003))
             self.addCleanup(self.lab, "delete", "service", "default/taken", "default/free")
             self.eventually(lambda: self.get("node-1", "http://127.0.0.1:31003/")[0] == 200)
