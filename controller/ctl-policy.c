@@ -10,16 +10,9 @@
 #include "controller/policy-explain.h"
 #include "controller/policy.h"
 #include "cookie.h"
+#include "json-get.h"
 #include "unixctl.h"
 #include "util.h"
-
-static json_t *
-steal_string(char *s)
-{
-    json_t *json = json_string(s);
-    free(s);
-    return json;
-}
 
 static void
 reply_json(struct unixctl_conn *conn, json_t *json)
@@ -46,15 +39,15 @@ put_rule(const struct policy_rule_ref *ref, uint64_t cookie, void *rules_)
     struct rules *rules = rules_;
     json_t *json = json_object();
 
-    json_object_set_new(json, "policy", steal_string(policy_object_name(ref->object)));
+    json_object_set_new(json, "policy", json_steal_string(policy_object_name(ref->object)));
     json_object_set_new(json, "direction", json_string(policy_direction_name(ref->direction)));
     json_object_set_new(json, "tier", json_string(policy_tier_name(ref->tier)));
     json_object_set_new(json, "action", json_string(policy_action_name(ref->action)));
-    json_object_set_new(json, "rule", steal_string(policy_rule_name(ref->direction, ref->index)));
+    json_object_set_new(json, "rule", json_steal_string(policy_rule_name(ref->direction, ref->index)));
     if (ref->name) {
         json_object_set_new(json, "name", json_string(ref->name));
     }
-    json_object_set_new(json, "cookie", steal_string(xasprintf("0x%"PRIx64, cookie)));
+    json_object_set_new(json, "cookie", json_steal_string(xasprintf("0x%"PRIx64, cookie)));
     json_array_append_new(rules->array, json);
 }
 
@@ -139,7 +132,7 @@ find_pod(const struct dataplane *dp, const char *text)
 static void
 put_object(const struct kube_object *object, void *array)
 {
-    json_array_append_new(array, steal_string(policy_object_name(object)));
+    json_array_append_new(array, json_steal_string(policy_object_name(object)));
 }
 
 static void

@@ -5,18 +5,11 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "json-get.h"
 #include "openvswitch/dynamic-string.h"
 #include "util.h"
 
 /* JSON. ---------------------------------------------------------------------------------------------------------- */
-
-static json_t *
-steal_string(char *s)
-{
-    json_t *json = json_string(s);
-    free(s);
-    return json;
-}
 
 static json_t *
 part_to_json(bool matches, const char *why)
@@ -29,7 +22,7 @@ rule_to_json(const struct explanation *e, const struct explain_rule *r)
 {
     json_t *json = json_object();
 
-    json_object_set_new(json, "rule", steal_string(policy_rule_name(e->direction, r->index)));
+    json_object_set_new(json, "rule", json_steal_string(policy_rule_name(e->direction, r->index)));
     if (r->name) {
         json_object_set_new(json, "name", json_string(r->name));
     }
@@ -53,7 +46,7 @@ policies_to_json(const struct explanation *e)
         while (next < e->n_rules && e->rules[next].policy == i) {
             json_array_append_new(rules, rule_to_json(e, &e->rules[next++]));
         }
-        json_object_set_new(json, "policy", steal_string(policy_object_name(p->object)));
+        json_object_set_new(json, "policy", json_steal_string(policy_object_name(p->object)));
         json_object_set_new(json, "tier", json_string(policy_tier_name(p->tier)));
         if (p->tier != FLOW_TIER_POLICY) {
             json_object_set_new(json, "priority", json_integer(p->priority));
@@ -78,7 +71,7 @@ policy_explain_to_json(const struct explanation *e)
 
     json_object_set_new(json, "direction", json_string(policy_direction_name(e->direction)));
     if (e->subject) {
-        json_object_set_new(json, "pod", steal_string(xasprintf("%s/%s", e->subject->object.namespace_,
+        json_object_set_new(json, "pod", json_steal_string(xasprintf("%s/%s", e->subject->object.namespace_,
                                                                 e->subject->object.name)));
     }
     json_object_set_new(json, "verdict", json_string(e->allowed ? "allowed" : "denied"));
@@ -87,8 +80,8 @@ policy_explain_to_json(const struct explanation *e)
         json_object_set_new(json, "exemption", json_string(e->exemption));
     } else if (e->by == EXPLAIN_BY_RULE) {
         const struct explain_rule *r = &e->rules[e->rule];
-        json_object_set_new(json, "policy", steal_string(policy_object_name(e->policies[r->policy].object)));
-        json_object_set_new(json, "rule", steal_string(policy_rule_name(e->direction, r->index)));
+        json_object_set_new(json, "policy", json_steal_string(policy_object_name(e->policies[r->policy].object)));
+        json_object_set_new(json, "rule", json_steal_string(policy_rule_name(e->direction, r->index)));
     }
     if (e->tie) {
         json_object_set_new(json, "tie", json_true());
@@ -100,13 +93,6 @@ policy_explain_to_json(const struct explanation *e)
 #define MAX_POLICIES 100                /* That people are told of. */
 
 /* Text. ---------------------------------------------------------------------------------------------------------- */
-
-static const char *
-text_of(const json_t *object, const char *name)
-{
-    const char *s = json_string_value(json_object_get(object, name));
-    return s ? s : "";
-}
 
 static void
 put_part(const json_t *rule, const char *part, struct ds *s)
@@ -122,8 +108,8 @@ put_rule(const json_t *rule, struct ds *s)
 {
     bool named = json_object_get(rule, "name") != NULL;
 
-    ds_put_format(s, "      %s%s%s%s %s: %s\n", text_of(rule, "rule"), named ? " \"" : "", text_of(rule, "name"),
-                  named ? "\"" : "", text_of(rule, "action"),
+    ds_put_format(s, "      %s%s%s%s %s: %s\n", json_text(rule, "rule"), named ? " \"" : "", json_text(rule, "name"),
+                  named ? "\"" : "", json_text(rule, "action"),
                   json_is_true(json_object_get(rule, "matches")) ? "matches" : "does not match");
     put_part(rule, "peer", s);
     put_part(rule, "port", s);
@@ -136,13 +122,13 @@ put_policy(const json_t *policy, struct ds *s)
     json_t *rule;
     size_t i;
 
-    ds_put_format(s, "    %s (tier %s", text_of(policy, "policy"), text_of(policy, "tier"));
+    ds_put_format(s, "    %s (tier %s", json_text(policy, "policy"), json_text(policy, "tier"));
     if (priority) {
         ds_put_format(s, ", priority %"JSON_INTEGER_FORMAT, json_integer_value(priority));
     }
     ds_put_cstr(s, ")\n");
     if (json_object_get(policy, "problem")) {
-        ds_put_format(s, "      problem: %s\n", text_of(policy, "problem"));
+        ds_put_format(s, "      problem: %s\n", json_text(policy, "problem"));
     }
     json_array_foreach (rules, i, rule) {
         put_rule(rule, s);
@@ -156,15 +142,15 @@ put_policy(const json_t *policy, struct ds *s)
 static void
 put_head(const json_t *e, struct ds *s)
 {
-    const char *pod = text_of(e, "pod"), *by = text_of(e, "by");
+    const char *pod = json_text(e, "pod"), *by = json_text(e, "by");
 
-    ds_put_format(s, "  %s%s%s: %s, ", text_of(e, "direction"), *pod ? " of pod " : "", pod, text_of(e, "verdict"));
+    ds_put_format(s, "  %s%s%s: %s, ", json_text(e, "direction"), *pod ? " of pod " : "", pod, json_text(e, "verdict"));
     if (!strcmp(by, "rule")) {
-        ds_put_format(s, "by %s, %s\n", text_of(e, "policy"), text_of(e, "rule"));
+        ds_put_format(s, "by %s, %s\n", json_text(e, "policy"), json_text(e, "rule"));
     } else if (!strcmp(by, POLICY_DEFAULT_DENY)) {
         ds_put_cstr(s, "default deny: it is selected, and no rule matches\n");
     } else if (!strcmp(by, "exemption")) {
-        ds_put_format(s, "%s\n", text_of(e, "exemption"));
+        ds_put_format(s, "%s\n", json_text(e, "exemption"));
     } else {
         ds_put_format(s, "%s\n", json_array_size(json_object_get(e, "policies")) ? "no rule says otherwise"
                       : "no policy selects it in this direction");

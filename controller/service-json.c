@@ -10,6 +10,7 @@
 #include "controller/endpoints.h"
 #include "controller/services.h"
 #include "flow-set.h"
+#include "json-get.h"
 #include "openvswitch/match.h"
 #include "service-flow.h"
 #include "util.h"
@@ -54,14 +55,6 @@ action_name(enum flow_door_action action)
 }
 
 static json_t *
-steal_string(char *s)
-{
-    json_t *json = json_string(s);
-    free(s);
-    return json;
-}
-
-static json_t *
 string_or_null(const char *s)
 {
     return s ? json_string(s) : json_null();
@@ -75,7 +68,7 @@ endpoint_to_json(const struct doors *doors, const struct service_endpoint_info *
     json_t *json = json_pack("{s:s, s:i, s:b, s:b, s:f, s:o, s:o}", "address", inet_addr_format(&e->addr, addr), "port",
                              (int) e->port, "local", (int) e->local, "terminating", (int) e->terminating, "share",
                              e->share, "node", string_or_null(e->node), "pod",
-                             pod ? steal_string(xasprintf("%s/%s", pod->object.namespace_, pod->object.name))
+                             pod ? json_steal_string(xasprintf("%s/%s", pod->object.namespace_, pod->object.name))
                              : json_null());
 
     if (doors->details) {
@@ -103,7 +96,7 @@ flows_to_json(const struct flow_door *door)
         struct match match;
 
         minimatch_expand(&set.flows[i]->match, &match);
-        json_array_append_new(array, steal_string(match_to_string(&match, NULL, set.flows[i]->priority)));
+        json_array_append_new(array, json_steal_string(match_to_string(&match, NULL, set.flows[i]->priority)));
     }
     flow_set_destroy(&set);
     return array;

@@ -2,6 +2,7 @@
 
 #include "controller/status-text.h"
 
+#include "json-get.h"
 #include "openvswitch/dynamic-string.h"
 
 static const char *
@@ -9,12 +10,6 @@ text_of(const json_t *object, const char *name)
 {
     const char *s = json_string_value(json_object_get(object, name));
     return s ? s : "-";
-}
-
-static long long int
-number_of(const json_t *object, const char *name)
-{
-    return json_integer_value(json_object_get(object, name));
 }
 
 static void
@@ -98,10 +93,10 @@ status_format_ipam(const json_t *pools, struct ds *s)
 
     json_array_foreach (pools, i, pool) {
         ds_put_format(s, "pool %s: %lld used, %lld quarantined (%lld not acknowledged), %lld free, %lld reserved, "
-                      "%lld taken early\n", text_of(pool, "pool"), number_of(pool, "used"),
-                      number_of(pool, "quarantined"),
-                      number_of(pool, "unacknowledged"), number_of(pool, "free"), number_of(pool, "reserved"),
-                      number_of(pool, "takenEarly"));
+                      "%lld taken early\n", text_of(pool, "pool"), json_number(pool, "used"),
+                      json_number(pool, "quarantined"),
+                      json_number(pool, "unacknowledged"), json_number(pool, "free"), json_number(pool, "reserved"),
+                      json_number(pool, "takenEarly"));
     }
     if (!json_array_size(pools)) {
         ds_put_cstr(s, "no pool\n");
@@ -131,9 +126,9 @@ put_source_kind(const json_t *kind, struct ds *s)
     if (json_is_true(json_object_get(kind, "absent"))) {
         ds_put_cstr(s, "not in this cluster\n");
     } else {
-        ds_put_format(s, "%7lld %6lld %6lld %8lld %9lld %9lld  %s%s\n", number_of(kind, "count"),
-                      number_of(kind, "wrong"), number_of(kind, "lists"), number_of(kind, "watches"),
-                      number_of(kind, "events"), number_of(kind, "failures"), text_of(kind, "resourceVersion"),
+        ds_put_format(s, "%7lld %6lld %6lld %8lld %9lld %9lld  %s%s\n", json_number(kind, "count"),
+                      json_number(kind, "wrong"), json_number(kind, "lists"), json_number(kind, "watches"),
+                      json_number(kind, "events"), json_number(kind, "failures"), text_of(kind, "resourceVersion"),
                       json_is_true(json_object_get(kind, "synced")) ? "" : "  (not read yet)");
     }
 }
@@ -174,8 +169,8 @@ static void
 put_services(const json_t *n, struct ds *s)
 {
     ds_put_format(s, "services: %lld with %lld ports: %lld ways in to %lld sets of endpoints, in %lld groups with %lld buckets\n",
-                  number_of(n, "services"), number_of(n, "ports"), number_of(n, "doors"), number_of(n, "sets"),
-                  number_of(n, "groups"), number_of(n, "buckets"));
+                  json_number(n, "services"), json_number(n, "ports"), json_number(n, "doors"), json_number(n, "sets"),
+                  json_number(n, "groups"), json_number(n, "buckets"));
 }
 
 void
@@ -199,17 +194,17 @@ status_format_status(const json_t *status, struct ds *s)
     if (json_object_get(status, "datapath")) {
         ds_put_format(s, "datapath %s: %s\n", text_of(status, "datapath"), text_of(status, "datapathReason"));
         ds_put_format(s, "encapsulation %s\nuplink %s, MTU %lld; MTU of pods %lld\n", text_of(status, "encapsulation"),
-                      text_of(status, "uplink"), number_of(status, "uplinkMTU"), number_of(status, "mtu"));
+                      text_of(status, "uplink"), json_number(status, "uplinkMTU"), json_number(status, "mtu"));
     }
     ds_put_format(s, "attachments: %lld up, %lld being added, %lld waiting, %lld being removed\n",
-                  number_of(counts, "up"),
-                  number_of(counts, "adding"), number_of(counts, "waiting"), number_of(counts, "removing"));
+                  json_number(counts, "up"),
+                  json_number(counts, "adding"), json_number(counts, "waiting"), json_number(counts, "removing"));
     put_source(json_object_get(status, "source"), s);
     put_known(json_object_get(status, "known"), s);
     ds_put_format(s, "flows: %lld desired, %lld installed, %lld refused; %lld modifications in %lld bundles since the "
                   "start\n",
-                  number_of(of, "desired"), number_of(of, "installed"), number_of(of, "refused"),
-                  number_of(of, "modifications"), number_of(of, "bundles"));
+                  json_number(of, "desired"), json_number(of, "installed"), json_number(of, "refused"),
+                  json_number(of, "modifications"), json_number(of, "bundles"));
     put_services(json_object_get(status, "services"), s);
     status_format_ipam(json_object_get(status, "ipam"), s);
     json_array_foreach (problems, i, problem) {

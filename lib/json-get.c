@@ -146,3 +146,24 @@ json_put_string(json_t *object, const char *key, const char *s)
 {
     return !s || !json_object_set_new(object, key, json_string(s));
 }
+
+json_t *
+json_steal_string(char *s)
+{
+    json_t *json = json_string(s);
+    free(s);
+    return json;
+}
+
+const char *
+json_text(const json_t *object, const char *key)
+{
+    const char *s = json_string_value(json_object_get(object, key));
+    return s ? s : "";
+}
+
+long long int
+json_number(const json_t *object, const char *key)
+{
+    return json_integer_value(json_object_get(object, key));
+}

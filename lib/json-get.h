@@ -1,7 +1,8 @@
 #ifndef SLUICE_JSON_GET_H
 #define SLUICE_JSON_GET_H 1
 
-/* Taking typed members, with limits, out of jansson objects that came from outside.
+/* Taking typed members, with limits, out of jansson objects that came from outside; and what is the same wherever programs
+ * of ours talk JSON with each other.
  *
  * Each json_get_*() leaves its output untouched and returns 0 when the member is absent or null.  A member of a wrong
  * type or beyond its limit is EINVAL, and the error names it.  Strings are copied and owned by the caller; objects and
@@ -30,5 +31,11 @@ int json_get_strings(const json_t *object, const char *key, size_t max_n, size_t
 
 /* The other way: sets the member unless 's' is NULL.  False when there is no memory. */
 bool json_put_string(json_t *object, const char *key, const char *s);
+/* Takes 's', which is malloc()ed.  NULL if it is not UTF-8 or there is no memory. */
+json_t *json_steal_string(char *s);
+
+/* Members of what another program of ours said, without a check: "" and 0 if there is none of that type. */
+const char *json_text(const json_t *object, const char *key);
+long long int json_number(const json_t *object, const char *key);
 
 #endif /* lib/json-get.h */

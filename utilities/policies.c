@@ -37,21 +37,15 @@ ask(struct asker *a, const char *command, const char *const args[], size_t n, js
     return code ? code : *json ? 0 : EINVAL;
 }
 
-static const char *
-text_of(const json_t *object, const char *name)
-{
-    const char *s = json_string_value(json_object_get(object, name));
-    return s ? s : "";
-}
-
 /* Names. --------------------------------------------------------------------------------------------------------- */
 
 /* "NetworkPolicy/shop/web". */
 static char *
 name_of(const json_t *policy)
 {
-    const char *namespace_ = text_of(policy, "namespace");
-    return xasprintf("%s/%s%s%s", text_of(policy, "kind"), namespace_, *namespace_ ? "/" : "", text_of(policy, "name"));
+    const char *namespace_ = json_text(policy, "namespace");
+    return xasprintf("%s/%s%s%s", json_text(policy, "kind"), namespace_, *namespace_ ? "/" : "",
+                     json_text(policy, "name"));
 }
 
 /* Whether 'filter' is the name or a part of it between slashes: "NetworkPolicy/shop", "shop/web", "web". */
@@ -121,7 +115,7 @@ sum_counters(const struct flow_counter *counters, size_t n, uint64_t cookie, jso
 static char *
 rule_text(const json_t *rule)
 {
-    return xasprintf("%s %s", text_of(rule, "policy"), text_of(rule, "rule"));
+    return xasprintf("%s %s", json_text(rule, "policy"), json_text(rule, "rule"));
 }
 
 /* Who shares each cookie: cookie -> array of texts. */
@@ -132,7 +126,7 @@ index_cookies(const json_t *rules, struct shash *cookies)
     size_t i;
 
     json_array_foreach (rules, i, rule) {
-        const char *cookie = text_of(rule, "cookie");
+        const char *cookie = json_text(rule, "cookie");
         json_t *users = shash_find_data(cookies, cookie);
 
         if (!users) {
@@ -149,7 +143,7 @@ index_cookies(const json_t *rules, struct shash *cookies)
 static void
 put_sharers(const struct shash *cookies, json_t *rule)
 {
-    const json_t *users = shash_find_data(cookies, text_of(rule, "cookie"));
+    const json_t *users = shash_find_data(cookies, json_text(rule, "cookie"));
     size_t n_others = json_array_size(users) - 1;
     json_t *others = json_array();
     char *self = rule_text(rule);
@@ -181,13 +175,13 @@ put_rules(json_t *policies, const json_t *rules, const struct flow_counter *coun
     json_array_foreach (policies, i, policy) {
         json_t *array = json_array();
         json_object_set_new(policy, "rules", array);
-        shash_add_once(&by_name, text_of(policy, "policy"), array);
+        shash_add_once(&by_name, json_text(policy, "policy"), array);
     }
     index_cookies(rules, &cookies);
     json_array_foreach (rules, i, rule) {
-        json_t *array = shash_find_data(&by_name, text_of(rule, "policy"));
+        json_t *array = shash_find_data(&by_name, json_text(rule, "policy"));
         if (array) {
-            sum_counters(counters, n, strtoull(text_of(rule, "cookie"), NULL, 0), rule);
+            sum_counters(counters, n, strtoull(json_text(rule, "cookie"), NULL, 0), rule);
             put_sharers(&cookies, rule);
             json_object_del(rule, "policy");
             json_array_append(array, rule);
@@ -306,10 +300,10 @@ find_bridge(struct asker *a, struct error *error)
     const json_t *bridge = json_object_get(status, "bridge");
 
     if (!code && !bridge) {
-        code = error_set(error, EAGAIN, "the node is not ready: %s", text_of(status, "reason"));
+        code = error_set(error, EAGAIN, "the node is not ready: %s", json_text(status, "reason"));
     } else if (!code) {
-        a->ovs_rundir = xstrdup(text_of(bridge, "ovsRundir"));
-        a->bridge = xstrdup(text_of(bridge, "name"));
+        a->ovs_rundir = xstrdup(json_text(bridge, "ovsRundir"));
+        a->bridge = xstrdup(json_text(bridge, "name"));
     }
     json_decref(status);
     return code;
@@ -317,34 +311,28 @@ find_bridge(struct asker *a, struct error *error)
 
 /* Output. -------------------------------------------------------------------------------------------------------- */
 
-static long long int
-number_of(const json_t *object, const char *name)
-{
-    return json_integer_value(json_object_get(object, name));
-}
-
 static void
 print_counts(const json_t *object)
 {
-    printf("%lld packet%s, %lld bytes", number_of(object, "packets"), number_of(object, "packets") == 1 ? "" : "s",
-           number_of(object, "bytes"));
+    printf("%lld packet%s, %lld bytes", json_number(object, "packets"), json_number(object, "packets") == 1 ? "" : "s",
+           json_number(object, "bytes"));
 }
 
 static void
 print_rule(const json_t *rule)
 {
-    const char *name = text_of(rule, "name");
+    const char *name = json_text(rule, "name");
     json_t *other;
     size_t i;
 
-    printf("    %s%s%s%s %s: ", text_of(rule, "rule"), *name ? " \"" : "", name, *name ? "\"" : "",
-           text_of(rule, "action"));
+    printf("    %s%s%s%s %s: ", json_text(rule, "rule"), *name ? " \"" : "", name, *name ? "\"" : "",
+           json_text(rule, "action"));
     print_counts(rule);
     json_array_foreach (json_object_get(rule, "sharedWith"), i, other) {
         printf("%s%s", i ? ", " : "; together with ", json_string_value(other));
     }
-    if (number_of(rule, "sharedWithMore")) {
-        printf(" and %lld more", number_of(rule, "sharedWithMore"));
+    if (json_number(rule, "sharedWithMore")) {
+        printf(" and %lld more", json_number(rule, "sharedWithMore"));
     }
     putchar('\n');
 }
@@ -358,12 +346,12 @@ print_policy(const json_t *policy)
     json_t *rule;
     size_t i;
 
-    printf("%-48s %-13s %8s %8lld %8lld  %s%s%s\n", text_of(policy, "policy"), text_of(policy, "tier"), order,
-           number_of(pods, "ingress"), number_of(pods, "egress"), realized ? "yes" : "no",
-           *text_of(policy, "since") ? " since " : "", text_of(policy, "since"));
+    printf("%-48s %-13s %8s %8lld %8lld  %s%s%s\n", json_text(policy, "policy"), json_text(policy, "tier"), order,
+           json_number(pods, "ingress"), json_number(pods, "egress"), realized ? "yes" : "no",
+           *json_text(policy, "since") ? " since " : "", json_text(policy, "since"));
     free(order);
-    if (*text_of(policy, "problem")) {
-        printf("    problem: %s\n", text_of(policy, "problem"));
+    if (*json_text(policy, "problem")) {
+        printf("    problem: %s\n", json_text(policy, "problem"));
     }
     json_array_foreach (json_object_get(policy, "rules"), i, rule) {
         print_rule(rule);
@@ -384,7 +372,7 @@ print_all(const json_t *policies, const json_t *denies)
         printf("\nDropped by default, as no rule allowed it:\n");
     }
     json_array_foreach (denies, i, deny) {
-        printf("    %s of pod %s: ", text_of(deny, "direction"), text_of(deny, "pod"));
+        printf("    %s of pod %s: ", json_text(deny, "direction"), json_text(deny, "pod"));
         print_counts(deny);
         const json_t *names = json_object_get(deny, "policies");
         json_array_foreach (names, j, name) {

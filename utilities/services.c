@@ -16,43 +16,30 @@
 #include "utilities/ctl-client.h"
 #include "utilities/service-counters.h"
 
-static const char *
-text_of(const json_t *object, const char *name)
-{
-    const char *s = json_string_value(json_object_get(object, name));
-    return s ? s : "";
-}
-
-static long long int
-number_of(const json_t *object, const char *name)
-{
-    return json_integer_value(json_object_get(object, name));
-}
-
 /* Text. ---------------------------------------------------------------------------------------------------------- */
 
 static void
 print_counts(const json_t *object)
 {
     if (json_object_get(object, "packets")) {
-        printf("; %lld packet%s, %lld bytes", number_of(object, "packets"), number_of(object, "packets") == 1 ? "" : "s",
-               number_of(object, "bytes"));
+        printf("; %lld packet%s, %lld bytes", json_number(object, "packets"),
+               json_number(object, "packets") == 1 ? "" : "s", json_number(object, "bytes"));
     }
     if (json_object_get(object, "clients")) {
-        printf("; %lld client%s", number_of(object, "clients"), number_of(object, "clients") == 1 ? "" : "s");
+        printf("; %lld client%s", json_number(object, "clients"), json_number(object, "clients") == 1 ? "" : "s");
     }
 }
 
 static void
 print_endpoint(const json_t *endpoint)
 {
-    const char *address = text_of(endpoint, "address"), *node = text_of(endpoint, "node");
+    const char *address = json_text(endpoint, "address"), *node = json_text(endpoint, "node");
     bool v6 = strchr(address, ':');
-    char *where = xasprintf("%s%s%s:%lld", v6 ? "[" : "", address, v6 ? "]" : "", number_of(endpoint, "port"));
+    char *where = xasprintf("%s%s%s:%lld", v6 ? "[" : "", address, v6 ? "]" : "", json_number(endpoint, "port"));
 
     printf("      %-28s %6.2f %%  %s%s%s%s", where, 100 * json_number_value(json_object_get(endpoint, "share")),
            *node ? node : "-", json_is_true(json_object_get(endpoint, "local")) ? " (here)" : "",
-           *text_of(endpoint, "pod") ? "  " : "", text_of(endpoint, "pod"));
+           *json_text(endpoint, "pod") ? "  " : "", json_text(endpoint, "pod"));
     free(where);
     print_counts(endpoint);
     if (json_is_true(json_object_get(endpoint, "terminating"))) {
@@ -80,35 +67,36 @@ is_alias(const char *address)
 static void
 print_way(const json_t *door)
 {
-    const char *kind = text_of(door, "kind"), *address = text_of(door, "address"), *source = text_of(door, "source");
+    const char *kind = json_text(door, "kind"), *address = json_text(door, "address");
+    const char *source = json_text(door, "source");
     bool v6 = strchr(address, ':'), any = !strcmp(address, "0.0.0.0") || !strcmp(address, "::");
 
     if (is_alias(address)) {
         kind = "the same by the node's stack, as";
     }
-    if (!number_of(door, "port_number")) {
+    if (!json_number(door, "port_number")) {
         printf("  %s %s, any other port", kind, address);
     } else {
         printf("  %s %s%s%s:%lld/%s", kind, v6 ? "[" : "", any && !v6 ? "*" : address, v6 ? "]" : "",
-               number_of(door, "port_number"), text_of(door, "protocol"));
+               json_number(door, "port_number"), json_text(door, "protocol"));
     }
-    if (*text_of(door, "port")) {
-        printf(" \"%s\"", text_of(door, "port"));
+    if (*json_text(door, "port")) {
+        printf(" \"%s\"", json_text(door, "port"));
     }
     if (!strcmp(source, "outside")) {
         printf(" from outside");
     } else if (!strcmp(source, "node")) {
         printf(" from the node itself");
     }
-    if (*text_of(door, "src")) {
-        printf(" from %s", text_of(door, "src"));
+    if (*json_text(door, "src")) {
+        printf(" from %s", json_text(door, "src"));
     }
 }
 
 static void
 print_door(const json_t *door)
 {
-    const char *action = text_of(door, "action"), *why = text_of(door, "why");
+    const char *action = json_text(door, "action"), *why = json_text(door, "why");
     const json_t *endpoints = json_object_get(door, "endpoints");
     json_t *endpoint;
     size_t i;
@@ -122,8 +110,8 @@ print_door(const json_t *door)
     if (*why) {
         printf(" (%s)", why);
     }
-    if (number_of(door, "affinity")) {
-        printf("; a client keeps its endpoint for %lld s", number_of(door, "affinity"));
+    if (json_number(door, "affinity")) {
+        printf("; a client keeps its endpoint for %lld s", json_number(door, "affinity"));
     }
     print_counts(door);
     putchar('\n');
@@ -140,12 +128,12 @@ services_print(const json_t *doors)
     size_t i;
 
     json_array_foreach (doors, i, door) {
-        const char *kind = !strcmp(text_of(door, "kind"), "HostPort") ? "Pod" : "Service";
+        const char *kind = !strcmp(json_text(door, "kind"), "HostPort") ? "Pod" : "Service";
 
-        if (!name || strcmp(namespace_, text_of(door, "namespace")) || strcmp(name, text_of(door, "name"))
+        if (!name || strcmp(namespace_, json_text(door, "namespace")) || strcmp(name, json_text(door, "name"))
             || strcmp(host, kind)) {
-            namespace_ = text_of(door, "namespace");
-            name = text_of(door, "name");
+            namespace_ = json_text(door, "namespace");
+            name = json_text(door, "name");
             host = kind;
             printf("%s %s/%s\n", kind, namespace_, name);
         }
@@ -160,7 +148,8 @@ print_problems(const json_t *problems)
     size_t i;
 
     json_array_foreach (problems, i, one) {
-        printf("problem: Service %s/%s: %s\n", text_of(one, "namespace"), text_of(one, "name"), text_of(one, "problem"));
+        printf("problem: Service %s/%s: %s\n", json_text(one, "namespace"), json_text(one, "name"),
+               json_text(one, "problem"));
     }
 }
 
@@ -180,7 +169,7 @@ ask(struct ctl_client *client, const char *command, const char *arg, json_t **js
 static bool
 is_named(const json_t *object, const char *filter)
 {
-    const char *namespace_ = text_of(object, "namespace"), *name = text_of(object, "name");
+    const char *namespace_ = json_text(object, "namespace"), *name = json_text(object, "name");
     const char *slash = strchr(filter, '/');
 
     return (slash ? !strncmp(namespace_, filter, slash - filter) && !namespace_[slash - filter] && !strcmp(name, slash + 1)
@@ -206,9 +195,9 @@ add_counters(struct ctl_client *client, json_t *doors, struct error *error)
     const json_t *bridge = json_object_get(status, "bridge");
 
     if (!code && !bridge) {
-        code = error_set(error, EAGAIN, "the node is not ready: %s", text_of(status, "reason"));
+        code = error_set(error, EAGAIN, "the node is not ready: %s", json_text(status, "reason"));
     } else if (!code) {
-        code = service_counters_add(text_of(bridge, "ovsRundir"), text_of(bridge, "name"), doors, error);
+        code = service_counters_add(json_text(bridge, "ovsRundir"), json_text(bridge, "name"), doors, error);
     }
     json_decref(status);
     return code;

@@ -6,17 +6,11 @@
 #include <string.h>
 
 #include "controller/ipam.h"
+#include "json-get.h"
 #include "packets.h"
 #include "util.h"
 
 /* Members. ------------------------------------------------------------------------------------------------------- */
-
-static const char *
-text_of(const json_t *object, const char *name)
-{
-    const char *s = json_string_value(json_object_get(object, name));
-    return s ? s : "";
-}
 
 static uint16_t
 port_of(const json_t *object, const char *name)
@@ -64,18 +58,18 @@ parse_bridge(const json_t *status, struct trace_facts *facts, struct error *erro
         return error_set(error, EINVAL, "this is no status of sluiced");
     }
     if (!bridge) {
-        return error_set(error, EAGAIN, "the node is not ready: %s", text_of(status, "reason"));
+        return error_set(error, EAGAIN, "the node is not ready: %s", json_text(status, "reason"));
     }
-    facts->node = xstrdup(text_of(status, "node"));
-    facts->bridge = xstrdup(text_of(bridge, "name"));
-    facts->ovs_rundir = xstrdup(text_of(bridge, "ovsRundir"));
+    facts->node = xstrdup(json_text(status, "node"));
+    facts->bridge = xstrdup(json_text(bridge, "name"));
+    facts->ovs_rundir = xstrdup(json_text(bridge, "ovsRundir"));
     facts->gateway_port = port_of(bridge, "gatewayPort");
     facts->tunnel_port = port_of(bridge, "tunnelPort");
     facts->n_cidrs = cidrs_of(bridge, "podCIDRs", facts->cidrs, KUBE_MAX_CIDRS);
     n_gateways = addrs_of(bridge, "gateways", facts->gateways, KUBE_MAX_CIDRS);
-    if (!eth_addr_from_string(text_of(bridge, "routerMAC"), &facts->router_mac)
-        || !eth_addr_from_string(text_of(bridge, "gatewayMAC"), &facts->gateway_mac)
-        || !eth_addr_from_string(text_of(bridge, "ownMAC"), &facts->own_mac) || !facts->gateway_port
+    if (!eth_addr_from_string(json_text(bridge, "routerMAC"), &facts->router_mac)
+        || !eth_addr_from_string(json_text(bridge, "gatewayMAC"), &facts->gateway_mac)
+        || !eth_addr_from_string(json_text(bridge, "ownMAC"), &facts->own_mac) || !facts->gateway_port
         || !facts->n_cidrs || n_gateways != facts->n_cidrs || !*facts->bridge || !*facts->ovs_rundir) {
         return error_set(error, EINVAL, "the status of sluiced lacks what trace needs: is it another version?");
     }
@@ -100,11 +94,11 @@ parse_nodes(const json_t *array, struct trace_facts *facts)
         const json_t *object = json_array_get(array, i);
         struct trace_node *node = &facts->nodes[i];
 
-        node->name = xstrdup(text_of(object, "name"));
+        node->name = xstrdup(json_text(object, "name"));
         node->self = !strcmp(node->name, facts->node);
         node->n_addrs = addrs_of(object, "ips", node->addrs, KUBE_MAX_ADDRS);
         node->n_cidrs = cidrs_of(object, "podCIDRs", node->cidrs, KUBE_MAX_CIDRS);
-        node->tunnel = !inet_addr_parse(text_of(object, "tunnel"), &node->tunnel_dst, NULL);
+        node->tunnel = !inet_addr_parse(json_text(object, "tunnel"), &node->tunnel_dst, NULL);
         shash_add_once(&facts->node_names, node->name, node);
         index_addrs(&facts->node_addrs, node->addrs, node->n_addrs, node);
     }
@@ -130,12 +124,12 @@ parse_pods(const json_t *array, struct trace_facts *facts)
         const json_t *object = json_array_get(array, i);
         struct trace_pod *pod = &facts->pods[i];
 
-        pod->name = xasprintf("%s/%s", text_of(object, "namespace"), text_of(object, "name"));
-        pod->node = xstrdup(text_of(object, "node"));
-        pod->state = xstrdup(text_of(object, "state"));
+        pod->name = xasprintf("%s/%s", json_text(object, "namespace"), json_text(object, "name"));
+        pod->node = xstrdup(json_text(object, "node"));
+        pod->state = xstrdup(json_text(object, "state"));
         pod->n_addrs = addrs_of(object, "ips", pod->addrs, KUBE_MAX_ADDRS);
         pod->ofport = port_of(object, "ofport");
-        if (!eth_addr_from_string(text_of(object, "mac"), &pod->mac)) {
+        if (!eth_addr_from_string(json_text(object, "mac"), &pod->mac)) {
             pod->ofport = 0;
         }
         pod->n_lost = addrs_of(object, "lost", pod->lost, KUBE_MAX_ADDRS);

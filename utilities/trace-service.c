@@ -6,17 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "json-get.h"
 #include "openvswitch/dynamic-string.h"
 #include "packets.h"
 #include "socket-util.h"
 #include "util.h"
-
-static const char *
-text_of(const json_t *json, const char *name)
-{
-    const char *s = json_string_value(json_object_get(json, name));
-    return s ? s : "";
-}
 
 void
 trace_service_find(struct who *who, const struct trace_question *q, const struct trace_packet *p,
@@ -95,7 +89,7 @@ find_endpoint(const struct trace_service *s)
     json_array_foreach (endpoints, i, e) {
         struct in6_addr addr;
 
-        if (!inet_addr_parse(text_of(e, "address"), &addr, NULL) && !memcmp(&addr, &s->endpoint, sizeof addr)
+        if (!inet_addr_parse(json_text(e, "address"), &addr, NULL) && !memcmp(&addr, &s->endpoint, sizeof addr)
             && json_integer_value(json_object_get(e, "port")) == s->port) {
             return e;
         }
@@ -116,7 +110,7 @@ put_endpoint(const struct trace_service *s, struct ds *ds)
 char *
 trace_service_endpoint(const struct trace_service *s)
 {
-    const char *pod = text_of(find_endpoint(s), "pod");
+    const char *pod = json_text(find_endpoint(s), "pod");
     char addr[INET_ADDR_STRLEN];
 
     return xasprintf("%s --port %"PRIu16, *pod ? pod : inet_addr_format(&s->endpoint, addr), s->port);
@@ -126,18 +120,18 @@ char *
 trace_service_text(const struct trace_service *s)
 {
     size_t n = json_array_size(json_object_get(s->door, "endpoints"));
-    const char *port = text_of(s->door, "port"), *pod = text_of(s->chosen ? find_endpoint(s) : NULL, "pod");
+    const char *port = json_text(s->door, "port"), *pod = json_text(s->chosen ? find_endpoint(s) : NULL, "pod");
     struct ds ds = DS_EMPTY_INITIALIZER;
 
-    ds_put_format(&ds, "Service %s/%s%s%s%s by its %s", text_of(s->door, "namespace"), text_of(s->door, "name"),
-                  *port ? " \"" : "", port, *port ? "\"" : "", text_of(s->door, "kind"));
+    ds_put_format(&ds, "Service %s/%s%s%s%s by its %s", json_text(s->door, "namespace"), json_text(s->door, "name"),
+                  *port ? " \"" : "", port, *port ? "\"" : "", json_text(s->door, "kind"));
     if (s->chosen) {
         ds_put_cstr(&ds, ": to ");
         put_endpoint(s, &ds);
         ds_put_format(&ds, "%s%s%s, of %"PRIuSIZE" endpoint%s (%s)", *pod ? " (" : "", pod, *pod ? ")" : "", n,
-                      n == 1 ? "" : "s", text_of(s->door, "why"));
+                      n == 1 ? "" : "s", json_text(s->door, "why"));
     } else {
-        ds_put_format(&ds, ": %s (%s)", text_of(s->door, "action"), text_of(s->door, "why"));
+        ds_put_format(&ds, ": %s (%s)", json_text(s->door, "action"), json_text(s->door, "why"));
     }
     return ds_steal_cstr(&ds);
 }
@@ -162,5 +156,5 @@ trace_service_put(const struct trace_service *s, json_t *json)
 bool
 trace_service_refuses(const struct trace_service *s)
 {
-    return !strcmp(text_of(s->door, "action"), "reject");
+    return !strcmp(json_text(s->door, "action"), "reject");
 }

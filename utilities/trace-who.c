@@ -136,13 +136,6 @@ who_decided(struct who *who, const struct trace_decision *d)
     return json;
 }
 
-static const char *
-text_of(const json_t *json, const char *name)
-{
-    const char *s = json_string_value(json_object_get(json, name));
-    return s ? s : "";
-}
-
 static void
 put_names(const json_t *json, struct ds *s)
 {
@@ -151,7 +144,7 @@ put_names(const json_t *json, struct ds *s)
     size_t i;
 
     if (!names) {
-        ds_put_cstr(s, *text_of(json, "policy") ? text_of(json, "policy") : "a policy that has gone meanwhile");
+        ds_put_cstr(s, *json_text(json, "policy") ? json_text(json, "policy") : "a policy that has gone meanwhile");
     }
     json_array_foreach (names, i, name) {
         if (i == MAX_NAMES) {
@@ -166,10 +159,10 @@ char *
 who_decided_text(const json_t *json)
 {
     struct ds s = DS_EMPTY_INITIALIZER;
-    const char *pod = text_of(json, "pod"), *rule = text_of(json, "rule"), *name = text_of(json, "ruleName");
+    const char *pod = json_text(json, "pod"), *rule = json_text(json, "rule"), *name = json_text(json, "ruleName");
 
-    ds_put_format(&s, "%s%s%s is %s ", text_of(json, "direction"), *pod ? " of pod " : "", pod,
-                  text_of(json, "verdict"));
+    ds_put_format(&s, "%s%s%s is %s ", json_text(json, "direction"), *pod ? " of pod " : "", pod,
+                  json_text(json, "verdict"));
     if (json_is_null(json_object_get(json, "tier"))) {
         ds_put_cstr(&s, "as no policy says anything to it");
     } else if (!strcmp(rule, POLICY_DEFAULT_DENY)) {
@@ -180,7 +173,7 @@ who_decided_text(const json_t *json)
         ds_put_cstr(&s, "by ");
         put_names(json, &s);
         ds_put_format(&s, ", %s%s%s%s (tier %s)", rule, *name ? " \"" : "", name, *name ? "\"" : "",
-                      text_of(json, "tier"));
+                      json_text(json, "tier"));
     }
     return ds_steal_cstr(&s);
 }
