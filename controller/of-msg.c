@@ -265,44 +265,6 @@ of_msg_decode_meter_stats(const struct ofp_header *oh, void (*cb)(uint32_t meter
 }
 
 struct ofpbuf *
-of_msg_group_stats_request(uint32_t xid, uint32_t group_id)
-{
-    return of_msg_set_xid(ofputil_encode_group_stats_request(OF_VERSION, group_id), xid);
-}
-
-/* The switch counts buckets in their order, without their names. */
-static void
-tell_buckets(const struct ofputil_group_stats *stats, const struct group_entry *group, of_msg_bucket_cb *cb, void *aux)
-{
-    size_t n = group_entry_n_buckets(group);
-    uint32_t *ids = xmalloc(n * sizeof *ids);
-
-    group_entry_bucket_ids(group, ids);
-    for (size_t i = 0; i < n; i++) {
-        cb(stats->group_id, ids[i], stats->bucket_stats[i].packet_count, stats->bucket_stats[i].byte_count, aux);
-    }
-    free(ids);
-}
-
-int
-of_msg_decode_group_stats(const struct ofp_header *oh, const struct of_state *state, of_msg_bucket_cb *cb, void *aux)
-{
-    struct ofpbuf msg = ofpbuf_const_initializer(oh, ntohs(oh->length));
-    struct ofputil_group_stats stats;
-    int error;
-
-    while (!(error = ofputil_decode_group_stats_reply(&msg, &stats))) {
-        const struct group_entry *group = of_state_installed_group(state, stats.group_id);
-
-        if (group && group_entry_n_buckets(group) == stats.n_buckets) {
-            tell_buckets(&stats, group, cb, aux);
-        }
-        free(stats.bucket_stats);
-    }
-    return error == EOF ? 0 : error;
-}
-
-struct ofpbuf *
 of_msg_flush_ct(uint16_t zone, uint8_t protocol, const struct in6_addr *vip, uint16_t vip_port,
                 const struct in6_addr *endpoint, uint16_t endpoint_port)
 {

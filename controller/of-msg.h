@@ -47,11 +47,6 @@ int of_msg_decode_use(const struct ofp_header *, void (*cb)(uint8_t table_id, co
 struct ofpbuf *of_msg_meter_stats_request(uint32_t xid, uint32_t meter_id);
 int of_msg_decode_meter_stats(const struct ofp_header *, void (*cb)(uint32_t meter_id, uint64_t n_held_back, void *aux),
                               void *aux);
-/* What groups count (OFPG_ALL: all of them); and what the replies say, for each bucket of a group that 'state' believes to
- * be installed. */
-typedef void of_msg_bucket_cb(uint32_t group_id, uint32_t bucket_id, uint64_t n_packets, uint64_t n_bytes, void *aux);
-struct ofpbuf *of_msg_group_stats_request(uint32_t xid, uint32_t group_id);
-int of_msg_decode_group_stats(const struct ofp_header *, const struct of_state *state, of_msg_bucket_cb *, void *aux);
 /* Removes entries of conntrack, see ofctrl_flush_ct(). */
 struct ofpbuf *of_msg_flush_ct(uint16_t zone, uint8_t protocol, const struct in6_addr *vip, uint16_t vip_port,
                                const struct in6_addr *endpoint, uint16_t endpoint_port);

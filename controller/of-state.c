@@ -300,15 +300,6 @@ dumped(struct of_state *s, struct of_item *item)
 
 /* Looking at it. ------------------------------------------------------------------------------------------------- */
 
-const struct group_entry *
-of_state_installed_group(const struct of_state *s, uint32_t group_id)
-{
-    struct of_item key = of_item_group_key(group_id);
-    const struct of_slot *slot = of_slot_find(s, &key);
-
-    return slot && slot->has_installed ? slot->installed.group : NULL;
-}
-
 void
 of_state_get_stats(const struct of_state *s, struct of_state_stats *stats)
 {

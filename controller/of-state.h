@@ -124,9 +124,6 @@ void of_state_bundle_failed(struct of_state *, size_t index, enum ofperr);
 
 /* Looking at it. ------------------------------------------------------------------------------------------------- */
 
-/* The group that the switch has, or NULL; valid until the next call that changes the state. */
-const struct group_entry *of_state_installed_group(const struct of_state *, uint32_t group_id);
-
 struct of_state_stats {
     size_t n_owners;
     size_t n_desired, n_installed;      /* Flows: keys that somebody wants, keys that the switch has. */

@@ -83,8 +83,6 @@ struct ofctrl {
     void *use_aux;
     void (*meter)(uint32_t meter_id, uint64_t n_held_back, void *aux);
     void *meter_aux;
-    of_msg_bucket_cb *groups;
-    void *groups_aux;
 };
 
 static bool socket_exists(const struct ofctrl *);
@@ -213,19 +211,6 @@ ofctrl_set_meter(struct ofctrl *ctrl, void (*cb)(uint32_t meter_id, uint64_t n_h
 {
     ctrl->meter = cb;
     ctrl->meter_aux = aux;
-}
-
-void
-ofctrl_ask_groups(struct ofctrl *ctrl, uint32_t group_id)
-{
-    send_counted(ctrl, of_msg_group_stats_request(USE_XID, group_id));
-}
-
-void
-ofctrl_set_groups(struct ofctrl *ctrl, of_msg_bucket_cb *cb, void *aux)
-{
-    ctrl->groups = cb;
-    ctrl->groups_aux = aux;
 }
 
 void
@@ -512,14 +497,6 @@ receive(struct ofctrl *ctrl, const struct ofpbuf *msg)
     case OFPTYPE_METER_STATS_REPLY:
         if (ctrl->meter) {
             of_msg_decode_meter_stats(oh, ctrl->meter, ctrl->meter_aux);
-        }
-        break;
-    case OFPTYPE_GROUP_STATS_REPLY:
-        if (ctrl->groups) {
-            of_msg_decode_group_stats(oh, ctrl->state, ctrl->groups, ctrl->groups_aux);
-            if (!ofpmp_more(oh)) {
-                ctrl->groups(OFPG_ANY, 0, 0, 0, ctrl->groups_aux);
-            }
         }
         break;
     case OFPTYPE_ERROR:

@@ -45,11 +45,6 @@ void ofctrl_set_use(struct ofctrl *, void (*cb)(uint8_t table_id, const struct m
 /* Asks how many packets a meter has held back; 'cb' gets the answer from ofctrl_run(). */
 void ofctrl_ask_meter(struct ofctrl *, uint32_t meter_id);
 void ofctrl_set_meter(struct ofctrl *, void (*cb)(uint32_t meter_id, uint64_t n_held_back, void *aux), void *aux);
-/* Asks what a group counts (OFPG_ALL: all of them), since it was made or changed last.  'cb' gets the answer from
- * ofctrl_run(), bucket by bucket, and at the end OFPG_ANY as 'group_id'. */
-void ofctrl_ask_groups(struct ofctrl *, uint32_t group_id);
-void ofctrl_set_groups(struct ofctrl *, void (*cb)(uint32_t group_id, uint32_t bucket_id, uint64_t n_packets,
-                                                   uint64_t n_bytes, void *aux), void *aux);
 /* Removes the entries of conntrack in 'zone' whose original direction goes to (vip, vip_port) and whose replies come from
  * (endpoint, endpoint_port), in whatever datapath there is (NXT_CT_FLUSH, OVS 3.1).  The switch looks at each entry of the
  * zone once for it.  Lost if the connection is lost. */

@@ -295,7 +295,7 @@ make_groups(struct services *s, struct set *set, const struct shares *shares, co
         uint32_t group_id = numbers_get(s->group_numbers, set->groups[i].key);
 
         make_endpoints(set, numbers, shares, shard, endpoints);
-        struct group_entry *group = flow_make_group(group_id, SERVICES_NETWORK, endpoints, shard->n, affinity);
+        struct group_entry *group = flow_make_group(group_id, endpoints, shard->n, affinity);
         services_emit_group(s, set->groups[i].group, group_entry_ref(group));
         set->groups[i].group = group;
         if (shares->n_shards > 1) {

@@ -67,8 +67,6 @@ struct group_entry *group_entry_ref(const struct group_entry *);
 void group_entry_unref(struct group_entry *);
 uint32_t group_entry_id(const struct group_entry *);
 size_t group_entry_n_buckets(const struct group_entry *);
-/* The id of each bucket, in their order, into 'ids', which has room for group_entry_n_buckets(). */
-void group_entry_bucket_ids(const struct group_entry *, uint32_t *ids);
 bool group_entry_equal(const struct group_entry *, const struct group_entry *);
 /* "group_id=...,type=select,..." as "ovs-ofctl add-group" reads it. */
 void group_entry_format(const struct group_entry *, struct ds *);

@@ -131,18 +131,6 @@ group_entry_n_buckets(const struct group_entry *group)
     return group->n_buckets;
 }
 
-void
-group_entry_bucket_ids(const struct group_entry *group, uint32_t *ids)
-{
-    const uint8_t *p = (const uint8_t *) group->message + sizeof(struct ofp_header) + sizeof(struct ofp15_group_mod);
-
-    for (size_t i = 0; i < group->n_buckets; i++) {
-        const struct ofp15_bucket *bucket = ALIGNED_CAST(const struct ofp15_bucket *, p);
-        ids[i] = ntohl(bucket->bucket_id);
-        p += ntohs(bucket->len);
-    }
-}
-
 bool
 group_entry_equal(const struct group_entry *a, const struct group_entry *b)
 {

@@ -233,8 +233,7 @@ bucket_actions(const struct flow_endpoint *endpoint, bool affinity, struct build
 }
 
 struct group_entry *
-flow_make_group(uint32_t group_id, uint32_t network OVS_UNUSED, const struct flow_endpoint *endpoints, size_t n,
-                const struct flow_affinity *affinity)
+flow_make_group(uint32_t group_id, const struct flow_endpoint *endpoints, size_t n, const struct flow_affinity *affinity)
 {
     struct group_bucket *buckets = xcalloc(n + 1, sizeof *buckets);
     struct build b;

@@ -128,8 +128,7 @@ struct flow_affinity {
 uint32_t flow_bucket_id(const struct flow_endpoint *);
 
 /* The buckets of 'endpoints' in this order, which all have the family of the first.  'affinity' NULL: none. */
-struct group_entry *flow_make_group(uint32_t group_id, uint32_t network, const struct flow_endpoint *, size_t n,
-                                    const struct flow_affinity *);
+struct group_entry *flow_make_group(uint32_t group_id, const struct flow_endpoint *, size_t n, const struct flow_affinity *);
 
 /* SERVICE_SELECT: the group of a set, or its shards if 'group_id' is FLOW_GROUP_HASH. */
 struct flow_entry *flow_make_select(uint32_t set, uint32_t group_id, uint64_t cookie);

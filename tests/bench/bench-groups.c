@@ -118,7 +118,7 @@ make_group(uint32_t i, uint32_t n)
         ovs_be32 ip = htonl(0x0a000000 + i * MAX_ENDPOINTS + s.shares[j].rank);
         e[j] = (struct flow_endpoint) { in6_addr_mapped_ipv4(ip), 8080, s.shares[j].weight, 0 };
     }
-    struct group_entry *group = flow_make_group(1000 + i, NETWORK, e, s.n_shares, NULL);
+    struct group_entry *group = flow_make_group(1000 + i, e, s.n_shares, NULL);
     shares_destroy(&s);
     return group;
 }

@@ -33,12 +33,6 @@ take_meter(uint32_t meter_id OVS_UNUSED, uint64_t n OVS_UNUSED, void *aux OVS_UN
 }
 
 static void
-take_bucket(uint32_t group_id OVS_UNUSED, uint32_t bucket_id OVS_UNUSED, uint64_t n_packets OVS_UNUSED,
-            uint64_t n_bytes OVS_UNUSED, void *aux OVS_UNUSED)
-{
-}
-
-static void
 same_again(const struct ofp_header *oh)
 {
     struct ofpbuf msg = ofpbuf_const_initializer(oh, ntohs(oh->length));
@@ -78,9 +72,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         } else if (type == OFPTYPE_GROUP_DESC_STATS_REPLY) {
             of_msg_decode_groups(oh, state);
             same_again(oh);
-        } else if (type == OFPTYPE_GROUP_STATS_REPLY) {
-            of_state_dumped_group(state, group_entry_create(1, NULL, 0));
-            of_msg_decode_group_stats(oh, state, take_bucket, NULL);
         } else if (type == OFPTYPE_METER_CONFIG_STATS_REPLY) {
             of_msg_decode_meters(oh, state);
         } else if (type == OFPTYPE_METER_STATS_REPLY) {

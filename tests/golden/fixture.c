@@ -427,8 +427,7 @@ add_group(struct fixture *f, const char *line)
             return false;
         }
     }
-    flow_set_add_group(&f->policy, flow_make_group(id, FLOW_NETWORK_DEFAULT, endpoints, n,
-                                                   affinity.set ? &affinity : NULL));
+    flow_set_add_group(&f->policy, flow_make_group(id, endpoints, n, affinity.set ? &affinity : NULL));
     return true;
 }
 

@@ -354,7 +354,7 @@ START_TEST(test_bucket_id)
     };
     ck_assert_uint_ne(flow_bucket_id(&e[0]), flow_bucket_id(&e[1]));
 
-    struct group_entry *group = flow_make_group(7, FLOW_NETWORK_DEFAULT, e, ARRAY_SIZE(e), NULL);
+    struct group_entry *group = flow_make_group(7, e, ARRAY_SIZE(e), NULL);
     struct ds ds = DS_EMPTY_INITIALIZER;
     group_entry_format(group, &ds);
     for (size_t i = 0; i < 2; i++) {

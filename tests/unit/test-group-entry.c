@@ -73,9 +73,6 @@ START_TEST(test_text)
 
     ck_assert_uint_eq(group_entry_id(g), 7);
     ck_assert_uint_eq(group_entry_n_buckets(g), 2);
-    uint32_t ids[2];
-    group_entry_bucket_ids(g, ids);
-    ck_assert(ids[0] == 1 && ids[1] == 2);
     ck_assert_str_eq(s, "group_id=7,type=select,selection_method=dp_hash,"
                      "bucket=bucket_id:1,weight:100,actions=ct(commit,table=12,zone=OXM_OF_METADATA[0..15],"
                      "nat(dst=10.0.0.2:8080)),"
