@@ -149,7 +149,7 @@ controller_libcontroller_la_SOURCES += \
 
 # The daemon.
 sbin_PROGRAMS += controller/sluiced
-controller_sluiced_SOURCES = controller/sluiced.c controller/late-curl.c controller/late-microhttpd.c
+controller_sluiced_SOURCES = controller/sluiced.c controller/late-curl.c controller/late-microhttpd.c controller/late.h
 controller_sluiced_LDADD = controller/libcontroller.la flows/libflows.la lib/libsluice-kube.la lib/libsluice.la lib/libsluice-base.la \
 	$(OVS_LIBS) $(JANSSON_LIBS) $(YAML_LIBS) $(NFTABLES_LIBS)
 dist_man_MANS += controller/sluiced.8

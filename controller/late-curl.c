@@ -10,41 +10,20 @@
 
 #define CURL_DISABLE_TYPECHECK
 #include <curl/curl.h>
-#include <dlfcn.h>
 #include <stdarg.h>
 
+#include "controller/late.h"
 #include "util.h"
 
 #undef curl_easy_getinfo
 #undef curl_easy_setopt
 #undef curl_multi_setopt
 
-#define LIBCURL "libcurl.so.4"
-
 static void *
 find(const char *name)
 {
-    /* Opening it again only counts. */
-    void *library = dlopen(LIBCURL, RTLD_NOW | RTLD_LOCAL);
-    void *function = library ? dlsym(library, name) : NULL;
-
-    if (!function) {
-        ovs_fatal(0, "source \"kubernetes\" needs libcurl: %s", dlerror());
-    }
-    return function;
+    return late_find("libcurl.so.4", name, false, "source \"kubernetes\" needs libcurl");
 }
-
-#define LATE(RESULT, NAME, PARAMS, ARGS)        \
-    RESULT                                      \
-    NAME PARAMS                                 \
-    {                                           \
-        static RESULT (*function) PARAMS;       \
-                                                \
-        if (!function) {                        \
-            function = (RESULT (*) PARAMS) find(#NAME); \
-        }                                       \
-        return function ARGS;                   \
-    }
 
 /* Those with an optional argument: it is a pointer, a long or a curl_off_t, all of the same size. */
 BUILD_ASSERT_DECL(sizeof(long) == sizeof(void *) && sizeof(curl_off_t) == sizeof(void *));

@@ -4,38 +4,17 @@
  * library for TLS, which nobody here uses, and with it 2.7 MB of resident memory at once (nothing more where libcurl has
  * brought that already).  A node that no load balancer asks has no use for it. */
 
-#include <dlfcn.h>
 #include <microhttpd.h>
 #include <stdarg.h>
 
+#include "controller/late.h"
 #include "util.h"
-
-#define LIBMICROHTTPD "libmicrohttpd.so.12"
 
 static void *
 find(const char *name)
 {
-    /* Opening it again only counts. */
-    void *library = dlopen(LIBMICROHTTPD, RTLD_NOW | RTLD_LOCAL);
-    void *function = library ? dlsym(library, name) : NULL;
-
-    if (!function && library) {
-        ovs_fatal(0, "libmicrohttpd: %s", dlerror());
-    }
-    return function;
+    return late_find("libmicrohttpd.so.12", name, true, "libmicrohttpd");
 }
-
-#define LATE(RESULT, NAME, PARAMS, ARGS)        \
-    RESULT                                      \
-    NAME PARAMS                                 \
-    {                                           \
-        static RESULT (*function) PARAMS;       \
-                                                \
-        if (!function) {                        \
-            function = (RESULT (*) PARAMS) find(#NAME); \
-        }                                       \
-        return function ARGS;                   \
-    }
 
 /* With MHD_OPTION_ARRAY and MHD_OPTION_END alone.  NULL too if there is no library; then nothing else is called. */
 struct MHD_Daemon *
