@@ -19,8 +19,7 @@
 #include "packets.h"
 #include "pipeline.h"
 #include "util.h"
-
-#define TIMEOUT_MS 30000
+#include "utilities/flow-stats.h"
 
 struct counter {
     uint64_t packets, bytes;
@@ -50,29 +49,11 @@ add(struct shash *shash, char *key, uint64_t packets, uint64_t bytes)
 
 /* Flows. --------------------------------------------------------------------------------------------------------- */
 
-static int
-dump_table(struct vconn *vconn, uint8_t table_id, void (*cb)(const struct ofputil_flow_stats *, struct counters *),
-           struct counters *counters)
-{
-    struct ofputil_flow_stats_request request = {
-        .out_port = OFPP_ANY, .out_group = OFPG_ANY, .table_id = table_id,
-    };
-    struct ofputil_flow_stats *stats;
-    size_t n;
-
-    match_init_catchall(&request.match);
-    int code = vconn_dump_flows(vconn, &request, OFPUTIL_P_OF15_OXM, &stats, &n);
-    for (size_t i = 0; i < n; i++) {
-        cb(&stats[i], counters);
-        free(CONST_CAST(struct ofpact *, stats[i].ofpacts));
-    }
-    free(stats);
-    return code;
-}
-
 static void
-count_door(const struct ofputil_flow_stats *stats, struct counters *counters)
+count_door(const struct ofputil_flow_stats *stats, void *counters_)
 {
+    struct counters *counters = counters_;
+
     add(&counters->doors, match_to_string(&stats->match, NULL, stats->priority), stats->packet_count, stats->byte_count);
 }
 
@@ -106,8 +87,9 @@ find_nat(const struct ofpact *ofpacts, size_t len)
 
 /* An endpoint to which clients of its set may be bound. */
 static void
-count_selected(const struct ofputil_flow_stats *stats, struct counters *counters)
+count_selected(const struct ofputil_flow_stats *stats, void *counters_)
 {
+    struct counters *counters = counters_;
     uint32_t set = matched(&stats->match, FIELD_SERVICE), number = matched(&stats->match, FIELD_ENDPOINT);
     char *nat = number ? find_nat(stats->ofpacts, stats->ofpacts_len) : NULL;
 
@@ -126,8 +108,9 @@ count_selected(const struct ofputil_flow_stats *stats, struct counters *counters
 
 /* A client: its flow loads the endpoint. */
 static void
-count_client(const struct ofputil_flow_stats *stats, struct counters *counters)
+count_client(const struct ofputil_flow_stats *stats, void *counters_)
 {
+    struct counters *counters = counters_;
     const struct ofpact *a;
 
     OFPACT_FOR_EACH (a, stats->ofpacts, stats->ofpacts_len) {
@@ -323,23 +306,19 @@ service_counters_strip(json_t *doors)
 }
 
 static int
-read_counters(const char *target, struct counters *counters)
+read_counters(struct vconn *vconn, void *counters_)
 {
-    struct vconn *vconn = NULL;
-    int code = vconn_open_block(target, 1u << OFP15_VERSION, 0, TIMEOUT_MS, &vconn);
+    struct counters *counters = counters_;
+    int code = flow_stats_dump(vconn, TABLE_SERVICE, 0, 0, count_door, counters);
 
-    code = code ? code : dump_table(vconn, TABLE_SERVICE, count_door, counters);
-    code = code ? code : dump_table(vconn, TABLE_SERVICE_SELECT, count_selected, counters);
-    code = code ? code : dump_table(vconn, TABLE_SERVICE_AFFINITY, count_client, counters);
-    code = code ? code : dump_groups(vconn, counters);
-    vconn_close(vconn);
-    return code;
+    code = code ? code : flow_stats_dump(vconn, TABLE_SERVICE_SELECT, 0, 0, count_selected, counters);
+    code = code ? code : flow_stats_dump(vconn, TABLE_SERVICE_AFFINITY, 0, 0, count_client, counters);
+    return code ? code : dump_groups(vconn, counters);
 }
 
 int
 service_counters_add(const char *ovs_rundir, const char *bridge, json_t *doors, struct error *error)
 {
-    char *target = xasprintf("unix:%s/%s.mgmt", ovs_rundir, bridge);
     struct counters counters;
     json_t *door;
     size_t i;
@@ -349,20 +328,17 @@ service_counters_add(const char *ovs_rundir, const char *bridge, json_t *doors, 
     shash_init(&counters.endpoints);
     shash_init(&counters.numbers);
     shash_init(&counters.clients);
-    int code = read_counters(target, &counters);
+    int code = flow_stats_read(ovs_rundir, bridge, read_counters, &counters, error);
     if (!code) {
         json_array_foreach (doors, i, door) {
             put_door(door, &counters);
         }
         service_counters_strip(doors);
-    } else {
-        code = error_set_errno(error, code > 0 ? code : EPROTO, "%s: cannot read the counters", target);
     }
     shash_destroy_free_data(&counters.doors);
     shash_destroy_free_data(&counters.buckets);
     shash_destroy_free_data(&counters.endpoints);
     shash_destroy_free_data(&counters.numbers);
     shash_destroy_free_data(&counters.clients);
-    free(target);
     return code;
 }
