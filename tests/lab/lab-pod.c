@@ -1,10 +1,11 @@
 /* lab-pod: what runs in a pod of sluice-lab.
  *
- *     lab-pod NAME [tcp:PORT | udp:PORT]...
+ *     lab-pod NAME [tcp:PORT | udp:PORT | sctp:PORT | sctp:PORT@ADDRESS]...
  *
- * Keeps the pod alive and answers on the given ports, on every address of both families:
+ * Keeps the pod alive and answers on the given ports, on every address of both families, or on one:
  *
  *   TCP   says "NAME CLIENT-ADDRESS CLIENT-PORT\n", then sends back what it receives
+ *   SCTP  the same; left out if the kernel has no SCTP.  It answers from any of its addresses, as SCTP does
  *   UDP   answers each datagram with "NAME CLIENT-ADDRESS CLIENT-PORT " and the datagram, from the address that was asked
  *
  * Prints "ready" once it listens on all of them.  Static and small, one process, no thread: there are hundreds of them. */
@@ -173,21 +174,41 @@ answer_datagrams(const struct responder *responder, struct sock *sock)
     }
 }
 
-/* A kernel without IPv6 still answers IPv4. */
-static int
-open_socket(bool tcp, uint16_t port)
+/* "" is any address. */
+static struct in6_addr
+parse_address(const char *text)
 {
-    struct sockaddr_in6 any = { .sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = IN6ADDR_ANY_INIT };
-    int on = 1, off = 0;
-    int fd = socket(AF_INET6, (tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    char mapped[INET6_ADDRSTRLEN + 8];
+    struct in6_addr addr = IN6ADDR_ANY_INIT;
 
+    snprintf(mapped, sizeof mapped, "%s%s", strchr(text, ':') ? "" : "::ffff:", text);
+    if (*text && inet_pton(AF_INET6, mapped, &addr) != 1) {
+        fprintf(stderr, "%s: no address\n", text);
+        exit(2);
+    }
+    return addr;
+}
+
+/* A kernel without IPv6 still answers IPv4.  Returns -1 if the kernel has no such protocol. */
+static int
+open_socket(int protocol, uint16_t port, const char *address)
+{
+    struct sockaddr_in6 any = { .sin6_family = AF_INET6, .sin6_port = htons(port),
+                                .sin6_addr = parse_address(address) };
+    bool datagrams = protocol == IPPROTO_UDP;
+    int on = 1, off = 0;
+    int fd = socket(AF_INET6, (datagrams ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
+
+    if (fd < 0 && errno == EPROTONOSUPPORT) {
+        return -1;
+    }
     if (fd < 0
         || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on)
         || setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off)
-        || (!tcp && setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof on))
+        || (datagrams && setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof on))
         || bind(fd, (struct sockaddr *) &any, sizeof any)
-        || (tcp && listen(fd, 1024))) {
-        die(tcp ? "TCP port" : "UDP port");
+        || (!datagrams && listen(fd, 1024))) {
+        die("port");
     }
     return fd;
 }
@@ -195,20 +216,38 @@ open_socket(bool tcp, uint16_t port)
 static void
 add_port(const struct responder *responder, const char *spec)
 {
-    bool tcp = !strncmp(spec, "tcp:", 4), udp = !strncmp(spec, "udp:", 4);
-    unsigned long int port = tcp || udp ? strtoul(spec + 4, NULL, 10) : 0;
-    struct sock *sock;
+    static const struct { const char *name; int number; enum kind kind; } protocols[] = {
+        { "tcp:", IPPROTO_TCP, LISTENER }, { "udp:", IPPROTO_UDP, DATAGRAM }, { "sctp:", IPPROTO_SCTP, LISTENER },
+    };
 
-    if (!port || port > 65535) {
-        fprintf(stderr, "%s: want tcp:PORT or udp:PORT\n", spec);
-        exit(2);
+    for (size_t i = 0; i < sizeof protocols / sizeof protocols[0]; i++) {
+        size_t length = strlen(protocols[i].name);
+        unsigned long int port;
+        struct sock *sock;
+        char *end;
+        int fd;
+
+        if (strncmp(spec, protocols[i].name, length)) {
+            continue;
+        }
+        port = strtoul(spec + length, &end, 10);
+        if (!port || port > 65535 || (*end && *end != '@')) {
+            break;
+        }
+        fd = open_socket(protocols[i].number, port, *end ? end + 1 : "");
+        if (fd < 0) {
+            return;
+        }
+        sock = malloc(sizeof *sock + (protocols[i].kind == DATAGRAM ? DATAGRAM_MAX : 0));
+        if (!sock) {
+            die("malloc");
+        }
+        *sock = (struct sock) { .kind = protocols[i].kind, .fd = fd };
+        watch(responder, sock, EPOLL_CTL_ADD, EPOLLIN);
+        return;
     }
-    sock = malloc(sizeof *sock + (tcp ? 0 : DATAGRAM_MAX));
-    if (!sock) {
-        die("malloc");
-    }
-    *sock = (struct sock) { .kind = tcp ? LISTENER : DATAGRAM, .fd = open_socket(tcp, port) };
-    watch(responder, sock, EPOLL_CTL_ADD, EPOLLIN);
+    fprintf(stderr, "%s: want tcp:PORT, udp:PORT or sctp:PORT, and @ADDRESS\n", spec);
+    exit(2);
 }
 
 static void
@@ -231,7 +270,7 @@ main(int argc, char *argv[])
     struct epoll_event events[64];
 
     if (argc < 2) {
-        fprintf(stderr, "usage: lab-pod NAME [tcp:PORT | udp:PORT]...\n");
+        fprintf(stderr, "usage: lab-pod NAME [tcp:PORT | udp:PORT | sctp:PORT | sctp:PORT@ADDRESS]...\n");
         return 2;
     }
     signal(SIGPIPE, SIG_IGN);

@@ -304,7 +304,7 @@ def parser():
     made.add_argument("--to", metavar="NAMESPACE/POD|NODE|outside|service/NAMESPACE/NAME|ADDRESS")
     made.add_argument("--port", type=int)
     made.add_argument("--sport", type=int, help="port to ask from")
-    made.add_argument("--protocol", default="tcp", choices=["tcp", "udp", "icmp"])
+    made.add_argument("--protocol", default="tcp", choices=["tcp", "udp", "sctp", "icmp"])
     made.add_argument("--family", type=int, choices=[4, 6], help="which address of a pod or node (default: its first)")
     made.add_argument("--timeout", default="1s")
     made.add_argument("--batch", metavar="FILE|-", help="one JSON object a line in, one a line out")

@@ -222,7 +222,7 @@ class Kubelet:
 
     def _start_responder(self, pod, node, sandbox):
         _, namespace, name = key(pod)
-        sandbox["pid"] = start_responder(self.lab, sandbox["where"], f"{namespace}/{name}", container_ports(pod))
+        sandbox["pid"] = start_responder(self.lab, sandbox["where"], f"{namespace}/{name}", container_ports(pod, sandbox["ips"]))
 
     def _write_status(self, pod, sandbox):
         with self.store.locked():
@@ -285,10 +285,11 @@ def _declared_ports(pod):
             yield (port.get("protocol") or "TCP").lower(), port
 
 
-def container_ports(pod):
-    """TCP and UDP ports that the responder opens.  SCTP is declared but not answered."""
-    return sorted({f"{protocol}:{port['containerPort']}" for protocol, port in _declared_ports(pod)
-                   if protocol in ("tcp", "udp")})
+def container_ports(pod, addresses):
+    """The ports that the responder opens.  SCTP of a node, which has many addresses, only at those where it is asked: it would answer
+    from others too, as that protocol does, and conntrack would not know the answer."""
+    at = {"tcp": [""], "udp": [""], "sctp": [f"@{address}" for address in addresses] if pod["spec"].get("hostNetwork") else [""]}
+    return sorted({f"{protocol}:{port['containerPort']}{where}" for protocol, port in _declared_ports(pod) for where in at.get(protocol, [])})
 
 
 def port_mappings(pod):

@@ -1,4 +1,4 @@
-"""Asks from within a namespace of the lab whether an address answers: TCP, UDP or ICMP echo.
+"""Asks from within a namespace of the lab whether an address answers: TCP, UDP, SCTP or ICMP echo.
 
 One process asks hundreds a second: a thread enters the namespace of the one who asks just long enough to open the socket,
 which stays there; everything else is one loop over non-blocking sockets.
@@ -21,6 +21,8 @@ from .cluster import store_of
 
 LIMIT = 200                 # Questions under way.
 GREETING_MAX = 1024
+STREAMS = ("tcp", "sctp")
+IPV6_RECVERR, IP_RECVERR = 25, 11
 
 
 class Question:
@@ -146,8 +148,8 @@ class Prober:
             raise LabError(f"pod {who} does not run") from None
 
     def question(self, spec):
-        if spec.get("protocol", "tcp").lower() not in ("tcp", "udp", "icmp"):
-            raise LabError(f"protocol {spec['protocol']!r}: want tcp, udp or icmp")
+        if spec.get("protocol", "tcp").lower() not in (*STREAMS, "udp", "icmp"):
+            raise LabError(f"protocol {spec['protocol']!r}: want tcp, udp, sctp or icmp")
         where = self.namespace_of(spec["from"])
         if where not in self.namespaces:
             self.namespaces[where] = os.open(os.path.join(netns.NETNS_DIR, where), os.O_RDONLY | os.O_CLOEXEC)
@@ -189,7 +191,7 @@ class Prober:
             question.socket = self._open(question)
             self._send(question)
             self.selector.register(question.socket, selectors.EVENT_READ | (
-                selectors.EVENT_WRITE if question.protocol == "tcp" else 0), question)
+                selectors.EVENT_WRITE if question.protocol in STREAMS else 0), question)
         except OSError as error:
             self._failed(question, error.errno)
         return question
@@ -225,8 +227,10 @@ class Prober:
                 sock = socket.socket(family, socket.SOCK_RAW | socket.SOCK_NONBLOCK,
                                      socket.IPPROTO_ICMPV6 if family == socket.AF_INET6 else socket.IPPROTO_ICMP)
             else:
-                kind = socket.SOCK_STREAM if question.protocol == "tcp" else socket.SOCK_DGRAM
-                sock = socket.socket(family, kind | socket.SOCK_NONBLOCK)
+                kind = socket.SOCK_STREAM if question.protocol in STREAMS else socket.SOCK_DGRAM
+                sock = socket.socket(family, kind | socket.SOCK_NONBLOCK, socket.IPPROTO_SCTP if question.protocol == "sctp" else 0)
+                if question.protocol == "sctp":
+                    prepare_sctp(sock, family, question.address)
         finally:
             netns.enter_fd(self.home)
         return sock
@@ -246,7 +250,7 @@ class Prober:
             question.socket.send(echo_request(":" in question.address, question.token.encode()))
 
     def _heard(self, question):
-        if question.protocol == "tcp" and not question.connected:
+        if question.protocol in STREAMS and not question.connected:
             error = question.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if error:
                 self._failed(question, error)
@@ -268,10 +272,10 @@ class Prober:
                 self._finish(question, "connected", by=self._name_of(question.address))
             return
         question.heard += data
-        if question.protocol == "tcp" and data and b"\n" not in question.heard and len(question.heard) < GREETING_MAX:
+        if question.protocol in STREAMS and data and b"\n" not in question.heard and len(question.heard) < GREETING_MAX:
             return
         words = question.heard.decode(errors="replace").split()
-        ours = len(words) >= 3 and (question.protocol == "tcp" or words[-1] == question.token)
+        ours = len(words) >= 3 and (question.protocol in STREAMS or words[-1] == question.token)
         self._finish(question, "connected", by=words[0] if ours else "", client=words[1] if ours else "")
 
     def _failed(self, question, number):
@@ -306,6 +310,14 @@ class Prober:
         return "outside" if ipaddress.ip_address(address) in [
             *self.lab.internet(), *(gateway for subnet in range(self.lab.options["subnets"])
                                     for gateway in self.lab.gateways(subnet))] else address
+
+
+def prepare_sctp(sock, family, to):
+    """It tells of ICMP errors only if asked, and would offer all of the host's addresses to the other end."""
+    sock.setsockopt(*((socket.IPPROTO_IPV6, IPV6_RECVERR) if family == socket.AF_INET6 else (socket.IPPROTO_IP, IP_RECVERR)), 1)
+    with socket.socket(family, socket.SOCK_DGRAM) as route:
+        route.connect((to, 1))
+        sock.bind((route.getsockname()[0], 0))
 
 
 def echo_request(ipv6, token):
