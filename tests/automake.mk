@@ -400,7 +400,7 @@ tests_system_ovsdb_driver_LDADD = controller/libcontroller.la flows/libflows.la 
 EXTRA_DIST += tests/system/ovsdb_rig.py tests/system/test-ovsdb-tunnel.py tests/system/test-ovsdb-afxdp.py tests/system/test-lab-guard.py
 
 # The guest with the real openvswitch kernel module.
-EXTRA_DIST += tests/kernel/run tests/kernel/all tests/kernel/lab-kernel.py tests/kernel/initramfs-init tests/kernel/guest-init tests/system/test-kernel.py \
+EXTRA_DIST += tests/kernel/run tests/kernel/all tests/kernel/services tests/kernel/trying tests/full/test-kernel-services.py tests/kernel/lab-kernel.py tests/kernel/initramfs-init tests/kernel/guest-init tests/system/test-kernel.py \
 	tests/system/test-service-flows.py
 
 # The CNI plugin against the runtime's side of the specification.

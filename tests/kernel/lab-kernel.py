@@ -17,6 +17,9 @@ def of(name):
     return module
 
 
+matrix = of("service-matrix")
+
+
 class Kernel:
     """Comes first among the bases: the same tests, another datapath."""
     ALLOWED_LOG = [
@@ -25,6 +28,7 @@ class Kernel:
         ("ovs-vswitchd", r"timeval\(|ovs_rcu.*blocked \d+ ms waiting|rconn\|WARN\|.*connection dropped \(Broken pipe\)|"
                          r"could not open network device slp|cannot get R?STP status on nonexistent port",
          "the guest is slow: some seconds for what takes a tenth elsewhere"),
+        ("sluiced", r"OFPBFC_TIMEOUT; connecting anew", "the guest is slow: ovs-vswitchd waits 10 s for the rest of a bundle"),
         ("ovs-vswitchd", r"odp_util.*(MPLS LSEs have invalid length 0|the flow key in error is: .*mpls\(\(bad key length 0\))",
          "the spoofing test's MPLS frame has no label; the module hands it up like that, and it is dropped"),
     ]
@@ -68,6 +72,29 @@ class KernelRestarts(Kernel, of("restarts").Restarts):
 
 class KernelConnections(Kernel, of("connections").Connections):
     DATAPATH = "system@ovs-system"
+
+
+class KernelServices(Kernel, matrix.Matrix):
+    """All of the matrix; the userspace datapath cannot have its SCTP."""
+    PROTOCOLS = ("tcp", "udp", "sctp")
+
+
+class KernelServicesPart(KernelServices):
+    """Any three values of the matrix together."""
+    def questions(self):
+        return matrix.covering(super().questions())
+
+
+class KernelServiceTraffic(Kernel, of("service-traffic").Traffic):
+    pass
+
+
+class KernelServiceChanges(Kernel, of("service-changes").Changes):
+    pass
+
+
+class KernelServiceEdge(Kernel, of("service-edge").Edge):
+    pass
 
 
 class KernelGuard(Kernel, of("guard").Guard):

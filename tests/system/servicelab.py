@@ -22,11 +22,11 @@ from policylab import NODES, PolicyCase
 FAMILIES = (4, 6)
 # What who talks to itself through a Service sees (flows/service-flow.h).
 HAIRPIN = {4: "169.254.192.1", 6: "fd53:4c00:0:1::1"}
-PORTS = {"tcp": 80, "udp": 53}
-HOST_PORTS = {"tcp": 8080, "udp": 8053}
-SERVICE_PORTS = [{"name": "web", "port": 80, "targetPort": "web"},
-                 {"name": "dns", "port": 80, "targetPort": "dns", "protocol": "UDP"}]
-CONNECTED_TIMEOUT, DROPPED_TIMEOUT = "5s", "400ms"
+PORT_NAMES = {"tcp": "web", "udp": "dns", "sctp": "signal"}
+PORTS = {"tcp": 80, "udp": 53, "sctp": 90}
+HOST_PORTS = {"tcp": 8080, "udp": 8053, "sctp": 8090}
+SLOW = min(4, float(os.environ.get("SLUICE_TEST_SLOWNESS", 1)))
+CONNECTED_TIMEOUT, DROPPED_TIMEOUT = f"{5 * SLOW}s", f"{400 * SLOW}ms"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +45,7 @@ class Endpoint:
         ports = HOST_PORTS if self.host else PORTS
         made = pod(self.name, self.node, (), dict.fromkeys(labels, "y"), self.host)
         made["spec"]["containers"][0]["ports"] = [
-            {"name": name, "containerPort": ports[protocol], "protocol": protocol.upper()}
-            for name, protocol in (("web", "tcp"), ("dns", "udp"))]
+            {"name": name, "containerPort": ports[protocol], "protocol": protocol.upper()} for protocol, name in PORT_NAMES.items()]
         notes = {"terminating": {LINGER: ""}, "unready": {READY: "false"}}.get(self.state)
         if notes:
             made["metadata"]["annotations"] = notes
@@ -59,10 +58,11 @@ def pods_of(places):
             for endpoint in dict.fromkeys(itertools.chain(*places.values()))]
 
 
-def service(name, selector=None, **spec):
+def service(name, selector=None, protocols=("tcp", "udp"), **spec):
     """'selector' is a place, or None."""
     status = spec.pop("status", None)
-    spec.setdefault("ports", [dict(port) for port in SERVICE_PORTS])
+    spec.setdefault("ports", [{"name": PORT_NAMES[protocol], "port": 80, "targetPort": PORT_NAMES[protocol], "protocol": protocol.upper()}
+                              for protocol in protocols])
     spec.setdefault("ipFamilyPolicy", "PreferDualStack")
     made = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "default"},
             "spec": {**({"selector": {selector: "y"}} if selector else {}), **spec}}
