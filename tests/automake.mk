@@ -5,6 +5,11 @@ UNIT_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) -DTOP_SRCDIR='"$(abs_top_srcdir)"
 AM_TESTS_ENVIRONMENT = srcdir='$(srcdir)' builddir='$(builddir)' top_srcdir='$(abs_top_srcdir)' top_builddir='$(abs_top_builddir)'; \
 	export srcdir builddir top_srcdir top_builddir;
 
+# Worlds of objects around the policy core and the service core, of unit tests and simulators.
+WORLD_FLOWS = tests/unit/world-flows.c tests/unit/world-flows.h
+POLICY_WORLD = tests/unit/policy-world.c tests/unit/policy-world.h $(WORLD_FLOWS)
+SERVICE_WORLD = tests/unit/service-world.c tests/unit/service-world.h $(WORLD_FLOWS)
+
 # Simulators (tests/sim): seeded histories of a real core.
 check_LTLIBRARIES += tests/sim/libsim.la
 tests_sim_libsim_la_SOURCES = tests/sim/sim.c tests/sim/sim.h
@@ -32,7 +37,7 @@ tests_sim_sim_of_LDADD = tests/sim/libsim.la flows/libflows.la $(UNIT_LDADD)
 # The policy core a second time, with the bugs that the simulator plants.
 check_PROGRAMS += tests/sim/sim-policy
 TESTS += tests/sim/sim-policy
-tests_sim_sim_policy_SOURCES = tests/sim/sim-policy.c tests/unit/policy-world.c tests/unit/policy-world.h \
+tests_sim_sim_policy_SOURCES = tests/sim/sim-policy.c $(POLICY_WORLD) \
 	controller/policy.c controller/policy-addresses.c controller/policy-classes.c controller/policy-conjs.c controller/policy-emit.c \
 	controller/policy-domains.c controller/policy-groups.c controller/policy-info.c controller/policy-items.c \
 	controller/policy-objects.c \
@@ -43,7 +48,7 @@ tests_sim_sim_policy_LDADD = tests/sim/libsim.la controller/libcontroller.la flo
 # The same with the service core.
 check_PROGRAMS += tests/sim/sim-services
 TESTS += tests/sim/sim-services
-tests_sim_sim_services_SOURCES = tests/sim/sim-services.c tests/unit/service-world.c tests/unit/service-world.h \
+tests_sim_sim_services_SOURCES = tests/sim/sim-services.c $(SERVICE_WORLD) \
 	controller/services.c controller/services-choose.c controller/services-claims.c controller/services-doors.c \
 	controller/services-emit.c controller/services-flush.c controller/services-info.c controller/services-owner.c \
 	controller/services-ports.c controller/services-sets.c
@@ -69,7 +74,7 @@ tests_unit_test_dns_answer_SOURCES = tests/unit/test-dns-answer.c
 tests_unit_test_dns_answer_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_dns_answer_LDADD = $(UNIT_LDADD)
 UNIT_TESTS += tests/unit/test-policy-domains
-tests_unit_test_policy_domains_SOURCES = tests/unit/test-policy-domains.c tests/unit/policy-world.c tests/unit/policy-world.h
+tests_unit_test_policy_domains_SOURCES = tests/unit/test-policy-domains.c $(POLICY_WORLD)
 tests_unit_test_policy_domains_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/tests/unit
 tests_unit_test_policy_domains_LDADD = controller/libcontroller.la flows/libflows.la $(UNIT_LDADD)
 UNIT_TESTS += tests/unit/test-domain
@@ -266,16 +271,16 @@ tests_unit_test_hostnet_record_LDADD = controller/libcontroller.la $(UNIT_LDADD)
 
 # The policy core, with a world of objects around it.
 UNIT_TESTS += tests/unit/test-policy
-tests_unit_test_policy_SOURCES = tests/unit/test-policy.c tests/unit/policy-world.c tests/unit/policy-world.h
+tests_unit_test_policy_SOURCES = tests/unit/test-policy.c $(POLICY_WORLD)
 tests_unit_test_policy_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/tests/unit
 tests_unit_test_policy_LDADD = controller/libcontroller.la flows/libflows.la $(UNIT_LDADD)
 
 # The service core, with a world of objects around it.
 UNIT_TESTS += tests/unit/test-services tests/unit/test-services-change
-tests_unit_test_services_change_SOURCES = tests/unit/test-services-change.c tests/unit/service-world.c tests/unit/service-world.h
+tests_unit_test_services_change_SOURCES = tests/unit/test-services-change.c $(SERVICE_WORLD)
 tests_unit_test_services_change_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/tests/unit
 tests_unit_test_services_change_LDADD = controller/libcontroller.la flows/libflows.la $(UNIT_LDADD)
-tests_unit_test_services_SOURCES = tests/unit/test-services.c tests/unit/service-world.c tests/unit/service-world.h
+tests_unit_test_services_SOURCES = tests/unit/test-services.c $(SERVICE_WORLD)
 tests_unit_test_services_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/tests/unit
 tests_unit_test_services_LDADD = controller/libcontroller.la flows/libflows.la $(UNIT_LDADD)
 

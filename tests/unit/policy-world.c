@@ -2,6 +2,7 @@
 
 #include "policy-world.h"
 
+#include <check.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,11 +15,7 @@
 #include "packets.h"
 #include "pipeline.h"
 #include "util.h"
-
-struct world_flow {
-    struct hmap_node node;
-    struct flow_entry *flow;
-};
+#include "world-flows.h"
 
 void
 world_init(struct world *w)
@@ -36,7 +33,6 @@ void
 world_destroy(struct world *w)
 {
     struct shash_node *node;
-    struct world_flow *wf;
 
     policy_destroy(w->policy);
     endpoints_destroy(w->endpoints);
@@ -49,48 +45,11 @@ world_destroy(struct world *w)
     }
     shash_destroy_free_data(&w->locals);
     sset_destroy(&w->domains);
-    HMAP_FOR_EACH_POP (wf, node, &w->flows) {
-        flow_entry_unref(wf->flow);
-        free(wf);
-    }
-    hmap_destroy(&w->flows);
+    world_flows_destroy(&w->flows);
     free(w->failure);
 }
 
-static void fail(struct world *, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void
-fail(struct world *w, const char *format, ...)
-{
-    if (!w->failure) {
-        va_list args;
-        va_start(args, format);
-        w->failure = xvasprintf(format, args);
-        va_end(args);
-    }
-}
-
 /* Objects. -------------------------------------------------------------------------------------------------------- */
-
-struct kube_object *
-world_decode(const char *text)
-{
-    ERROR_AUTO struct error error = ERROR_INIT;
-    struct kube_object *object;
-    char *copy = xstrdup(text);
-    json_error_t e;
-
-    for (char *c = copy; *c; c++) {
-        *c = *c == '\'' ? '"' : *c;
-    }
-    json_t *json = json_loads(copy, 0, &e);
-    if (!json || kube_object_decode(json, &object, &error)) {
-        fprintf(stderr, "%s: %s\n", text, json ? error_message(&error) : e.text);
-        abort();
-    }
-    json_decref(json);
-    free(copy);
-    return object;
-}
 
 static const struct kube_pod *
 find_pod(const struct world *w, const char *name)
@@ -233,63 +192,6 @@ world_copy_local(struct world *w, const struct world_local *other)
 
 /* Effects. -------------------------------------------------------------------------------------------------------- */
 
-static struct world_flow *
-find_flow(const struct world *w, const struct flow_entry *flow)
-{
-    struct world_flow *wf;
-
-    HMAP_FOR_EACH_WITH_HASH (wf, node, flow->hash, &w->flows) {
-        if (flow_entry_same_key(wf->flow, flow)) {
-            return wf;
-        }
-    }
-    return NULL;
-}
-
-static void
-fail_flow(struct world *w, const char *what, const struct flow_entry *flow)
-{
-    struct ds ds = DS_EMPTY_INITIALIZER;
-
-    flow_entry_format(flow, true, &ds);
-    fail(w, "%s: %s", what, ds_cstr(&ds));
-    ds_destroy(&ds);
-}
-
-static void
-put_flow(struct world *w, struct flow_entry *flow)
-{
-    struct world_flow *wf = find_flow(w, flow);
-
-    w->n_puts++;
-    if (!wf) {
-        wf = xmalloc(sizeof *wf);
-        hmap_insert(&w->flows, &wf->node, flow->hash);
-    } else {
-        if (flow_entry_equal(wf->flow, flow)) {
-            fail_flow(w, "put as it was", flow);
-        }
-        flow_entry_unref(wf->flow);
-    }
-    wf->flow = flow;
-}
-
-static void
-drop_flow(struct world *w, struct flow_entry *flow)
-{
-    struct world_flow *wf = find_flow(w, flow);
-
-    w->n_drops++;
-    if (!wf) {
-        fail_flow(w, "dropped what is not there", flow);
-    } else {
-        hmap_remove(&w->flows, &wf->node);
-        flow_entry_unref(wf->flow);
-        free(wf);
-    }
-    flow_entry_unref(flow);
-}
-
 static void
 tell_local(struct world *w, uint64_t id)
 {
@@ -300,9 +202,9 @@ tell_local(struct world *w, uint64_t id)
     w->n_locals++;
     policy_get_local(w->policy, id, &now);
     if (!l) {
-        fail(w, "effect for local %s, which is not there", key);
+        world_fail(&w->failure, "effect for local %s, which is not there", key);
     } else if (!memcmp(&now, &l->told, sizeof now)) {
-        fail(w, "effect for local %s, which is as it was", key);
+        world_fail(&w->failure, "effect for local %s, which is as it was", key);
     } else {
         l->told = now;
     }
@@ -346,16 +248,26 @@ world_run(struct world *w)
     w->n_puts = w->n_drops = w->n_locals = 0;
     while (policy_pop(w->policy, &effect)) {
         if (effect.type == POLICY_PUT) {
-            put_flow(w, effect.flow);
+            w->n_puts++;
+            world_flows_put(&w->flows, effect.flow, &w->failure);
         } else if (effect.type == POLICY_DROP) {
-            drop_flow(w, effect.flow);
+            w->n_drops++;
+            world_flows_drop(&w->flows, effect.flow, &w->failure);
         } else {
             tell_local(w, effect.id);
         }
     }
     if (any != (w->n_puts || w->n_drops || w->n_locals)) {
-        fail(w, "policy_run() says %d", any);
+        world_fail(&w->failure, "policy_run() says %d", any);
     }
+}
+
+void
+world_settle(struct world *w)
+{
+    world_run(w);
+    world_compare(w, w);
+    ck_assert_msg(!w->failure, "%s", w->failure);
 }
 
 void
@@ -365,15 +277,7 @@ world_compare(struct world *w, const struct world *other)
     struct shash_node *node;
 
     policy_get_flows(other->policy, &set);
-    for (size_t i = 0; i < set.n_flows; i++) {
-        struct world_flow *wf = find_flow(w, set.flows[i]);
-        if (!wf || !flow_entry_equal(wf->flow, set.flows[i])) {
-            fail_flow(w, wf ? "another flow is wanted" : "a flow is missing", set.flows[i]);
-        }
-    }
-    if (set.n_flows != hmap_count(&w->flows)) {
-        fail(w, "%"PRIuSIZE" flows instead of %"PRIuSIZE, hmap_count(&w->flows), set.n_flows);
-    }
+    world_flows_compare(&w->flows, &set, &w->failure);
     flow_set_destroy(&set);
     SHASH_FOR_EACH (node, &w->locals) {
         struct world_local *l = node->data;
@@ -381,22 +285,13 @@ world_compare(struct world *w, const struct world *other)
 
         policy_get_local(other->policy, l->id, &want);
         if (memcmp(&want, &l->told, sizeof want)) {
-            fail(w, "local %s has %"PRIx32" %"PRIx32" instead of %"PRIx32" %"PRIx32, node->name, l->told.subject[0],
-                 l->told.subject[1], want.subject[0], want.subject[1]);
+            world_fail(&w->failure, "local %s has %"PRIx32" %"PRIx32" instead of %"PRIx32" %"PRIx32, node->name,
+                       l->told.subject[0], l->told.subject[1], want.subject[0], want.subject[1]);
         }
     }
 }
 
 /* Verdicts. ------------------------------------------------------------------------------------------------------- */
-
-static void
-set_field(struct flow *flow, enum flow_field field, uint32_t value)
-{
-    const struct flow_field_info *info = flow_field_info(field);
-
-    ovs_assert(info->ofs == 0 && info->store >= MFF_REG0 && info->store <= MFF_REG15);
-    flow->regs[info->store - MFF_REG0] = value;
-}
 
 static void
 set_addr(struct flow *flow, bool dst, const struct in6_addr *addr)
@@ -410,22 +305,6 @@ set_addr(struct flow *flow, bool dst, const struct in6_addr *addr)
     }
 }
 
-/* The flow with the highest priority. */
-static const struct flow_entry *
-lookup(const struct world *w, uint8_t table_id, const struct flow *flow)
-{
-    const struct flow_entry *best = NULL;
-    struct world_flow *wf;
-
-    HMAP_FOR_EACH (wf, node, &w->flows) {
-        if (wf->flow->table_id == table_id && (!best || wf->flow->priority > best->priority)
-            && minimatch_matches_flow(&wf->flow->match, flow)) {
-            best = wf->flow;
-        }
-    }
-    return best;
-}
-
 static uint32_t
 identity(const struct world *w, enum flow_direction direction, const struct in6_addr *addr)
 {
@@ -434,7 +313,8 @@ identity(const struct world *w, enum flow_direction direction, const struct in6_
     const struct ofpact *a;
 
     set_addr(&flow, egress, addr);
-    const struct flow_entry *entry = lookup(w, egress ? TABLE_DST_IDENTITY : TABLE_SRC_IDENTITY, &flow);
+    uint8_t table_id = egress ? TABLE_DST_IDENTITY : TABLE_SRC_IDENTITY;
+    const struct flow_entry *entry = world_flows_lookup(&w->flows, table_id, &flow);
     if (entry) {
         OFPACT_FOR_EACH (a, entry->ofpacts, entry->ofpacts_len) {
             if (a->type == OFPACT_SET_FIELD
@@ -568,9 +448,9 @@ direction_allows(const struct world *w, enum flow_direction d, const struct flow
     if (!local->subject[d]) {
         return true;
     }
-    set_field(&flow, d == FLOW_EGRESS ? FIELD_SRC_SUBJECT : FIELD_DST_SUBJECT, local->subject[d]);
-    set_field(&flow, d == FLOW_EGRESS ? FIELD_DST_IDENTITY : FIELD_SRC_IDENTITY, identity(w, d, peer));
-    set_field(&flow, FIELD_L4, l4);
+    world_set_field(&flow, d == FLOW_EGRESS ? FIELD_SRC_SUBJECT : FIELD_DST_SUBJECT, local->subject[d]);
+    world_set_field(&flow, d == FLOW_EGRESS ? FIELD_DST_IDENTITY : FIELD_SRC_IDENTITY, identity(w, d, peer));
+    world_set_field(&flow, FIELD_L4, l4);
     action = tier_action(w, tables[d][FLOW_TIER_ADMIN], &flow);
     if (action == FLOW_ACCEPT || action == FLOW_DENY) {
         return action == FLOW_ACCEPT;

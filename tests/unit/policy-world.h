@@ -11,6 +11,7 @@
 #include "openvswitch/hmap.h"
 #include "openvswitch/shash.h"
 #include "sset.h"
+#include "world-flows.h"
 
 #define WORLD_MAX_ADDRS 4
 
@@ -29,7 +30,7 @@ struct world {
     struct shash objects;               /* "KIND NAMESPACE/NAME" to struct kube_object. */
     struct shash locals;                /* "ID" to struct world_local. */
     struct sset domains;                /* "NAME ADDRESS". */
-    struct hmap flows;                  /* "struct world_flow"s: what effects have built. */
+    struct hmap flows;                  /* "struct world_flow"s (world-flows.h): what effects have built. */
     size_t n_puts, n_drops, n_locals;   /* Effects of the last world_run(). */
     char *failure;                      /* The first thing that was wrong, or NULL. */
 };
@@ -37,8 +38,6 @@ struct world {
 void world_init(struct world *);
 void world_destroy(struct world *);
 
-/* Decodes; ' stands for ".  Fails the program if it cannot. */
-struct kube_object *world_decode(const char *json);
 /* Takes the reference.  The object comes, or replaces the one of its name. */
 void world_put_object(struct world *, struct kube_object *);
 void world_put(struct world *, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -52,6 +51,8 @@ void world_copy_local(struct world *, const struct world_local *);
 void world_domain(struct world *, const char *name, const char *addr, bool present);
 void world_copy_domains(struct world *, const struct world *from);
 void world_run(struct world *);
+/* The same; then effects have built what policy_get_flows() says, else the test (of Check) fails. */
+void world_settle(struct world *);
 
 /* What effects have built is what policy_get_flows() of 'other' says; else 'failure' is set. */
 void world_compare(struct world *, const struct world *other);

@@ -2,6 +2,7 @@
 
 #include "service-world.h"
 
+#include <check.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,11 +17,7 @@
 #include "pipeline.h"
 #include "svec.h"
 #include "util.h"
-
-struct world_flow {
-    struct hmap_node node;
-    struct flow_entry *flow;
-};
+#include "world-flows.h"
 
 struct world_group {
     struct hmap_node node;
@@ -46,7 +43,6 @@ service_world_destroy(struct service_world *w)
 {
     struct shash_node *node;
     struct world_group *wg;
-    struct world_flow *wf;
 
     services_destroy(w->core);
     SHASH_FOR_EACH (node, &w->objects) {
@@ -54,15 +50,11 @@ service_world_destroy(struct service_world *w)
     }
     shash_destroy(&w->objects);
     shash_destroy_free_data(&w->pods);
-    HMAP_FOR_EACH_POP (wf, node, &w->flows) {
-        flow_entry_unref(wf->flow);
-        free(wf);
-    }
+    world_flows_destroy(&w->flows);
     HMAP_FOR_EACH_POP (wg, node, &w->groups) {
         group_entry_unref(wg->group);
         free(wg);
     }
-    hmap_destroy(&w->flows);
     hmap_destroy(&w->groups);
     shash_destroy_free_data(&w->hosts);
     shash_destroy_free_data(&w->healths);
@@ -71,40 +63,7 @@ service_world_destroy(struct service_world *w)
     free(w->failure);
 }
 
-static void fail(struct service_world *, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void
-fail(struct service_world *w, const char *format, ...)
-{
-    if (!w->failure) {
-        va_list args;
-        va_start(args, format);
-        w->failure = xvasprintf(format, args);
-        va_end(args);
-    }
-}
-
 /* Objects. -------------------------------------------------------------------------------------------------------- */
-
-struct kube_object *
-service_world_decode(const char *text)
-{
-    ERROR_AUTO struct error error = ERROR_INIT;
-    struct kube_object *object;
-    char *copy = xstrdup(text);
-    json_error_t e;
-
-    for (char *c = copy; *c; c++) {
-        *c = *c == '\'' ? '"' : *c;
-    }
-    json_t *json = json_loads(copy, 0, &e);
-    if (!json || kube_object_decode(json, &object, &error)) {
-        fprintf(stderr, "%s: %s\n", text, json ? error_message(&error) : e.text);
-        abort();
-    }
-    json_decref(json);
-    free(copy);
-    return object;
-}
 
 static void
 tell(struct service_world *w, const struct kube_object *old, const struct kube_object *new)
@@ -136,7 +95,7 @@ service_world_put(struct service_world *w, const char *format, ...)
     va_start(args, format);
     char *text = xvasprintf(format, args);
     va_end(args);
-    service_world_put_object(w, service_world_decode(text));
+    service_world_put_object(w, world_decode(text));
     free(text);
 }
 
@@ -264,61 +223,6 @@ service_world_pod(struct service_world *w, const struct world_pod *pod)
 
 /* Effects. -------------------------------------------------------------------------------------------------------- */
 
-static struct world_flow *
-find_flow(const struct service_world *w, const struct flow_entry *flow)
-{
-    struct world_flow *wf;
-
-    HMAP_FOR_EACH_WITH_HASH (wf, node, flow->hash, &w->flows) {
-        if (flow_entry_same_key(wf->flow, flow)) {
-            return wf;
-        }
-    }
-    return NULL;
-}
-
-static void
-fail_flow(struct service_world *w, const char *what, const struct flow_entry *flow)
-{
-    struct ds ds = DS_EMPTY_INITIALIZER;
-
-    flow_entry_format(flow, true, &ds);
-    fail(w, "%s: %s", what, ds_cstr(&ds));
-    ds_destroy(&ds);
-}
-
-static void
-put_flow(struct service_world *w, struct flow_entry *flow)
-{
-    struct world_flow *wf = find_flow(w, flow);
-
-    if (!wf) {
-        wf = xmalloc(sizeof *wf);
-        hmap_insert(&w->flows, &wf->node, flow->hash);
-    } else {
-        if (flow_entry_equal(wf->flow, flow)) {
-            fail_flow(w, "put as it was", flow);
-        }
-        flow_entry_unref(wf->flow);
-    }
-    wf->flow = flow;
-}
-
-static void
-drop_flow(struct service_world *w, struct flow_entry *flow)
-{
-    struct world_flow *wf = find_flow(w, flow);
-
-    if (!wf) {
-        fail_flow(w, "dropped what is not there", flow);
-    } else {
-        hmap_remove(&w->flows, &wf->node);
-        flow_entry_unref(wf->flow);
-        free(wf);
-    }
-    flow_entry_unref(flow);
-}
-
 static struct world_group *
 find_group(const struct service_world *w, uint32_t id)
 {
@@ -342,7 +246,7 @@ put_group(struct service_world *w, struct group_entry *group)
         hmap_insert(&w->groups, &wg->node, hash_int(group_entry_id(group), 0));
     } else {
         if (group_entry_equal(wg->group, group)) {
-            fail(w, "group %"PRIu32" put as it was", group_entry_id(group));
+            world_fail(&w->failure, "group %"PRIu32" put as it was", group_entry_id(group));
         }
         group_entry_unref(wg->group);
     }
@@ -355,7 +259,7 @@ drop_group(struct service_world *w, uint32_t id)
     struct world_group *wg = find_group(w, id);
 
     if (!wg) {
-        fail(w, "group %"PRIu32" dropped, which is not there", id);
+        world_fail(&w->failure, "group %"PRIu32" dropped, which is not there", id);
     } else {
         hmap_remove(&w->groups, &wg->node);
         group_entry_unref(wg->group);
@@ -370,9 +274,9 @@ set_text(struct service_world *w, struct shash *sh, char *key, char *text)
     char *old = shash_find_data(sh, key);
 
     if (text && old && !strcmp(old, text)) {
-        fail(w, "%s put as it was: %s", key, text);
+        world_fail(&w->failure, "%s put as it was: %s", key, text);
     } else if (!text && !old) {
-        fail(w, "%s dropped, which is not there", key);
+        world_fail(&w->failure, "%s dropped, which is not there", key);
     }
     if (text) {
         shash_replace(sh, key, text);
@@ -430,11 +334,11 @@ take_effect(struct service_world *w, const struct service_effect *e)
     switch (e->type) {
     case SERVICE_PUT_FLOW:
         w->n_flow_effects++;
-        put_flow(w, e->flow);
+        world_flows_put(&w->flows, e->flow, &w->failure);
         break;
     case SERVICE_DROP_FLOW:
         w->n_flow_effects++;
-        drop_flow(w, e->flow);
+        world_flows_drop(&w->flows, e->flow, &w->failure);
         break;
     case SERVICE_PUT_GROUP:
         w->n_group_effects++;
@@ -479,8 +383,16 @@ service_world_run(struct service_world *w)
         popped = true;
     }
     if (any != popped) {
-        fail(w, "services_run() says %d", any);
+        world_fail(&w->failure, "services_run() says %d", any);
     }
+}
+
+void
+service_world_settle(struct service_world *w)
+{
+    service_world_run(w);
+    service_world_compare(w, w);
+    ck_assert_msg(!w->failure, "%s", w->failure);
 }
 
 static void
@@ -491,11 +403,12 @@ compare_texts(struct service_world *w, const struct shash *a, const struct shash
     SHASH_FOR_EACH (node, b) {
         const char *text = shash_find_data(a, node->name);
         if (!text || strcmp(text, node->data)) {
-            fail(w, "\"%s\" is \"%s\" instead of \"%s\"", node->name, text ? text : "absent", (char *) node->data);
+            world_fail(&w->failure, "\"%s\" is \"%s\" instead of \"%s\"", node->name, text ? text : "absent",
+                       (char *) node->data);
         }
     }
     if (shash_count(a) != shash_count(b)) {
-        fail(w, "%"PRIuSIZE" entries instead of %"PRIuSIZE, shash_count(a), shash_count(b));
+        world_fail(&w->failure, "%"PRIuSIZE" entries instead of %"PRIuSIZE, shash_count(a), shash_count(b));
     }
 }
 
@@ -512,7 +425,7 @@ compare_group(struct service_world *w, const struct group_entry *group)
         if (wg) {
             group_entry_format(wg->group, &ds);
         }
-        fail(w, "wanted %s", ds_cstr(&ds));
+        world_fail(&w->failure, "wanted %s", ds_cstr(&ds));
         ds_destroy(&ds);
     }
 }
@@ -523,18 +436,12 @@ service_world_compare(struct service_world *w, const struct service_world *other
     struct flow_set set = FLOW_SET_INIT;
 
     services_get_flows(other->core, &set);
-    for (size_t i = 0; i < set.n_flows; i++) {
-        struct world_flow *wf = find_flow(w, set.flows[i]);
-        if (!wf || !flow_entry_equal(wf->flow, set.flows[i])) {
-            fail_flow(w, wf ? "another flow is wanted" : "a flow is missing", set.flows[i]);
-        }
-    }
+    world_flows_compare(&w->flows, &set, &w->failure);
     for (size_t i = 0; i < set.n_groups; i++) {
         compare_group(w, set.groups[i]);
     }
-    if (set.n_flows != hmap_count(&w->flows) || set.n_groups != hmap_count(&w->groups)) {
-        fail(w, "%"PRIuSIZE" flows and %"PRIuSIZE" groups instead of %"PRIuSIZE" and %"PRIuSIZE, hmap_count(&w->flows),
-             hmap_count(&w->groups), set.n_flows, set.n_groups);
+    if (set.n_groups != hmap_count(&w->groups)) {
+        world_fail(&w->failure, "%"PRIuSIZE" groups instead of %"PRIuSIZE, hmap_count(&w->groups), set.n_groups);
     }
     flow_set_destroy(&set);
     compare_texts(w, &w->hosts, &other->hosts);
@@ -594,37 +501,6 @@ service_world_doors(const struct service_world *w)
 }
 
 /* Packets. -------------------------------------------------------------------------------------------------------- */
-
-static void
-set_field(struct flow *flow, enum flow_field field, uint32_t value)
-{
-    const struct flow_field_info *info = flow_field_info(field);
-    uint32_t mask = (info->n_bits == 32 ? UINT32_MAX : (1u << info->n_bits) - 1) << info->ofs;
-    uint32_t shifted = value << info->ofs;
-
-    if (info->store == MFF_METADATA) {
-        flow->metadata = htonll(value);
-    } else {
-        uint32_t *reg = &flow->regs[info->store - MFF_REG0];
-        *reg = (*reg & ~mask) | (shifted & mask);
-    }
-}
-
-/* The flow with the highest priority. */
-static const struct flow_entry *
-lookup(const struct service_world *w, uint8_t table_id, const struct flow *flow)
-{
-    const struct flow_entry *best = NULL;
-    struct world_flow *wf;
-
-    HMAP_FOR_EACH (wf, node, &w->flows) {
-        if (wf->flow->table_id == table_id && (!best || wf->flow->priority > best->priority)
-            && minimatch_matches_flow(&wf->flow->match, flow)) {
-            best = wf->flow;
-        }
-    }
-    return best;
-}
 
 /* Adds what follows each "dst=" in the text. */
 static void
@@ -718,8 +594,8 @@ follow_group(const struct service_world *w, const struct flow *flow, uint32_t id
     for (int shard = 0; shard < 256; shard++) {
         struct flow with_shard = *flow;
 
-        set_field(&with_shard, FIELD_SHARD, shard);
-        const struct flow_entry *entry = lookup(w, TABLE_SERVICE_SHARD, &with_shard);
+        world_set_field(&with_shard, FIELD_SHARD, shard);
+        const struct flow_entry *entry = world_flows_lookup(&w->flows, TABLE_SERVICE_SHARD, &with_shard);
         if (entry) {
             add_group_destinations(w, group_of(entry), places);
         } else {
@@ -735,8 +611,8 @@ has_shards(const struct service_world *w, const struct flow *flow)
     for (int shard = 0; shard < 256; shard++) {
         struct flow with_shard = *flow;
 
-        set_field(&with_shard, FIELD_SHARD, shard);
-        const struct flow_entry *entry = lookup(w, TABLE_SERVICE_SHARD, &with_shard);
+        world_set_field(&with_shard, FIELD_SHARD, shard);
+        const struct flow_entry *entry = world_flows_lookup(&w->flows, TABLE_SERVICE_SHARD, &with_shard);
         if (!entry || !find_group(w, group_of(entry))) {
             return false;
         }
@@ -749,7 +625,7 @@ has_shards(const struct service_world *w, const struct flow *flow)
 static void
 follow_affinity(const struct service_world *w, const struct flow *flow, struct svec *places)
 {
-    const struct flow_entry *select = lookup(w, TABLE_SERVICE_SELECT, flow);
+    const struct flow_entry *select = world_flows_lookup(&w->flows, TABLE_SERVICE_SELECT, flow);
     struct world_flow *wf;
 
     if (!select || !(group_of(select) ? find_group(w, group_of(select)) != NULL : has_shards(w, flow))) {
@@ -781,7 +657,7 @@ follow(const struct service_world *w, const struct flow_entry *entry, struct flo
         return xstrdup("drop");
     }
     if (loaded_service(entry, &set)) {
-        set_field(flow, FIELD_SERVICE, set);
+        world_set_field(flow, FIELD_SERVICE, set);
     }
     if (group_of(entry)) {
         follow_group(w, flow, group_of(entry), &places);
@@ -813,11 +689,11 @@ service_world_ask(struct service_world *w, enum flow_door_source source, const c
         flow.ipv6_src = src;
         flow.ipv6_dst = dst;
     }
-    set_field(&flow, FIELD_NETWORK, FLOW_NETWORK_DEFAULT);
-    set_field(&flow, FIELD_SOURCE, source == FLOW_DOOR_OUTSIDE ? SOURCE_FORWARDED
+    world_set_field(&flow, FIELD_NETWORK, FLOW_NETWORK_DEFAULT);
+    world_set_field(&flow, FIELD_SOURCE, source == FLOW_DOOR_OUTSIDE ? SOURCE_FORWARDED
               : source == FLOW_DOOR_NODE ? SOURCE_GATEWAY : SOURCE_POD);
-    if (lookup(w, TABLE_ARP_ND, &flow)) {
-        set_field(&flow, FIELD_NODE_ADDR, 1);
+    if (world_flows_lookup(&w->flows, TABLE_ARP_ND, &flow)) {
+        world_set_field(&flow, FIELD_NODE_ADDR, 1);
     }
-    return follow(w, lookup(w, TABLE_SERVICE, &flow), &flow);
+    return follow(w, world_flows_lookup(&w->flows, TABLE_SERVICE, &flow), &flow);
 }

@@ -9,6 +9,7 @@
 #include "openvswitch/dynamic-string.h"
 #include "openvswitch/hmap.h"
 #include "openvswitch/shash.h"
+#include "world-flows.h"
 
 #define WORLD_NODE "n1"
 
@@ -38,8 +39,6 @@ struct world_pod {
 void service_world_init(struct service_world *);
 void service_world_destroy(struct service_world *);
 
-/* Decodes; ' stands for ".  Fails the program if it cannot. */
-struct kube_object *service_world_decode(const char *json);
 /* Takes the reference. */
 void service_world_put_object(struct service_world *, struct kube_object *);
 void service_world_put(struct service_world *, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -56,6 +55,8 @@ void service_world_remove(struct service_world *, const char *key);
 void service_world_node(struct service_world *, const char *zone, const char *addrs);
 void service_world_pod(struct service_world *, const struct world_pod *);
 void service_world_run(struct service_world *);
+/* The same; then effects have built what the core wants, else the test (of Check) fails. */
+void service_world_settle(struct service_world *);
 
 /* What effects have built is what the other's core wants, and what its effects have built; else 'failure' is set. */
 void service_world_compare(struct service_world *, const struct service_world *other);

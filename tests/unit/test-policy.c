@@ -36,14 +36,6 @@ teardown(void)
 }
 
 static void
-run(void)
-{
-    world_run(&w);
-    world_compare(&w, &w);
-    ck_assert_msg(!w.failure, "%s", w.failure);
-}
-
-static void
 ns(const char *name, const char *labels)
 {
     world_put(&w, "{'apiVersion':'v1','kind':'Namespace','metadata':{'name':'%s','labels':{%s}}}", name, labels);
@@ -114,29 +106,29 @@ four(void)
 START_TEST(test_isolation)
 {
     four();
-    run();
+    world_settle(&w);
     ck_assert_uint_eq(w.n_puts, 0);
     YES(A, C, 80);
     np("b", "deny", "'podSelector':{},'policyTypes':['Ingress']");
-    run();
+    world_settle(&w);
     NO(A, C, 80);
     NO(OUTSIDE, C, 80);
     YES(C, A, 80);                      /* Egress of C, ingress of A: neither is isolated. */
     np("b", "allow", "'podSelector':{},'ingress':[{'from':[{'namespaceSelector':{'matchLabels':{'team':'red'}}}]}]");
-    run();
+    world_settle(&w);
     YES(A, C, 80);
     NO(D, C, 80);
     np("a", "egress", "'podSelector':{'matchLabels':{'app':'a'}},'policyTypes':['Egress']");
-    run();
+    world_settle(&w);
     NO(A, C, 80);                       /* Its own egress. */
     YES(B, C, 80);
     YES(B, A, 80);
     world_remove(&w, "NetworkPolicy a/egress");
     world_remove(&w, "NetworkPolicy b/allow");
-    run();
+    world_settle(&w);
     NO(A, C, 80);
     world_remove(&w, "NetworkPolicy b/deny");
-    run();
+    world_settle(&w);
     YES(A, C, 80);
     ck_assert_uint_eq(hmap_count(&w.flows), 0);
 }
@@ -148,16 +140,16 @@ START_TEST(test_selectors)
     four();
     np("a", "p", "'podSelector':{'matchExpressions':[{'key':'app','operator':'In','values':['a','b']},"
        "{'key':'extra','operator':'DoesNotExist'}]}");
-    run();
+    world_settle(&w);
     NO(C, A, 80);
     YES(C, B, 80);
     YES(A, C, 80);
     np("a", "p", "'podSelector':{'matchExpressions':[{'key':'extra','operator':'NotIn','values':['no']}]}");
-    run();
+    world_settle(&w);
     NO(C, A, 80);                       /* Lacks the key. */
     NO(C, B, 80);
     np("a", "p", "'podSelector':{'matchExpressions':[{'key':'extra','operator':'Exists'}]}");
-    run();
+    world_settle(&w);
     YES(C, A, 80);
     NO(C, B, 80);
 }
@@ -168,15 +160,15 @@ START_TEST(test_types)
 {
     four();
     np("b", "p", "'podSelector':{},'policyTypes':['Egress'],'ingress':[]");
-    run();
+    world_settle(&w);
     NO(C, A, 80);
     YES(A, C, 80);
     np("b", "p", "'podSelector':{},'ingress':[{}]");
-    run();
+    world_settle(&w);
     YES(C, A, 80);
     YES(A, C, 80);
     np("b", "p", "'podSelector':{},'egress':[{}]");
-    run();
+    world_settle(&w);
     YES(C, A, 80);
     NO(A, C, 80);
 }
@@ -189,27 +181,27 @@ START_TEST(test_peers)
 {
     four();
     np("b", "p", "'podSelector':{'matchLabels':{'app':'c'}},'ingress':[{'from':[{'podSelector':{}}]}]");
-    run();
+    world_settle(&w);
     YES(D, C, 80);
     NO(A, C, 80);
     NO(OUTSIDE, C, 80);
     np("b", "p", "'podSelector':{'matchLabels':{'app':'c'}},'ingress':[{'from':["
        "{'namespaceSelector':{'matchLabels':{'team':'red'}},'podSelector':{'matchLabels':{'app':'a'}}}]}]");
-    run();
+    world_settle(&w);
     YES(A, C, 80);
     NO(B, C, 80);
     NO(D, C, 80);
     np("b", "p", "'podSelector':{'matchLabels':{'app':'c'}},'ingress':[{'from':["
        "{'namespaceSelector':{'matchLabels':{'team':'red'}}},{'podSelector':{'matchLabels':{'app':'d'}}}],"
        "'ports':[{'port':80}]},{'from':[{'namespaceSelector':{}}],'ports':[{'port':81}]}]");
-    run();
+    world_settle(&w);
     YES(A, C, 80);
     YES(D, C, 80);
     YES(B, C, 81);
     NO(B, C, 82);
     NO(OUTSIDE, C, 81);
     np("b", "p", "'podSelector':{'matchLabels':{'app':'c'}},'ingress':[{'ports':[{'port':81}]}]");
-    run();
+    world_settle(&w);
     YES(OUTSIDE, C, 81);
     YES(A, C, 81);
     NO(A, C, 80);
@@ -223,11 +215,11 @@ START_TEST(test_namespace_name)
     local("b", "c", 3, "", "");
     np("b", "p", "'podSelector':{},'ingress':[{'from':[{'namespaceSelector':{'matchLabels':"
        "{'kubernetes.io/metadata.name':'a'}}}]}]");
-    run();
+    world_settle(&w);
     YES(A, C, 80);
     np("b", "p", "'podSelector':{},'ingress':[{'from':[{'namespaceSelector':{'matchLabels':"
        "{'kubernetes.io/metadata.name':'b'}}}]}]");
-    run();
+    world_settle(&w);
     NO(A, C, 80);
 }
 END_TEST
@@ -238,7 +230,7 @@ START_TEST(test_ip_block)
     four();
     np("b", "p", "'podSelector':{},'ingress':[{'from':[{'ipBlock':{'cidr':'192.0.2.0/24','except':['192.0.2.128/25']}}]},"
        "{'from':[{'ipBlock':{'cidr':'10.0.0.0/24','except':['10.0.0.2/32']}}]}]");
-    run();
+    world_settle(&w);
     YES(OUTSIDE, C, 80);
     NO("192.0.2.129", C, 80);
     NO("198.51.100.1", C, 80);
@@ -247,12 +239,12 @@ START_TEST(test_ip_block)
     NO("fd00::1", "fd00::3", 80);
     np("b", "q", "'podSelector':{},'ingress':[{'from':[{'ipBlock':{'cidr':'192.0.2.129/32'}}]},"
        "{'from':[{'podSelector':{'matchLabels':{'app':'b'}},'namespaceSelector':{}}]}]");
-    run();
+    world_settle(&w);
     YES("192.0.2.129", C, 80);
     YES(B, C, 80);                      /* By the other rule. */
     YES("fd00::2", "fd00::3", 80);
     np("b", "p", "'podSelector':{},'ingress':[{'from':[{'ipBlock':{'cidr':'0.0.0.0/0'}}]}]");
-    run();
+    world_settle(&w);
     YES("198.51.100.1", C, 80);
     YES(A, C, 80);
     NO("fd00::1", "fd00::3", 80);
@@ -266,7 +258,7 @@ START_TEST(test_ports)
     four();
     np("b", "p", "'podSelector':{},'ingress':[{'ports':[{'port':53,'endPort':84},{'port':32000,'endPort':32768},"
        "{'protocol':'UDP','port':1,'endPort':65535}]}]");
-    run();
+    world_settle(&w);
     for (int port = 50; port < 90; port++) {
         check(A, C, TCP, port, port >= 53 && port <= 84, __LINE__);
         check(A, C, UDP, port, true, __LINE__);
@@ -280,7 +272,7 @@ START_TEST(test_ports)
     check(A, C, IPPROTO_ICMP, 0, false, __LINE__);
     np("b", "p", "'podSelector':{},'ingress':[{'ports':[{'protocol':'SCTP'}]},"
        "{'from':[{'podSelector':{'matchLabels':{'app':'d'}}}]}]");
-    run();
+    world_settle(&w);
     NO(A, C, 80);
     check(A, C, IPPROTO_SCTP, 7, true, __LINE__);
     check(D, C, IPPROTO_ICMP, 0, true, __LINE__);
@@ -294,7 +286,7 @@ START_TEST(test_named_ingress)
     local("b", "c", 3, "'app':'c'", PORTS("{'name':'web','containerPort':80},{'name':'dns','containerPort':53,'protocol':'UDP'}"));
     local("b", "d", 4, "'app':'d'", PORTS("{'name':'web','containerPort':8080}"));
     np("b", "p", "'podSelector':{},'ingress':[{'ports':[{'port':'web'},{'port':'dns'}]}]");
-    run();
+    world_settle(&w);
     YES(A, C, 80);
     NO(A, C, 8080);
     YES(A, D, 8080);
@@ -303,13 +295,13 @@ START_TEST(test_named_ingress)
     check(A, C, UDP, 53, false, __LINE__);
     np("b", "p", "'podSelector':{},'ingress':[{'ports':[{'port':'dns','protocol':'UDP'},{'port':22}],"
        "'from':[{'ipBlock':{'cidr':'192.0.2.0/24'}}]}]");
-    run();
+    world_settle(&w);
     check(OUTSIDE, C, UDP, 53, true, __LINE__);
     check(OUTSIDE, D, UDP, 53, false, __LINE__);
     check(A, C, UDP, 53, false, __LINE__);
     YES(OUTSIDE, D, 22);
     local("b", "d", 4, "'app':'d'", PORTS("{'name':'dns','containerPort':5353,'protocol':'UDP'}"));
-    run();
+    world_settle(&w);
     check(OUTSIDE, D, UDP, 53, false, __LINE__);
     check(OUTSIDE, D, UDP, 5353, true, __LINE__);
 }
@@ -323,7 +315,7 @@ START_TEST(test_named_egress)
     pod("b", "d", 4, "'app':'d'", PORTS("{'name':'web','containerPort':8080}"));
     np("a", "p", "'podSelector':{'matchLabels':{'app':'a'}},'egress':[{'ports':[{'port':'web'},{'port':443}],"
        "'to':[{'namespaceSelector':{'matchLabels':{'team':'blue'}}},{'ipBlock':{'cidr':'0.0.0.0/0'}}]}]");
-    run();
+    world_settle(&w);
     YES(A, C, 80);
     NO(A, C, 8080);
     YES(A, D, 8080);
@@ -334,17 +326,17 @@ START_TEST(test_named_egress)
     YES(A, B, 443);
     NO(A, B, 80);
     np("a", "p", "'podSelector':{'matchLabels':{'app':'a'}},'egress':[{'ports':[{'port':'web'}]}]");
-    run();
+    world_settle(&w);
     YES(A, C, 80);
     YES(A, D, 8080);
     NO(A, C, 443);
     NO(A, OUTSIDE, 80);                 /* nor what is outside. */
     ck_assert_uint_eq(world_identity(&w, FLOW_EGRESS, B), 0);
     world_remove(&w, "Pod b/d");
-    run();
+    world_settle(&w);
     NO(A, D, 8080);
     pod("b", "d", 4, "'app':'d'", PORTS("{'name':'web','containerPort':9090}"));
-    run();
+    world_settle(&w);
     YES(A, D, 9090);
     NO(A, D, 8080);
 }
@@ -358,22 +350,22 @@ START_TEST(test_relabel)
     four();
     np("b", "p", "'podSelector':{'matchLabels':{'app':'c'}},'ingress':[{'from':["
        "{'namespaceSelector':{'matchLabels':{'team':'red'}}}]}]");
-    run();
+    world_settle(&w);
     YES(A, C, 80);
     YES(A, D, 80);
     NO(D, C, 80);
     ns("a", "'team':'green'");
-    run();
+    world_settle(&w);
     NO(A, C, 80);
     ns("b", "'team':'red'");
-    run();
+    world_settle(&w);
     YES(D, C, 80);
     local("b", "d", 4, "'app':'c'", "");
-    run();
+    world_settle(&w);
     NO(A, D, 80);
     YES(C, D, 80);
     world_remove(&w, "Namespace /b");
-    run();
+    world_settle(&w);
     NO(C, D, 80);
 }
 END_TEST
@@ -385,23 +377,23 @@ START_TEST(test_address_reuse)
     np("b", "p", "'podSelector':{'matchLabels':{'app':'c'}},'ingress':[{'from':[{'namespaceSelector':{},"
        "'podSelector':{'matchLabels':{'app':'x'}}}]}]");
     pod("a", "x", 9, "'app':'x'", "");
-    run();
+    world_settle(&w);
     YES("10.0.0.9", C, 80);
     world_put(&w, "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'x','namespace':'a','labels':{'app':'x'}},"
               "'spec':{},'status':{'phase':'Succeeded','podIPs':[{'ip':'10.0.0.9'}]}}");
-    run();
+    world_settle(&w);
     NO("10.0.0.9", C, 80);
     pod("a", "y", 9, "'app':'y'", "");
-    run();
+    world_settle(&w);
     NO("10.0.0.9", C, 80);
     pod("a", "x", 10, "'app':'x'", "'hostNetwork':true");
-    run();
+    world_settle(&w);
     NO("10.0.0.10", C, 80);
     pod("a", "x", 10, "'app':'x'", "");
-    run();
+    world_settle(&w);
     YES("10.0.0.10", C, 80);
     world_remove(&w, "Pod a/x");
-    run();
+    world_settle(&w);
     NO("10.0.0.10", C, 80);
 }
 END_TEST
@@ -414,14 +406,14 @@ START_TEST(test_local_address)
     world_attach(&w, 7, "a/new", "10.0.0.7");
     np("b", "p", "'podSelector':{},'ingress':[{'from':[{'namespaceSelector':{},'podSelector':{'matchLabels':{'app':'new'}}}]}]");
     np("a", "p", "'podSelector':{'matchLabels':{'app':'new'}},'policyTypes':['Ingress']");
-    run();
+    world_settle(&w);
     YES("10.0.0.7", C, 80);
     NO(C, "10.0.0.7", 80);
     pod("b", "old", 7, "'app':'old'", "");
-    run();
+    world_settle(&w);
     YES("10.0.0.7", C, 80);
     world_attach(&w, 7, NULL, NULL);
-    run();
+    world_settle(&w);
     NO("10.0.0.7", C, 80);
 }
 END_TEST
@@ -438,25 +430,25 @@ START_TEST(test_constant)
         free(name);
         free(spec);
     }
-    run();
+    world_settle(&w);
     pod("b", "new", 9, "'app':'n77'", "");
-    run();
+    world_settle(&w);
     ck_assert_uint_le(w.n_puts, 3);     /* The identity's clause, two addresses. */
     ck_assert_uint_eq(w.n_drops, 0);
     YES("10.0.0.9", C, 78);
     NO("10.0.0.9", C, 79);
     pod("b", "new", 9, "'app':'n77','other':'x'", "");
-    run();
+    world_settle(&w);
     ck_assert_uint_eq(w.n_puts + w.n_drops, 0);
     pod("b", "new", 9, "'app':'n78'", "");
-    run();
+    world_settle(&w);
     ck_assert_uint_le(w.n_puts, 3);
     ck_assert_uint_eq(w.n_drops, 1);
     world_remove(&w, "Pod b/new");
-    run();
+    world_settle(&w);
     ck_assert_uint_eq(w.n_drops, 3);
     pod("b", "unknown", 9, "'app':'other'", "");
-    run();
+    world_settle(&w);
     ck_assert_uint_eq(w.n_puts + w.n_drops, 0);
 }
 END_TEST
@@ -470,31 +462,31 @@ START_TEST(test_tiers)
 {
     four();
     cnp("deny", "'tier':'Admin','priority':10," ALL ",'ingress':[{'action':'Deny','from':[{'namespaces':{}}]}]");
-    run();
+    world_settle(&w);
     NO(A, C, 80);
     YES(OUTSIDE, C, 80);
     cnp("accept", "'tier':'Admin','priority':5," ALL ",'ingress':[{'action':'Accept','from':[{'pods':"
         "{'podSelector':{'matchLabels':{'app':'a'}}}}],'protocols':[{'tcp':{'destinationPort':{'number':80}}}]}]");
-    run();
+    world_settle(&w);
     YES(A, C, 80);
     NO(A, C, 81);
     NO(B, C, 80);
     cnp("accept", "'tier':'Admin','priority':11," ALL ",'ingress':[{'action':'Accept','from':[{'namespaces':{}}]}]");
-    run();
+    world_settle(&w);
     NO(A, C, 80);
     cnp("accept", "'tier':'Admin','priority':9," ALL ",'ingress':[{'action':'Pass','from':[{'namespaces':{}}]}]");
     cnp("base", "'tier':'Baseline','priority':0," ALL ",'ingress':[{'action':'Accept','from':[{'pods':"
         "{'podSelector':{'matchLabels':{'app':'b'}}}}]},{'action':'Deny','from':[{'namespaces':{}}]}]");
-    run();
+    world_settle(&w);
     NO(A, C, 80);                       /* Passed the admin tier; the baseline denies. */
     YES(B, C, 80);
     YES(OUTSIDE, C, 80);
     np("b", "p", "'podSelector':{},'ingress':[{'from':[{'namespaceSelector':{},'podSelector':{'matchLabels':{'app':'a'}}}]}]");
-    run();
+    world_settle(&w);
     YES(A, C, 80);                      /* NetworkPolicy is final, */
     NO(B, C, 80);                       /* both ways. */
     world_remove(&w, "ClusterNetworkPolicy /accept");
-    run();
+    world_settle(&w);
     NO(A, C, 80);
 }
 END_TEST
@@ -507,7 +499,7 @@ START_TEST(test_order)
         "{'action':'Accept','to':[{'networks':['10.0.0.3/32']}],'protocols':[{'tcp':{'destinationPort':{'range':"
         "{'start':80,'end':90}}}}]},{'action':'Deny','to':[{'networks':['10.0.0.0/24','0.0.0.0/0']}]}]");
     np("b", "p", "'podSelector':{'matchLabels':{'app':'c'}},'ingress':[{'ports':[{'port':80}]}]");
-    run();
+    world_settle(&w);
     YES(A, C, 80);
     NO(A, C, 85);                       /* Ingress. */
     NO(A, C, 91);
@@ -526,20 +518,20 @@ START_TEST(test_node_gateway)
     np("b", "p", "'podSelector':{},'policyTypes':['Ingress','Egress'],"
        "'ingress':[{'from':[{'ipBlock':{'cidr':'192.0.2.0/24','except':['192.0.2.2/32']}}]}],"
        "'egress':[{'to':[{'ipBlock':{'cidr':'192.0.2.0/24'}}]}]");
-    run();
+    world_settle(&w);
     NO("10.9.0.1", C, 80);
     world_put(&w, "{'apiVersion':'v1','kind':'Node','metadata':{'name':'n1'},'spec':{'podCIDRs':['10.9.0.0/24']},"
               "'status':{'addresses':[{'type':'InternalIP','address':'192.0.2.1'}]}}");
-    run();
+    world_settle(&w);
     YES("10.9.0.1", C, 80);
     NO("10.9.0.2", C, 80);
     NO(C, "10.9.0.1", 80);
     world_put(&w, "{'apiVersion':'v1','kind':'Node','metadata':{'name':'n1'},'spec':{'podCIDRs':['10.9.0.0/24']},"
               "'status':{'addresses':[{'type':'InternalIP','address':'192.0.2.2'}]}}");
-    run();
+    world_settle(&w);
     NO("10.9.0.1", C, 80);
     world_remove(&w, "Node /n1");
-    run();
+    world_settle(&w);
     NO("10.9.0.1", C, 80);
 }
 END_TEST
@@ -554,7 +546,7 @@ START_TEST(test_cnp_peers)
         "'podSelector':{'matchLabels':{'app':'a'}}}},'egress':["
         "{'action':'Accept','to':[{'nodes':{'matchLabels':{'role':'db'}}}]},"
         "{'action':'Deny','to':[{'networks':['192.0.2.0/24','198.51.100.0/24']},{'namespaces':{'matchLabels':{'team':'blue'}}}]}]");
-    run();
+    world_settle(&w);
     YES(A, OUTSIDE, 80);
     YES(A, "198.51.100.1", 80);
     NO(A, "192.0.2.2", 80);
@@ -563,11 +555,11 @@ START_TEST(test_cnp_peers)
     YES(B, "192.0.2.2", 80);
     world_put(&w, "{'apiVersion':'v1','kind':'Node','metadata':{'name':'n1','labels':{'role':'db'}},'status':{'addresses':"
               "[{'type':'InternalIP','address':'192.0.2.2'}]}}");
-    run();
+    world_settle(&w);
     NO(A, OUTSIDE, 80);
     YES(A, "192.0.2.2", 80);
     world_remove(&w, "Node /n1");
-    run();
+    world_settle(&w);
     NO(A, "192.0.2.2", 80);
 }
 END_TEST
@@ -579,14 +571,14 @@ START_TEST(test_cnp_named)
     local("b", "c", 3, "'app':'c'", PORTS("{'name':'web','containerPort':80},{'name':'dns','containerPort':53,'protocol':'UDP'}"));
     cnp("p", "'tier':'Admin','priority':10," ALL ",'ingress':[{'action':'Deny','from':[{'namespaces':{}}],"
         "'protocols':[{'destinationNamedPort':'dns'},{'udp':{'destinationPort':{'range':{'start':1,'end':65535}}}}]}]");
-    run();
+    world_settle(&w);
     check(A, C, UDP, 53, false, __LINE__);
     check(A, C, UDP, 54, false, __LINE__);
     YES(A, C, 53);
     YES(A, C, 80);
     cnp("p", "'tier':'Admin','priority':10," ALL ",'egress':[{'action':'Deny','to':[{'namespaces':{}}],"
         "'protocols':[{'destinationNamedPort':'dns'},{'destinationNamedPort':'web'}]}]");
-    run();
+    world_settle(&w);
     check(A, C, UDP, 53, false, __LINE__);
     check(A, C, UDP, 54, true, __LINE__);
     NO(A, C, 80);
@@ -601,27 +593,27 @@ START_TEST(test_unknown)
     four();
     cnp("p", "'tier':'Admin','priority':10," ALL ",'ingress':[{'action':'Accept','from':[{'telepathy':{}},"
         "{'pods':{'podSelector':{'matchLabels':{'app':'a'}}}}]},{'action':'Deny','from':[{'namespaces':{}}]}]");
-    run();
+    world_settle(&w);
     NO(A, C, 80);
     NO(B, C, 80);
     cnp("p", "'tier':'Admin','priority':10," ALL ",'ingress':[{'action':'Deny','from':[{'telepathy':{}}],"
         "'protocols':[{'tcp':{'destinationPort':{'number':80}}}]}]");
-    run();
+    world_settle(&w);
     NO(A, C, 81);
     NO(OUTSIDE, C, 81);
     cnp("p", "'tier':'Admin','priority':10," ALL ",'ingress':[{'action':'Pass','from':[{'telepathy':{}}]}]");
-    run();
+    world_settle(&w);
     NO(OUTSIDE, C, 81);
     cnp("p", "'tier':'Admin','priority':10," ALL ",'ingress':[{'action':'Deny','from':[{'namespaces':{}}],"
         "'protocols':[{'quic':{}}]}]");
-    run();
+    world_settle(&w);
     NO(A, C, 80);
     cnp("p", "'tier':'Admin','priority':10," ALL ",'ingress':[{'action':'Accept','from':[{'namespaces':{}}],"
         "'protocols':[{'quic':{}}]},{'action':'Deny','from':[{'namespaces':{}}]}]");
-    run();
+    world_settle(&w);
     NO(A, C, 80);
     cnp("p", "'tier':'Admin','priority':10," ALL);
-    run();
+    world_settle(&w);
     YES(A, C, 80);
     ck_assert_uint_eq(hmap_count(&w.flows), 0);
 }
@@ -673,7 +665,7 @@ START_TEST(test_info)
     np("b", "q", "'podSelector':{},'ingress':[{'ports':[{'port':80}]}],'egress':[]");
     np("c", "r", "'podSelector':{},'ingress':[{}]");
     cnp("t", "'tier':'Admin','priority':10," ALL ",'egress':[{'name':'one','action':'Deny','to':[{'telepathy':{}}]}]");
-    run();
+    world_settle(&w);
     policy_for_each(w.policy, note_info, &ds);
     check_text(&ds, "p 0 2; q 0 2; r 0 0; t 4 0 a peer is of a kind that this version does not know: its rule denies "
                "everything; ");

@@ -14,14 +14,6 @@
 #define PORT "'ports':[{'name':'http','port':80}],"
 #define DNS "'ports':[{'name':'dns','port':53,'protocol':'UDP','nodePort':30053}]"
 
-static void
-run(struct service_world *w)
-{
-    service_world_run(w);
-    service_world_compare(w, w);
-    ck_assert_msg(!w->failure, "%s", w->failure);
-}
-
 /* Flushes of the last run, sorted, one a line. */
 static void
 expect_flushes(struct service_world *w, const char *want)
@@ -29,7 +21,7 @@ expect_flushes(struct service_world *w, const char *want)
     struct svec lines = SVEC_EMPTY_INITIALIZER;
     struct shash_node *node;
 
-    run(w);
+    service_world_settle(w);
     SHASH_FOR_EACH (node, &w->flushes) {
         svec_add(&lines, node->name);
     }
@@ -102,7 +94,7 @@ START_TEST(test_flush)
     service_world_remove(&w, "EndpointSlice a/dns-1");
     expect_flushes(&w, "");
     service_world_remove(&w, "Service a/dns");
-    run(&w);
+    service_world_settle(&w);
     ck_assert_uint_eq(shash_count(&w.flushes), 8);
     service_world_destroy(&w);
 }
@@ -186,7 +178,7 @@ START_TEST(test_many)
     service_world_service(&w, "a/web", IPS PORT "'x':1");
     put_many(&w, "a/web-1", "web", 0, 500);
     put_many(&w, "a/web-2", "web", 500, 500);
-    run(&w);
+    service_world_settle(&w);
     services_for_each_door(w.core, NULL, take_buckets, &before);
     ck_assert(before.n_doors == 1 && shash_count(&before.by_endpoint) == 1000);
     struct services_stats stats;
@@ -194,7 +186,7 @@ START_TEST(test_many)
     ck_assert(stats.n_groups > 1 && stats.n_buckets >= 1000);
 
     put_many(&w, "a/web-3", "web", 1000, 1);
-    run(&w);
+    service_world_settle(&w);
     ck_assert_uint_eq(w.n_flow_effects, 0);
     ck_assert_uint_le(w.n_group_effects, stats.n_groups);
     services_for_each_door(w.core, NULL, take_buckets, &after);
@@ -223,16 +215,16 @@ START_TEST(test_shared)
         free(name);
         free(slice);
         free(spec);
-        run(&w);
+        service_world_settle(&w);
         services_get_stats(w.core, &stats);
         ck_assert(stats.n_sets == 1 && stats.n_groups == 1);
     }
     ck_assert_uint_eq(w.n_group_effects, 2);            /* "a" has given it its number. */
     service_world_slice(&w, "a/c-1", "c", "http:8080/TCP", "10.0.0.1");
-    run(&w);
+    service_world_settle(&w);
     ck_assert(w.n_group_effects == 1 && w.n_flow_effects == 2);                 /* Another group, the door of "c". */
     service_world_slice(&w, "a/c-1", "c", "http:8080/TCP", "10.0.0.1 10.0.0.2");
-    run(&w);
+    service_world_settle(&w);
     ck_assert(w.n_group_effects == 1 && w.n_flow_effects == 2);
     expect_to(&w, "10.96.0.2", IPPROTO_TCP, 80, "10.0.0.1:8080 10.0.0.2:8080");
     service_world_destroy(&w);
@@ -247,14 +239,14 @@ START_TEST(test_again)
     service_world_init(&w);
     service_world_service(&w, "a/web", IPS PORT "'x':1");
     service_world_slice(&w, "a/web-1", "web", "http:8080/TCP", "10.0.0.1");
-    run(&w);
+    service_world_settle(&w);
     service_world_remove(&w, "Service a/web");
     service_world_service(&w, "a/web", IPS PORT "'x':1");
-    run(&w);
+    service_world_settle(&w);
     ck_assert(!w.n_flow_effects && !w.n_group_effects && !w.n_host_effects);
     service_world_remove(&w, "Service a/web");
     service_world_service(&w, "b/web", IPS PORT "'x':1");
-    run(&w);
+    service_world_settle(&w);
     expect_to(&w, "10.96.0.1", IPPROTO_TCP, 80, "reject");
     expect_problem(&w, "web", NULL);
     service_world_destroy(&w);
@@ -275,10 +267,10 @@ START_TEST(test_claims)
     service_world_slice(&w, "a/new-1", "new", "http:8080/TCP", "10.0.0.2");
 #define EXTERNAL "'type':'NodePort','ports':[{'name':'http','port':80,'nodePort':30080}],'externalIPs':['198.51.100.1'],"
     service_world_put(&w, AT("new", "2", EXTERNAL "'clusterIPs':['10.96.0.2']"));
-    run(&w);
+    service_world_settle(&w);
     expect_to(&w, "198.51.100.1", IPPROTO_TCP, 80, "10.0.0.2:8080");
     service_world_put(&w, AT("old", "1", EXTERNAL "'clusterIPs':['10.96.0.1']"));
-    run(&w);
+    service_world_settle(&w);
     expect_to(&w, "198.51.100.1", IPPROTO_TCP, 80, "10.0.0.1:8080");
     expect_to(&w, "192.0.2.1", IPPROTO_TCP, 30080, "10.0.0.1:8080");
     expect_to(&w, "10.96.0.2", IPPROTO_TCP, 80, "10.0.0.2:8080");
@@ -287,13 +279,13 @@ START_TEST(test_claims)
 
     /* An externalIP that is another's cluster address gets nothing, older or not, and on no port. */
     service_world_put(&w, AT("old", "1", "'ports':[{'name':'http','port':81}],'externalIPs':['10.96.0.2'],'clusterIPs':['10.96.0.1']"));
-    run(&w);
+    service_world_settle(&w);
     expect_to(&w, "10.96.0.2", IPPROTO_TCP, 81, "reject");
     expect_to(&w, "198.51.100.1", IPPROTO_TCP, 80, "10.0.0.2:8080");
     expect_problem(&w, "old", "address 10.96.0.2 port 81/TCP is a/new already");
     expect_problem(&w, "new", NULL);
     service_world_remove(&w, "Service a/new");
-    run(&w);
+    service_world_settle(&w);
     expect_to(&w, "10.96.0.2", IPPROTO_TCP, 81, "10.0.0.1:8080");
     expect_problem(&w, "old", NULL);
     service_world_destroy(&w);
@@ -310,14 +302,14 @@ START_TEST(test_health)
     service_world_put(&w, AT("one", "1", HEALTH "'clusterIPs':['10.96.0.1']"));
     service_world_put(&w, AT("two", "2", HEALTH "'clusterIPs':['10.96.0.2']"));
     service_world_slice(&w, "a/one-1", "one", "http:8080/TCP", "10.0.0.1|n1 10.0.0.2|n2 10.0.0.3|n1|Rst");
-    run(&w);
+    service_world_settle(&w);
     ck_assert_str_eq(shash_find_data(&w.healths, "30999"), "a/one 1");
     expect_problem(&w, "two", "health check port 30999 is a/one already");
     service_world_slice(&w, "a/one-1", "one", "http:8080/TCP", "10.0.0.1|n1 10.0.0.2|n1");
-    run(&w);
+    service_world_settle(&w);
     ck_assert_str_eq(shash_find_data(&w.healths, "30999"), "a/one 2");
     service_world_remove(&w, "Service a/one");
-    run(&w);
+    service_world_settle(&w);
     ck_assert_str_eq(shash_find_data(&w.healths, "30999"), "a/two 0");
     expect_problem(&w, "two", NULL);
     service_world_destroy(&w);
@@ -329,7 +321,7 @@ static struct kube_service *
 bare_service(const char *name)
 {
     char *json = xasprintf("{'apiVersion':'v1','kind':'Service','metadata':{'namespace':'a','name':'%s'},'spec':{" IPS PORT "'x':1}}", name);
-    struct kube_service *s = CONST_CAST(struct kube_service *, kube_service_cast(service_world_decode(json)));
+    struct kube_service *s = CONST_CAST(struct kube_service *, kube_service_cast(world_decode(json)));
 
     free(json);
     return s;
@@ -345,14 +337,14 @@ START_TEST(test_bad)
     struct kube_service *s = bare_service("zero");
     s->ports[0].port = 0;
     service_world_put_object(&w, &s->object);
-    run(&w);
+    service_world_settle(&w);
     expect_problem(&w, "zero", "port http is 0");
 
     s = bare_service("none");
     s->n_ports = 0;
     s->cluster_ips[0].s6_addr[15] = 9;
     service_world_put_object(&w, &s->object);
-    run(&w);
+    service_world_settle(&w);
     expect_problem(&w, "none", "has no ports");
     expect_to(&w, "10.96.0.9", IPPROTO_TCP, 80, "reject");
     s->n_ports = 1;                     /* To be freed. */
@@ -360,7 +352,7 @@ START_TEST(test_bad)
     s = bare_service("link");
     s->cluster_ips[0] = link_local;
     service_world_put_object(&w, &s->object);
-    run(&w);
+    service_world_settle(&w);
     expect_problem(&w, "link", "clusterIP fe80::1 is not an address that can be served");
     service_world_remove(&w, "Service a/zero");
 
@@ -369,7 +361,7 @@ START_TEST(test_bad)
     struct kube_endpointslice *slice = shash_find_data(&w.objects, "EndpointSlice a/web-1");
     slice->endpoints[1].addr = loopback;
     slice->endpoints[2].addr = link_local;
-    run(&w);
+    service_world_settle(&w);
     expect_problem(&w, "web", "externalIP fd53:4c00:0:1::3 is not an address that can be served; "
                    "port http: endpoint fe80::1 and others are not an address that can be served");
     expect_to(&w, "10.96.0.1", IPPROTO_TCP, 80, "10.0.0.1:8080");
@@ -378,7 +370,7 @@ START_TEST(test_bad)
     service_world_slice(&w, "a/web-1", "web", "http:8080/TCP", "10.0.0.1");
     slice = shash_find_data(&w.objects, "EndpointSlice a/web-1");
     slice->ports[0].port = 0;
-    run(&w);
+    service_world_settle(&w);
     expect_problem(&w, "web", "externalIP fd53:4c00:0:1::3 is not an address that can be served; port http: an endpoint's port is 0");
     expect_to(&w, "10.96.0.1", IPPROTO_TCP, 80, "reject");
     service_world_destroy(&w);
@@ -421,7 +413,7 @@ START_TEST(test_ranges)
     service_world_put(&w, "{'apiVersion':'v1','kind':'Service','metadata':{'name':'web','namespace':'a'},'spec':{'type':'LoadBalancer',"
                       IPS PORT "'loadBalancerSourceRanges':['10.2.0.0/16','2001:db8::/32','10.0.0.0/8','10.1.2.0/24','192.0.2.0/24',"
                       "'10.0.0.0/8']},'status':{'loadBalancer':{'ingress':[{'ip':'198.51.100.1'}]}}}");
-    run(&w);
+    service_world_settle(&w);
     ck_assert_str_eq(shash_find_data(&w.hosts, "external 198.51.100.1 TCP 80"), " from 10.0.0.0/8 from 192.0.2.0/24");
     service_world_destroy(&w);
 }
@@ -440,7 +432,7 @@ START_TEST(test_overlapping)
         put_many(&w, name, "web", i, 10);
         free(name);
     }
-    run(&w);
+    service_world_settle(&w);
     services_for_each_door(w.core, NULL, take_buckets, &b);
     ck_assert_uint_eq(shash_count(&b.by_endpoint), 109);
     for (int i = 0; i < 99; i++) {
@@ -448,7 +440,7 @@ START_TEST(test_overlapping)
         service_world_remove(&w, key);
         free(key);
     }
-    run(&w);
+    service_world_settle(&w);
     shash_clear_free_data(&b.by_endpoint);
     services_for_each_door(w.core, NULL, take_buckets, &b);
     ck_assert_uint_eq(shash_count(&b.by_endpoint), 10);
@@ -494,7 +486,7 @@ START_TEST(test_find)
     service_world_slice(&w, "a/web-1", "web", "http:8080/TCP", "10.0.0.1|n2|r|zeast 10.0.0.2|n2|r|zwest");
     service_world_service(&w, "a/web", "'type':'NodePort'," IPS "'ports':[{'name':'http','port':80,'nodePort':30080}],"
                           "'externalTrafficPolicy':'Local','externalIPs':['198.51.100.1']");
-    run(&w);
+    service_world_settle(&w);
     expect_found(&w, "10.96.0.1", 80, FLOW_DOOR_ANYBODY, "web http 1 ready endpoints with a hint for zone east");
     expect_found(&w, "10.96.0.1", 81, FLOW_DOOR_ANYBODY, "web - 0 the Service has no such port");
     expect_found(&w, "192.0.2.1", 30080, FLOW_DOOR_NODE, "web http 1 ready endpoints with a hint for zone east");
