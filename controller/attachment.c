@@ -360,15 +360,6 @@ attachments_for_each(const struct attachments *t, void (*cb)(const struct attach
     }
 }
 
-void
-attachments_for_each_busy(const struct attachments *t, void (*cb)(const struct attachment *, void *aux), void *aux)
-{
-    const struct attachment *a;
-    LIST_FOR_EACH_SAFE (a, busy_node, &t->busy) {
-        cb(a, aux);
-    }
-}
-
 /* Numbers. ------------------------------------------------------------------------------------------------------- */
 
 void

@@ -259,8 +259,6 @@ const struct attachment *attachments_find(const struct attachments *, const char
                                           const char *ifname);
 const struct attachment *attachments_get(const struct attachments *, uint64_t id);
 void attachments_for_each(const struct attachments *, void (*cb)(const struct attachment *, void *aux), void *aux);
-/* Those that are not up: what the shell has to watch. */
-void attachments_for_each_busy(const struct attachments *, void (*cb)(const struct attachment *, void *aux), void *aux);
 
 /* Whether it is the pod that its runtime calls by 'uid'.  Without one on either side it is the name that counts. */
 bool attachment_is_uid(const struct attachment *, const char *uid);

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "intern.h"
-#include "openvswitch/dynamic-string.h"
 #include "sha1.h"
 #include "util.h"
 
@@ -210,49 +209,3 @@ term_reaches(const struct term *t, const struct match_ns *ns)
 }
 
 /* For people, as kubectl writes selectors. */
-
-static void
-format_values(const struct kube_requirement *r, const char *operator, struct ds *ds)
-{
-    ds_put_format(ds, "%s %s (", r->key, operator);
-    for (size_t i = 0; i < r->n_values; i++) {
-        ds_put_format(ds, "%s%s", i ? "," : "", r->values[i]);
-    }
-    ds_put_char(ds, ')');
-}
-
-static void
-format_selector(const struct kube_selector *s, struct ds *ds)
-{
-    for (size_t i = 0; i < s->n_requirements; i++) {
-        const struct kube_requirement *r = &s->requirements[i];
-
-        ds_put_cstr(ds, i ? "," : "");
-        if (r->op == KUBE_OP_EXISTS || r->op == KUBE_OP_DOES_NOT_EXIST) {
-            ds_put_format(ds, "%s%s", r->op == KUBE_OP_EXISTS ? "" : "!", r->key);
-        } else if (r->op == KUBE_OP_IN && r->n_values == 1) {
-            ds_put_format(ds, "%s=%s", r->key, r->values[0]);
-        } else {
-            format_values(r, r->op == KUBE_OP_IN ? "in" : "notin", ds);
-        }
-    }
-}
-
-static void
-format_part(const char *what, const struct kube_selector *s, struct ds *ds)
-{
-    ds_put_format(ds, s->n_requirements ? "%s " : "all %s", what);
-    format_selector(s, ds);
-}
-
-void
-match_term_format(const struct match_term *t, struct ds *ds)
-{
-    if (t->namespace_) {
-        ds_put_format(ds, "namespace %s", t->namespace_);
-    } else {
-        format_part("namespaces", t->namespaces, ds);
-    }
-    ds_put_cstr(ds, ", ");
-    format_part("pods", t->pods, ds);
-}

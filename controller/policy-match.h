@@ -72,9 +72,6 @@ struct match_term *policy_match_term_ref(struct policy_match *, const char *name
 void policy_match_term_unref(struct policy_match *, struct match_term *);
 /* Has policy_match_pop_changed() give all classes that the term selects: what it stands for has changed. */
 void policy_match_touch(struct policy_match *, struct match_term *);
-/* "namespace default, pods app=web,tier in (a,b)", for people. */
-struct ds;
-void match_term_format(const struct match_term *, struct ds *);
 
 /* A class that came (n_terms counts from the start), whose terms changed, or that lost its last pod (n_pods is 0: the
  * user lets go of it before the next call; it is freed then).  Each once.  NULL: nothing.  Classes are those of the last

@@ -149,17 +149,6 @@ source_api_problem(const struct source_api *api)
     return api->problem;
 }
 
-size_t
-source_api_n_problems(const struct source_api *api)
-{
-    size_t n = 0;
-
-    for (enum kube_kind kind = 0; kind < KUBE_N_KINDS; kind++) {
-        n += source_kind_n_problems(api->kinds[kind].objects);
-    }
-    return n;
-}
-
 void
 source_api_for_each_problem(const struct source_api *api, void (*cb)(const char *where, const char *problem, void *aux),
                             void *aux)

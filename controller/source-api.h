@@ -32,8 +32,6 @@ void source_api_wait(struct source_api *);
 bool source_api_synced(const struct source_api *);
 /* NULL, or why the API cannot be read now, and since when. */
 const char *source_api_problem(const struct source_api *);
-/* As in source-kind.h. */
-size_t source_api_n_problems(const struct source_api *);
 void source_api_for_each_problem(const struct source_api *,
                                  void (*cb)(const char *where, const char *problem, void *aux), void *aux);
 struct kube_client *source_api_client(struct source_api *);

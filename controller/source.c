@@ -80,12 +80,6 @@ source_problem(const struct source *source)
     return source->api ? source_api_problem(source->api) : NULL;
 }
 
-size_t
-source_n_problems(const struct source *source)
-{
-    return source->api ? source_api_n_problems(source->api) : source_dir_n_problems(source->dir);
-}
-
 void
 source_for_each_problem(const struct source *source, void (*cb)(const char *where, const char *problem, void *aux),
                         void *aux)

@@ -29,7 +29,6 @@ bool source_synced(const struct source *);
 /* NULL: the source can be read now; else why not.  What was read before stays in force. */
 const char *source_problem(const struct source *);
 /* Objects that are wrong, each with why; the last good version of each stays in force. */
-size_t source_n_problems(const struct source *);
 void source_for_each_problem(const struct source *,
                              void (*cb)(const char *where, const char *problem, void *aux), void *aux);
 /* Every pod of this node is declared before or while it is attached: one that is not known is denied until it is.

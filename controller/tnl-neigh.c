@@ -60,13 +60,12 @@ struct tnl_neigh {
     struct nl_sock *sock;               /* NULL: see 'problem'. */
     struct vswitchd_ctl *ctl;
     unsigned int epoch;                 /* Of the connection that was told. */
-    size_t n_outstanding, n_errors;     /* Of the connection, when they were looked at. */
+    size_t n_errors;                    /* Of the connection, when they were looked at. */
     long long int retell_at;            /* LLONG_MAX: never. */
     int retell_delay;
     bool resync;                        /* Destinations, routes or links have changed. */
     long long int refresh_at, retry_at; /* LLONG_MAX: never. */
     char *problem;
-    unsigned int seqno;
 };
 
 static void resync(struct tnl_neigh *);
@@ -128,7 +127,6 @@ tnl_neigh_set_bridge(struct tnl_neigh *tn, const char *bridge)
         free(tn->bridge);
         tn->bridge = nullable_xstrdup(bridge);
         tn->resync = true;
-        tn->seqno++;
     }
 }
 
@@ -153,7 +151,6 @@ tnl_neigh_add(struct tnl_neigh *tn, const struct in6_addr *addr)
         destination->addr = *addr;
         hmap_insert(&tn->destinations, &destination->node, hash_bytes(addr, sizeof *addr, 0));
         ovs_list_push_back(&tn->fresh, &destination->fresh);
-        tn->seqno++;
     }
 }
 
@@ -166,7 +163,6 @@ tnl_neigh_remove(struct tnl_neigh *tn, const struct in6_addr *addr)
         hmap_remove(&tn->destinations, &destination->node);
         ovs_list_remove(&destination->fresh);
         free(destination);
-        tn->seqno++;
     }
 }
 
@@ -305,7 +301,6 @@ find_hop(struct tnl_neigh *tn, struct destination *destination)
 static void
 plan_refresh(struct tnl_neigh *tn)
 {
-    tn->seqno++;
     tn->refresh_at = hmap_is_empty(&tn->hops) ? LLONG_MAX : MIN(tn->refresh_at, time_msec() + REFRESH_MS);
 }
 
@@ -410,7 +405,6 @@ tell(struct tnl_neigh *tn, struct hop *hop)
     hop->told = vswitchd_ctl_is_connected(tn->ctl);
     if (hop->told) {
         vswitchd_ctl_send(tn->ctl, "tnl/neigh/set", args, ARRAY_SIZE(args));
-        tn->seqno++;
     }
 }
 
@@ -432,7 +426,6 @@ tell_route(struct tnl_neigh *tn, struct destination *destination)
     destination->told = vswitchd_ctl_is_connected(tn->ctl);
     if (destination->told) {
         vswitchd_ctl_send(tn->ctl, "ovs/route/add", args, ARRAY_SIZE(args) - is_direct);
-        tn->seqno++;
     }
 }
 
@@ -479,10 +472,6 @@ run_ctl(struct tnl_neigh *tn)
         tn->retell_delay = MIN(tn->retell_delay * 2, RETELL_MAX_MS);
         tell_all(tn);
     }
-    if (tn->n_outstanding != vswitchd_ctl_n_outstanding(tn->ctl)) {
-        tn->n_outstanding = vswitchd_ctl_n_outstanding(tn->ctl);
-        tn->seqno++;
-    }
 }
 
 static void
@@ -503,7 +492,6 @@ tell_all(struct tnl_neigh *tn)
             tell_route(tn, destination);
         }
     }
-    tn->seqno++;
 }
 
 /* Answers. ------------------------------------------------------------------------------------------------------- */
@@ -514,13 +502,6 @@ is_resolved(const struct tnl_neigh *tn, const struct destination *destination)
     return (destination->hop && destination->hop->told && destination->told && vswitchd_ctl_is_connected(tn->ctl)
             && tn->epoch == vswitchd_ctl_epoch(tn->ctl) && !vswitchd_ctl_n_outstanding(tn->ctl)
             && tn->retell_at == LLONG_MAX && tn->n_errors == vswitchd_ctl_n_errors(tn->ctl));
-}
-
-bool
-tnl_neigh_is_resolved(const struct tnl_neigh *tn, const struct in6_addr *addr)
-{
-    const struct destination *destination = destination_find(tn, addr);
-    return destination && is_resolved(tn, destination);
 }
 
 size_t
@@ -553,10 +534,4 @@ const char *
 tnl_neigh_problem(const struct tnl_neigh *tn)
 {
     return tn->problem ? tn->problem : tn->retell_delay >= RETELL_MAX_MS ? vswitchd_ctl_error(tn->ctl) : NULL;
-}
-
-unsigned int
-tnl_neigh_seqno(const struct tnl_neigh *tn)
-{
-    return tn->seqno;
 }

@@ -42,9 +42,6 @@ void tnl_neigh_remove(struct tnl_neigh *, const struct in6_addr *destination);
 void tnl_neigh_run(struct tnl_neigh *);
 void tnl_neigh_wait(struct tnl_neigh *);
 
-/* True if a packet to this destination would not wait: its next hop is in ovs-vswitchd's cache.  False for one that
- * was not declared. */
-bool tnl_neigh_is_resolved(const struct tnl_neigh *, const struct in6_addr *destination);
 /* How many of the declared destinations are not resolved. */
 size_t tnl_neigh_n_unresolved(const struct tnl_neigh *);
 /* True if there is nothing to wait for: each destination is resolved, has no route, or its next hop did not answer.  A node
@@ -52,7 +49,5 @@ size_t tnl_neigh_n_unresolved(const struct tnl_neigh *);
 bool tnl_neigh_is_settled(const struct tnl_neigh *);
 /* NULL, or what an operator must mend. */
 const char *tnl_neigh_problem(const struct tnl_neigh *);
-/* Changes whenever an answer above may have changed. */
-unsigned int tnl_neigh_seqno(const struct tnl_neigh *);
 
 #endif /* controller/tnl-neigh.h */

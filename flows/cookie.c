@@ -58,14 +58,3 @@ cookie_from_bytes(enum cookie_kind kind, const void *data, size_t n)
 {
     return cookie_from_hash(kind, fnv1a(data, n));
 }
-
-const char *
-cookie_kind_name(uint64_t cookie)
-{
-    switch (cookie >> 56) {
-#define COOKIE_KIND(NAME, VALUE, TEXT) case VALUE: return TEXT;
-    COOKIE_KINDS
-#undef COOKIE_KIND
-    default: return NULL;
-    }
-}

@@ -54,7 +54,4 @@ uint64_t cookie_from_hash(enum cookie_kind, uint64_t hash);
 /* The same, of so many bytes. */
 uint64_t cookie_from_bytes(enum cookie_kind, const void *, size_t);
 
-/* "Base", "Node", "Pod", or NULL for a cookie that is not ours. */
-const char *cookie_kind_name(uint64_t cookie);
-
 #endif /* flows/cookie.h */

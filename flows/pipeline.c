@@ -57,10 +57,10 @@ pipeline_next_table(int from)
 /* Priorities: a value used twice in a table does not compile. */
 
 static const char *
-priority_lookup(uint32_t key, bool text)
+priority_lookup(uint32_t key)
 {
     switch (key) {
-#define PRIORITY(TABLE, NAME, VALUE, TEXT) case TABLE_##TABLE << 16 | VALUE: return text ? TEXT : #NAME;
+#define PRIORITY(TABLE, NAME, VALUE, TEXT) case TABLE_##TABLE << 16 | VALUE: return TEXT;
     PRIORITIES
 #undef PRIORITY
     default: return NULL;
@@ -96,15 +96,9 @@ check_ranges(void)
 #undef RANGE
 
 const char *
-pipeline_priority_name(uint8_t table_id, uint16_t priority)
-{
-    return priority_lookup(priority_key(table_id, priority), false);
-}
-
-const char *
 pipeline_priority_text(uint8_t table_id, uint16_t priority)
 {
-    return priority_lookup(priority_key(table_id, priority), true);
+    return priority_lookup(priority_key(table_id, priority));
 }
 
 /* Fields: each fits into its store, is written before it is read, and shares no bit with another.  The sum of masks

@@ -58,9 +58,8 @@ bool pipeline_table_from_name(const char *name, uint8_t *table_id);
  *     for (int t = pipeline_next_table(0); t >= 0; t = pipeline_next_table(t + 1)) */
 int pipeline_next_table(int from);
 
-/* What the flows of this table and priority are for, and the text of the drop if they drop: "VLAN", "drop: ...".  NULL
- * if no such priority is in the list.  So a counter can always be named. */
-const char *pipeline_priority_name(uint8_t table_id, uint16_t priority);
+/* What the flows of this table and priority are for: "drop: ..." if they drop.  NULL if no such priority is in the list.  So a
+ * counter can always be named. */
 const char *pipeline_priority_text(uint8_t table_id, uint16_t priority);
 
 #endif /* flows/pipeline.h */

@@ -198,14 +198,6 @@ cni_wire_conn_receive(struct cni_wire_conn *conn, struct cni_request *request, i
     }
 }
 
-bool
-cni_wire_conn_peer_gone(const struct cni_wire_conn *conn)
-{
-    char c;
-    ssize_t n = recv(conn->fd, &c, 1, MSG_DONTWAIT | MSG_PEEK);
-    return !n || (n < 0 && errno != EAGAIN && errno != EINTR);
-}
-
 int
 cni_wire_conn_reply(struct cni_wire_conn *conn, const struct cni_reply *reply)
 {

@@ -32,9 +32,6 @@ int cni_wire_conn_fd(const struct cni_wire_conn *);
 /* Reads what is there.  0: the request is complete.  EAGAIN: not yet.  ECONNRESET: the peer closed first.  EMSGSIZE,
  * EINVAL, EPROTO: the bytes are no request; a reply with the error can still be sent. */
 int cni_wire_conn_receive(struct cni_wire_conn *, struct cni_request *, int *netns_fd, struct error *);
-/* After the request: true if the plugin has gone (killed, or it ran into its timeout), so that nobody will see the
- * reply. */
-bool cni_wire_conn_peer_gone(const struct cni_wire_conn *);
 /* Encodes the reply and queues it, once for each connection.  ENOMEM. */
 int cni_wire_conn_reply(struct cni_wire_conn *, const struct cni_reply *);
 /* 0: all is sent.  EAGAIN: wait for writability.  Otherwise the peer is gone. */

@@ -73,16 +73,6 @@ intern_count(const struct intern *pool)
 }
 
 const char *
-intern_string_n(const char *s, size_t n)
-{
-    char *copy = xmemdup0(s, n);
-    const char *string = intern_string(copy);
-
-    free(copy);
-    return string;
-}
-
-const char *
 intern_string(const char *s)
 {
     return value_create(s, strlen(s) + 1, false)->bytes;

@@ -21,9 +21,8 @@ void intern_destroy(struct intern *);
 /* How many values the pool has. */
 size_t intern_count(const struct intern *);
 
-/* A string; it can be read as one.  It must not hold a NUL byte.  intern_string_n() takes 'n' bytes. */
+/* A string; it can be read as one.  It must not hold a NUL byte. */
 const char *intern_string(const char *);
-const char *intern_string_n(const char *, size_t n);
 
 /* A tuple of 'n' strings, whose references it takes.  The array is copied. */
 const char *const *intern_tuple(const char *const *strings, size_t n);

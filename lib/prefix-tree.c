@@ -366,46 +366,7 @@ prefix_tree_class(const struct prefix_tree *tree, const struct inet_prefix *pref
 }
 
 size_t
-prefix_tree_find(const struct prefix_tree *tree, const struct in6_addr *addr, void ***items)
-{
-    struct inet_prefix prefix = inet_prefix_host(addr);
-    return prefix_tree_class(tree, &prefix, items);
-}
-
-bool
-prefix_tree_covers(const struct prefix_tree *tree, const struct in6_addr *addr)
-{
-    struct inet_prefix prefix = inet_prefix_host(addr);
-
-    for (const struct node *node = root_of(tree, addr); node; node = step(node, &prefix)) {
-        if (!hmap_is_empty(&node->items)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-size_t
 prefix_tree_count(const struct prefix_tree *tree)
 {
     return tree->count;
-}
-
-static void
-for_each(const struct node *node, void (*cb)(const struct inet_prefix *, void *aux), void *aux)
-{
-    if (node) {
-        if (!hmap_is_empty(&node->items)) {
-            cb(&node->prefix, aux);
-        }
-        for_each(node->child[0], cb, aux);
-        for_each(node->child[1], cb, aux);
-    }
-}
-
-void
-prefix_tree_for_each(const struct prefix_tree *tree, void (*cb)(const struct inet_prefix *, void *aux), void *aux)
-{
-    for_each(&tree->roots[0], cb, aux);
-    for_each(&tree->roots[1], cb, aux);
 }

@@ -29,19 +29,14 @@ void prefix_tree_destroy(struct prefix_tree *);
 void prefix_tree_add(struct prefix_tree *, const struct inet_prefix *, void *item, bool exclude);
 void prefix_tree_remove(struct prefix_tree *, const struct inet_prefix *, void *item, bool exclude);
 
-/* The items of an address, or of the class of addresses whose longest prefix is 'prefix'.  '*items', to be freed, sorted
- * by pointer, each once; returns how many. */
-size_t prefix_tree_find(const struct prefix_tree *, const struct in6_addr *, void ***items);
+/* The items of the class of addresses whose longest prefix is 'prefix'.  '*items', to be freed, sorted by pointer, each
+ * once; returns how many. */
 size_t prefix_tree_class(const struct prefix_tree *, const struct inet_prefix *, void ***items);
-/* True if some prefix in the tree holds the address. */
-bool prefix_tree_covers(const struct prefix_tree *, const struct in6_addr *);
 
 /* A prefix whose items, or whose being in the tree, changed since it was popped last; each once.  '*present': it is in the
  * tree.  A prefix is also reported when an item came or went above it. */
 bool prefix_tree_pop_changed(struct prefix_tree *, struct inet_prefix *, bool *present);
 
 size_t prefix_tree_count(const struct prefix_tree *);
-/* In order of address, shorter prefixes first. */
-void prefix_tree_for_each(const struct prefix_tree *, void (*cb)(const struct inet_prefix *, void *aux), void *aux);
 
 #endif /* lib/prefix-tree.h */

@@ -214,7 +214,6 @@ serve(struct server *s, int fd)
     }
     s->n_valid = request.n_valid;
     cni_request_destroy(&request);
-    ck_assert(!cni_wire_conn_peer_gone(conn));
 
     struct cni_reply reply;
     ck_assert_int_eq(cni_reply_parse(add_reply, strlen(add_reply), &reply, NULL), 0);
@@ -393,7 +392,6 @@ START_TEST(test_server_bad_bytes)
         int retval = cni_wire_conn_receive(conn, &request, &netns_fd, NULL);
         ck_assert_msg(retval == cases[i].expected, "case %zu: %d", i, retval);
         ck_assert_int_eq(netns_fd, -1);
-        ck_assert(cni_wire_conn_peer_gone(conn) || retval == EMSGSIZE || retval == EINVAL || retval == EPROTO);
         cni_wire_conn_destroy(conn);
     }
 }

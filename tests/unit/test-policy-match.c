@@ -259,27 +259,6 @@ START_TEST(test_hash)
 }
 END_TEST
 
-START_TEST(test_format)
-{
-    static const struct { const char *scope, *pods, *text; } cases[] = {
-        { "default", "{}", "namespace default, all pods" },
-        { "{}", "{'matchLabels':{'a':'1'}}", "all namespaces, pods a=1" },
-        { "{'matchLabels':{'x':'1','y':''}}", "{'matchExpressions':[{'key':'a','operator':'Exists'},{'key':'b','operator':"
-          "'DoesNotExist'},{'key':'c','operator':'In','values':['2','1']},{'key':'d','operator':'NotIn','values':['1']}]}",
-          "namespaces x=1,y=, pods a,!b,c in (1,2),d notin (1)" },
-    };
-    struct policy_match *m = policy_match_create();
-
-    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        struct ds ds = DS_EMPTY_INITIALIZER;
-        match_term_format(ref(m, cases[i].scope, cases[i].pods), &ds);
-        ck_assert_str_eq(ds_cstr(&ds), cases[i].text);
-        ds_destroy(&ds);
-    }
-    policy_match_destroy(m);
-}
-END_TEST
-
 /* One class that ends, comes back before that was popped, ends, comes back after; and one that nobody saw. */
 START_TEST(test_end_and_return)
 {
@@ -839,7 +818,6 @@ END_TEST
 UNIT_MAIN("policy-match", {
     tcase_add_test(tc, test_meaning);
     tcase_add_test(tc, test_hash);
-    tcase_add_test(tc, test_format);
     tcase_add_test(tc, test_end_and_return);
     tcase_add_test(tc, test_back_and_forth);
     tcase_add_test(tc, test_ports);

@@ -42,19 +42,18 @@ set_of(void **items, size_t n)
 }
 
 static unsigned int
-find(const struct prefix_tree *tree, const struct in6_addr *a)
-{
-    void **items;
-    size_t n = prefix_tree_find(tree, a, &items);
-    return set_of(items, n);
-}
-
-static unsigned int
 class(const struct prefix_tree *tree, const struct inet_prefix *p)
 {
     void **items;
     size_t n = prefix_tree_class(tree, p, &items);
     return set_of(items, n);
+}
+
+static unsigned int
+find(const struct prefix_tree *tree, const struct in6_addr *a)
+{
+    struct inet_prefix host = inet_prefix_host(a);
+    return class(tree, &host);
 }
 
 /* A naive model: a list of what was put. */
@@ -158,20 +157,6 @@ user_pop(struct user *user, struct prefix_tree *tree)
     }
 }
 
-struct order {
-    struct inet_prefix last;
-    size_t n;
-};
-
-static void
-check_order(const struct inet_prefix *p, void *order_)
-{
-    struct order *order = order_;
-    ck_assert(!order->n || inet_prefix_compare(&order->last, p) < 0);
-    order->last = *p;
-    order->n++;
-}
-
 static void
 check_all(const struct prefix_tree *tree, const struct model *model, const struct user *user)
 {
@@ -182,13 +167,8 @@ check_all(const struct prefix_tree *tree, const struct model *model, const struc
         unsigned int set = model_find(model, &host, &covered);
 
         ck_assert_uint_eq(find(tree, &a), set);
-        ck_assert(prefix_tree_covers(tree, &a) == covered);
     }
-
-    struct order order = { .n = 0 };
-    prefix_tree_for_each(tree, check_order, &order);
-    ck_assert_uint_eq(order.n, prefix_tree_count(tree));
-    ck_assert_uint_eq(order.n, user->n);
+    ck_assert_uint_eq(prefix_tree_count(tree), user->n);
     for (size_t i = 0; i < user->n; i++) {
         bool covered;
         ck_assert(model_has(model, &user->known[i].prefix));
@@ -248,7 +228,6 @@ START_TEST(test_families_and_exceptions)
     prefix_tree_add(tree, &all4, &things[0], false);
     ck_assert_uint_eq(find(tree, &inside), 1);
     ck_assert_uint_eq(find(tree, &six), 0);
-    ck_assert(!prefix_tree_covers(tree, &six));
     prefix_tree_add(tree, &all6, &things[1], false);
     prefix_tree_add(tree, &low6, &things[2], false);
     ck_assert_uint_eq(find(tree, &inside), 1);
