@@ -81,39 +81,44 @@ group_delete(uint32_t group_id)
 }
 
 static struct ofpbuf *
-bundled(struct ofpbuf *inner, uint32_t bundle_id, uint32_t xid)
+encode_change(const struct of_change *change)
 {
-    struct ofputil_bundle_add_msg add = {
-        .bundle_id = bundle_id, .flags = BUNDLE_FLAGS, .msg = of_msg_set_xid(inner, xid)->data,
-    };
+    switch (change->type) {
+    case OF_FLOW_ADD:
+        return flow_mod(change->flow, OFPFC_ADD);
+    case OF_FLOW_DELETE:
+        return flow_mod(change->flow, OFPFC_DELETE_STRICT);
+    case OF_GROUP_ADD:
+        return group_entry_encode(change->group, OFPGC11_ADD);
+    case OF_GROUP_MODIFY:
+        return group_entry_encode(change->group, OFPGC11_MODIFY);
+    case OF_GROUP_DELETE:
+        return group_delete(group_entry_id(change->group));
+    case OF_METER_ADD:
+        return meter_mod(&change->meter, OFPMC13_ADD);
+    case OF_METER_MODIFY:
+        return meter_mod(&change->meter, OFPMC13_MODIFY);
+    case OF_METER_DELETE:
+        return meter_mod(&change->meter, OFPMC13_DELETE);
+    }
+    OVS_NOT_REACHED();
+}
+
+struct ofpbuf *
+of_msg_change(const struct of_change *change, uint32_t xid)
+{
+    return of_msg_set_xid(encode_change(change), xid);
+}
+
+struct ofpbuf *
+of_msg_bundled(const struct of_change *change, uint32_t bundle_id, uint32_t xid)
+{
+    struct ofpbuf *inner = of_msg_change(change, xid);
+    struct ofputil_bundle_add_msg add = { .bundle_id = bundle_id, .flags = BUNDLE_FLAGS, .msg = inner->data };
     struct ofpbuf *msg = ofputil_encode_bundle_add(OF_VERSION, &add);
 
     ofpbuf_delete(inner);
     return msg;
-}
-
-struct ofpbuf *
-of_msg_change(const struct of_change *change, uint32_t bundle_id, uint32_t xid)
-{
-    switch (change->type) {
-    case OF_FLOW_ADD:
-        return bundled(flow_mod(change->flow, OFPFC_ADD), bundle_id, xid);
-    case OF_FLOW_DELETE:
-        return bundled(flow_mod(change->flow, OFPFC_DELETE_STRICT), bundle_id, xid);
-    case OF_GROUP_ADD:
-        return bundled(group_entry_encode(change->group, OFPGC11_ADD), bundle_id, xid);
-    case OF_GROUP_MODIFY:
-        return bundled(group_entry_encode(change->group, OFPGC11_MODIFY), bundle_id, xid);
-    case OF_GROUP_DELETE:
-        return bundled(group_delete(group_entry_id(change->group)), bundle_id, xid);
-    case OF_METER_ADD:
-        return of_msg_set_xid(meter_mod(&change->meter, OFPMC13_ADD), xid);
-    case OF_METER_MODIFY:
-        return of_msg_set_xid(meter_mod(&change->meter, OFPMC13_MODIFY), xid);
-    case OF_METER_DELETE:
-        return of_msg_set_xid(meter_mod(&change->meter, OFPMC13_DELETE), xid);
-    }
-    OVS_NOT_REACHED();
 }
 
 struct ofpbuf *

@@ -16,8 +16,9 @@ struct ofpbuf;
 /* Sets the transaction id of an encoded message, and returns the message. */
 struct ofpbuf *of_msg_set_xid(struct ofpbuf *, uint32_t xid);
 
-/* A change.  For flows and groups it is wrapped as a part of bundle 'bundle_id'. */
-struct ofpbuf *of_msg_change(const struct of_change *, uint32_t bundle_id, uint32_t xid);
+/* A change by itself, and as a part of bundle 'bundle_id' (flows and groups only). */
+struct ofpbuf *of_msg_change(const struct of_change *, uint32_t xid);
+struct ofpbuf *of_msg_bundled(const struct of_change *, uint32_t bundle_id, uint32_t xid);
 /* 'type' is OFPBCT_*_REQUEST. */
 struct ofpbuf *of_msg_bundle_control(uint16_t type, uint32_t bundle_id, uint32_t xid);
 struct ofpbuf *of_msg_barrier(uint32_t xid);

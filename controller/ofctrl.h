@@ -10,6 +10,8 @@
  * Reconnects at once when the management socket appears again (inotify), so that after a restart of ovs-vswitchd
  * the node is closed only until the flows are back.  Follows the run / wait pattern of poll-loop.h.
  *
+ * One change alone needs no bundle: its message is atomic, and one round trip with its barrier.
+ *
  * A message that the switch could not take does not spoil its bundle: the switch leaves it out and would commit
  * the rest.  So a barrier stands between the last addition and the commit, and the bundle is discarded if an
  * error came before it.  Errors that no flow can be blamed for (the switch has no room for bundles, say) close
