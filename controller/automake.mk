@@ -136,6 +136,7 @@ controller_libcontroller_la_SOURCES += \
 
 # Services: the core.
 controller_libcontroller_la_SOURCES += \
+	controller/service-host.c controller/service-host.h \
 	controller/services.c controller/services.h controller/services-private.h \
 	controller/services-choose.c \
 	controller/services-claims.c \

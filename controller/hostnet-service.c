@@ -8,11 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "hash.h"
 #include "openvswitch/dynamic-string.h"
 #include "openvswitch/hmap.h"
 #include "openvswitch/list.h"
-#include "services.h"
+#include "service-host.h"
 #include "util.h"
 
 struct entry {
@@ -41,20 +40,11 @@ hostnet_services_create(void)
     return s;
 }
 
-/* 'to' is ours, with its 'src'. */
-static void
-host_set(struct service_host *to, const struct service_host *from)
-{
-    free(CONST_CAST(struct inet_prefix *, to->src));
-    *to = *from;
-    to->src = from->n_src ? xmemdup(from->src, from->n_src * sizeof *from->src) : NULL;
-}
-
 static void
 free_entry(struct entry *e)
 {
-    free(CONST_CAST(struct inet_prefix *, e->host.src));
-    free(CONST_CAST(struct inet_prefix *, e->installed.src));
+    service_host_uninit(&e->host);
+    service_host_uninit(&e->installed);
     free(e);
 }
 
@@ -71,37 +61,24 @@ hostnet_services_destroy(struct hostnet_services *s)
     }
 }
 
-static uint32_t
-hash_host(const struct service_host *host)
-{
-    return hash_bytes(&host->addr, sizeof host->addr, hash_3words(host->kind, host->protocol, host->port));
-}
-
 static struct entry *
 find(const struct hostnet_services *s, const struct service_host *host)
 {
     struct entry *e;
-    HMAP_FOR_EACH_WITH_HASH (e, node, hash_host(host), &s->entries) {
-        const struct service_host *key = e->wanted ? &e->host : &e->installed;
-        if (key->kind == host->kind && key->protocol == host->protocol && key->port == host->port
-            && IN6_ARE_ADDR_EQUAL(&key->addr, &host->addr)) {
+    HMAP_FOR_EACH_WITH_HASH (e, node, service_host_hash(host), &s->entries) {
+        if (service_host_same_key(e->wanted ? &e->host : &e->installed, host)) {
             return e;
         }
     }
     return NULL;
 }
 
-/* Of equal keys. */
-static bool
-host_equals(const struct service_host *a, const struct service_host *b)
+/* 'to' is ours, with its 'src'. */
+static void
+host_set(struct service_host *to, const struct service_host *from)
 {
-    bool equal = (a->keep_source == b->keep_source && a->has_alias == b->has_alias && a->n_src == b->n_src
-                  && (!a->has_alias || IN6_ARE_ADDR_EQUAL(&a->alias, &b->alias)));
-
-    for (size_t i = 0; equal && i < a->n_src; i++) {
-        equal = inet_prefix_equals(&a->src[i], &b->src[i]);
-    }
-    return equal;
+    service_host_uninit(to);
+    *to = service_host_clone(from);
 }
 
 static void
@@ -116,7 +93,7 @@ static void
 update_pending(struct hostnet_services *s, struct entry *e)
 {
     ovs_list_remove(&e->pending);
-    if (e->wanted != e->is_installed || (e->wanted && !host_equals(&e->host, &e->installed))) {
+    if (e->wanted != e->is_installed || (e->wanted && !service_host_equal(&e->host, &e->installed))) {
         ovs_list_push_back(&s->pending, &e->pending);
     } else {
         ovs_list_init(&e->pending);
@@ -131,7 +108,7 @@ hostnet_services_put(struct hostnet_services *s, const struct service_host *host
     if (!e) {
         e = xzalloc(sizeof *e);
         ovs_list_init(&e->pending);
-        hmap_insert(&s->entries, &e->node, hash_host(host));
+        hmap_insert(&s->entries, &e->node, service_host_hash(host));
     }
     s->n_wanted += !e->wanted;
     e->wanted = true;

@@ -189,7 +189,7 @@ same_hosts(const struct owner *owner, const struct hosts *list)
     bool same = owner->n_hosts == list->n;
 
     for (size_t i = 0; same && i < list->n; i++) {
-        same = services_same_host(&owner->hosts[i], &list->hosts[i]);
+        same = service_host_equal(&owner->hosts[i], &list->hosts[i]);
     }
     return same;
 }
@@ -198,7 +198,7 @@ static void
 free_hosts(struct service_host *hosts, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        free(CONST_CAST(struct inet_prefix *, hosts[i].src));
+        service_host_uninit(&hosts[i]);
     }
     free(hosts);
 }

@@ -67,15 +67,11 @@ pending_group(struct services *s, uint32_t id)
 static struct pending *
 pending_host(struct services *s, const struct service_host *host)
 {
-    uint32_t hash = hash_bytes(&host->addr, sizeof host->addr,
-                               hash_2words(host->kind << 8 | host->protocol, host->port));
+    uint32_t hash = service_host_hash(host);
     struct pending *p;
 
     HMAP_FOR_EACH_WITH_HASH (p, node, hash, &s->pending[PENDING_HOST]) {
-        const struct service_host *other = p->has_old ? &p->host.old : &p->host.new;
-
-        if (other->kind == host->kind && ipv6_addr_equals(&other->addr, &host->addr)
-            && other->protocol == host->protocol && other->port == host->port) {
+        if (service_host_same_key(p->has_old ? &p->host.old : &p->host.new, host)) {
             return p;
         }
     }
@@ -153,21 +149,16 @@ services_emit_group(struct services *s, struct group_entry *old, struct group_en
     }
 }
 
-static void
-host_set(struct service_host *to, const struct service_host *from)
-{
-    free(CONST_CAST(struct inet_prefix *, to->src));
-    *to = *from;
-    to->src = from->n_src ? xmemdup(from->src, from->n_src * sizeof *from->src) : NULL;
-}
-
 void
 services_emit_host(struct services *s, const struct service_host *host, bool put)
 {
     struct pending *p = pending_host(s, host);
 
+    struct service_host *to = put ? &p->host.new : &p->host.old;
+
     *(put ? &p->has_new : &p->has_old) = true;
-    host_set(put ? &p->host.new : &p->host.old, host);
+    service_host_uninit(to);
+    *to = service_host_clone(host);
 }
 
 void
@@ -181,19 +172,6 @@ services_emit_health(struct services *s, const struct service_health *health, bo
 
 /* Effects. ------------------------------------------------------------------------------------------------------- */
 
-bool
-services_same_host(const struct service_host *a, const struct service_host *b)
-{
-    bool same = (a->kind == b->kind && ipv6_addr_equals(&a->addr, &b->addr) && a->protocol == b->protocol
-                 && a->port == b->port && a->keep_source == b->keep_source && a->has_alias == b->has_alias
-                 && ipv6_addr_equals(&a->alias, &b->alias) && a->n_src == b->n_src);
-
-    for (size_t i = 0; same && i < a->n_src; i++) {
-        same = inet_prefix_equals(&a->src[i], &b->src[i]);
-    }
-    return same;
-}
-
 static bool
 is_idle(enum pending_type type, const struct pending *p)
 {
@@ -206,7 +184,7 @@ is_idle(enum pending_type type, const struct pending *p)
     case PENDING_GROUP:
         return group_entry_equal(p->group.old, p->group.new);
     case PENDING_HOST:
-        return services_same_host(&p->host.old, &p->host.new);
+        return service_host_equal(&p->host.old, &p->host.new);
     case PENDING_HEALTH:
         return (p->health.old.n_local == p->health.new.n_local && p->health.old.namespace_ == p->health.new.namespace_
                 && p->health.old.name == p->health.new.name);
@@ -226,8 +204,8 @@ pending_free(enum pending_type type, struct pending *p)
         group_entry_unref(p->group.old);
         group_entry_unref(p->group.new);
     } else if (type == PENDING_HOST) {
-        free(CONST_CAST(struct inet_prefix *, p->host.old.src));
-        free(CONST_CAST(struct inet_prefix *, p->host.new.src));
+        service_host_uninit(&p->host.old);
+        service_host_uninit(&p->host.new);
     }
     free(p);
 }

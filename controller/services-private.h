@@ -344,6 +344,5 @@ void services_emit_host(struct services *, const struct service_host *, bool put
 void services_emit_health(struct services *, const struct service_health *, bool put);
 bool services_emit_run(struct services *);
 void services_emit_clear(struct services *);
-bool services_same_host(const struct service_host *, const struct service_host *);
 
 #endif /* controller/services-private.h */

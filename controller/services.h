@@ -29,6 +29,7 @@
 #include <stdint.h>
 
 #include "controller/kube-service.h"
+#include "controller/service-host.h"
 #include "flow-set.h"
 #include "service-flow.h"
 
@@ -56,28 +57,6 @@ void services_set_host_ports(struct services *, uint64_t id, const char *pod, co
 
 /* Works out what the events since the last run mean.  True if there are effects. */
 bool services_run(struct services *);
-
-/* What the node's own stack must hand to br-int (controller/hostnet.h carries it out). */
-enum service_host_kind {
-    SERVICE_HOST_CLUSTER,               /* An address of a Service, all of it: from the node and through it. */
-    SERVICE_HOST_EXTERNAL,              /* (address, protocol, port), which may be a local address. */
-    SERVICE_HOST_NODE_PORT,             /* (family, protocol, port) at any local address. */
-};
-
-struct service_host {
-    enum service_host_kind kind;
-    struct in6_addr addr;               /* NODE_PORT: :: or mapped 0.0.0.0, for the family. */
-    uint8_t protocol;
-    uint16_t port;
-    bool keep_source;                   /* externalTrafficPolicy Local: no masquerade of what comes from outside. */
-    bool has_alias;
-    struct in6_addr alias;              /* EXTERNAL: if the address is local, packets to it become packets to this. */
-    /* EXTERNAL: what the node forwards only from one of these (loadBalancerSourceRanges), else it is dropped; what the
-     * node itself sends always.  None: from everybody.  Of the address's family.  The array is the core's, until the
-     * next services_run().  br-int cannot look at it, where masquerade has hidden the source. */
-    const struct inet_prefix *src;
-    size_t n_src;
-};
 
 /* Entries of conntrack that lead to an endpoint which went, or that were made before there was one: those whose original
  * destination is (vip, port) and whose reply comes from (endpoint, endpoint port). */
@@ -113,7 +92,7 @@ struct service_effect {
     struct flow_entry *flow;            /* The caller gets the reference, */
     struct group_entry *group;          /* and of this. */
     uint32_t group_id;
-    struct service_host host;
+    struct service_host host;           /* Its 'src' is the core's, until the next services_run(). */
     struct service_flush flush;
     struct service_health health;
 };
