@@ -18,15 +18,7 @@ is_loopback(const struct in6_addr *addr)
 bool
 services_is_local(const struct services *s, const struct in6_addr *addr)
 {
-    if (is_loopback(addr)) {
-        return true;
-    }
-    for (size_t i = 0; i < s->n_addrs; i++) {
-        if (ipv6_addr_equals(&s->addrs[i], addr)) {
-            return true;
-        }
-    }
-    return false;
+    return is_loopback(addr) || services_has_addr(s->addrs, s->n_addrs, addr);
 }
 
 static struct address *
@@ -113,6 +105,22 @@ read_alias(struct services *s, struct address *a)
     }
 }
 
+bool
+services_alias(const struct address *a, struct in6_addr *alias)
+{
+    if (a->alias) {
+        *alias = flow_alias(!inet_is_v4(&a->addr), a->alias - 1);
+    }
+    return a->alias;
+}
+
+/* A cluster address has no alias, even if the node has it too. */
+bool
+services_claim_alias(const struct claim *claim, struct in6_addr *alias)
+{
+    return claim->kind > CLAIM_CLUSTER && services_alias(claim->address, alias);
+}
+
 /* True if there is an alias more or less. */
 static bool
 address_run(struct services *s, struct address *a)
@@ -181,9 +189,11 @@ hash_claim(const struct in6_addr *addr, uint8_t protocol, uint16_t port)
 }
 
 static uint32_t *
-counter(struct address *a, uint8_t protocol)
+counter(const struct claim *claim)
 {
-    return &a->n[protocol == IPPROTO_TCP ? 1 : protocol == IPPROTO_UDP ? 2 : protocol == IPPROTO_SCTP ? 3 : 0];
+    static const uint8_t places[UINT8_MAX + 1] = { [IPPROTO_TCP] = 1, [IPPROTO_UDP] = 2, [IPPROTO_SCTP] = 3 };
+
+    return &claim->address->n[places[claim->protocol]];
 }
 
 static bool
@@ -217,16 +227,22 @@ services_claim_add(struct services *s, struct claim *claim, const struct in6_add
     claim->address = address_get(s, addr);
     ovs_list_push_back(&claim->address->claims, &claim->by_address);
     hmap_insert(&s->claims, &claim->node, hash_claim(addr, claim->protocol, claim->port));
-    concern(s, claim, ++*counter(claim->address, claim->protocol));
+    concern(s, claim, ++*counter(claim));
 }
 
 void
 services_claim_remove(struct services *s, struct claim *claim)
 {
-    concern(s, claim, (*counter(claim->address, claim->protocol))--);
+    concern(s, claim, (*counter(claim))--);
     hmap_remove(&s->claims, &claim->node);
     ovs_list_remove(&claim->by_address);
     mark(s, claim->address);
+}
+
+bool
+services_claim_is_alone(const struct claim *claim)
+{
+    return *counter(claim) == 1;
 }
 
 /* Cluster addresses go first, then Services before pods, the older before the younger, then by name. */
@@ -277,9 +293,10 @@ services_claim_best(const struct services *s, const struct in6_addr *addr, uint8
 bool
 services_claim_wins(const struct services *s, const struct claim *claim, const struct claim **winner)
 {
-    const struct claim *rest = best_of(s, &claim->address->addr, 0, 0, NULL);
+    const struct in6_addr *addr = &claim->address->addr;
+    const struct claim *best = services_claim_best(s, addr, claim->protocol, claim->port);
 
-    *winner = (rest && rest->owner != claim->owner ? rest
-               : best_of(s, &claim->address->addr, claim->protocol, claim->port, rest ? rest->owner : NULL));
+    /* None: the address is a Service's that has no such port. */
+    *winner = best ? best : best_of(s, addr, 0, 0, NULL);
     return *winner == claim;
 }

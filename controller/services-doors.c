@@ -12,7 +12,6 @@
 /* Doors of a claim. ---------------------------------------------------------------------------------------------- */
 
 struct doors {
-    const struct services *s;
     const struct claim *claim;
     struct flow_door door;              /* What they have in common. */
     void (*cb)(const struct flow_door *, const struct sport *, enum set_kind, void *aux);
@@ -109,27 +108,27 @@ rest_cookie(const struct owner *owner)
 }
 
 void
-services_claim_doors(const struct services *s, const struct claim *claim,
+services_claim_doors(const struct claim *claim,
                      void (*cb)(const struct flow_door *, const struct sport *, enum set_kind, void *aux), void *aux)
 {
     const struct address *a = claim->address;
-    uint32_t n = a->n[claim->protocol == IPPROTO_TCP ? 1 : claim->protocol == IPPROTO_UDP ? 2 : 3];
     struct doors d = {
-        .s = s, .claim = claim, .cb = cb, .aux = aux,
+        .claim = claim, .cb = cb, .aux = aux,
         .door = {
             .network = SERVICES_NETWORK, .node_addr = inet_is_any(&a->addr), .protocol = claim->protocol,
             .port = claim->port, .source = FLOW_DOOR_ANYBODY, .action = FLOW_DOOR_REJECT,
-            .fragments = claim->sport && n == 1 && !a->local && !inet_is_any(&a->addr),
+            .fragments = claim->sport && services_claim_is_alone(claim) && !a->local && !inet_is_any(&a->addr),
             .cookie = claim->sport ? claim->sport->cookie : rest_cookie(claim->owner),
         },
     };
+
+    struct in6_addr alias;
 
     if (claim->kind == CLAIM_HEALTH) {
         return;
     }
     doors_at(&d, &a->addr);
-    if (a->alias && claim->kind > CLAIM_CLUSTER) {
-        struct in6_addr alias = flow_alias(!inet_is_v4(&a->addr), a->alias - 1);
+    if (services_claim_alias(claim, &alias)) {
         doors_at(&d, &alias);
     }
 }
@@ -159,10 +158,7 @@ make_host(const struct claim *claim)
         .keep_source = claim->kind != CLAIM_REST && service && service->external_policy == KUBE_TRAFFIC_LOCAL,
     };
 
-    if (a->alias && claim->kind > CLAIM_CLUSTER) {
-        host.has_alias = true;
-        host.alias = flow_alias(!inet_is_v4(&a->addr), a->alias - 1);
-    }
+    host.has_alias = services_claim_alias(claim, &host.alias);
     copy_ranges(claim, &host);
     return host;
 }
@@ -320,7 +316,7 @@ run_claim(struct services *s, struct claim *claim, struct flow_set *flows, struc
 
     set_open(s, claim, wins && claim->sport && claim->sport->any);
     if (wins) {
-        services_claim_doors(s, claim, add_door, flows);
+        services_claim_doors(claim, add_door, flows);
         add_host(hosts, claim);
         *health = claim->kind == CLAIM_HEALTH ? claim->port : *health;
     } else {

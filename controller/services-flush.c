@@ -83,19 +83,14 @@ services_tracked_run(struct services *s)
 static void
 add_candidate(struct services *s, const struct claim *claim, const struct place *endpoint)
 {
-    const struct address *a = claim->address;
-
     if (s->n_flushes == s->allocated_flushes) {
         s->flushes = x2nrealloc(s->flushes, &s->allocated_flushes, sizeof *s->flushes);
     }
     struct candidate_flush *f = &s->flushes[s->n_flushes++];
     *f = (struct candidate_flush) {
-        .addr = a->addr, .has_alias = a->alias && claim->kind > CLAIM_CLUSTER, .port = claim->port,
-        .protocol = claim->protocol, .host = !endpoint,
+        .addr = claim->address->addr, .port = claim->port, .protocol = claim->protocol, .host = !endpoint,
     };
-    if (f->has_alias) {
-        f->alias = flow_alias(!inet_is_v4(&a->addr), a->alias - 1);
-    }
+    f->has_alias = services_claim_alias(claim, &f->alias);
     if (endpoint) {
         f->endpoint = *endpoint;
     }

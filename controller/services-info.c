@@ -179,7 +179,7 @@ tell_owner(struct teller *t, const struct owner *owner)
     for (uint32_t i = 0; i < owner->n_claims; i++) {
         t->claim = &owner->claims[i];
         if (services_claim_wins(t->s, t->claim, &winner)) {
-            services_claim_doors(t->s, t->claim, tell_door, t);
+            services_claim_doors(t->claim, tell_door, t);
         }
     }
 }
@@ -238,21 +238,17 @@ find_claim(const struct services *s, const struct in6_addr *addr, uint8_t protoc
 {
     const struct claim *c = services_claim_best(s, addr, protocol, port);
     const struct in6_addr *any = inet_any(!inet_is_v4(addr));
-    bool node = false;
+    struct in6_addr alias;
     struct address *a;
 
-    for (size_t i = 0; i < s->n_addrs; i++) {
-        node = node || ipv6_addr_equals(&s->addrs[i], addr);
-    }
     HMAP_FOR_EACH (a, node, &s->addresses) {
-        struct in6_addr alias;
-
-        if (!c && a->alias && (alias = flow_alias(!inet_is_v4(&a->addr), a->alias - 1), true)
-            && ipv6_addr_equals(&alias, addr)) {
+        if (!c && services_alias(a, &alias) && ipv6_addr_equals(&alias, addr)) {
             c = services_claim_best(s, &a->addr, protocol, port);
         }
     }
-    c = c || !node ? c : services_claim_best(s, any, protocol, port);
+    if (!c && services_has_addr(s->addrs, s->n_addrs, addr)) {
+        c = services_claim_best(s, any, protocol, port);
+    }
     return c ? c : services_claim_best(s, addr, 0, 0);
 }
 
@@ -277,7 +273,7 @@ services_find_door(const struct services *s, const struct in6_addr *addr, uint8_
 
     t.claim = find_claim(s, addr, protocol, port);
     if (t.claim) {
-        services_claim_doors(s, t.claim, pick_door, &t);
+        services_claim_doors(t.claim, pick_door, &t);
         if (t.found) {
             tell(&t, &t.door, t.claim->sport, t.kind);
         }
@@ -368,7 +364,7 @@ count_owner(const struct services *s, const struct owner *owner, struct services
     }
     for (uint32_t i = 0; i < owner->n_claims; i++) {
         if (services_claim_wins(s, &owner->claims[i], &winner)) {
-            services_claim_doors(s, &owner->claims[i], count_door, stats);
+            services_claim_doors(&owner->claims[i], count_door, stats);
         }
     }
 }

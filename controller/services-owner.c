@@ -176,17 +176,6 @@ claim(struct claims *list, struct owner *owner, enum claim_kind kind, struct spo
     list->addrs[list->n++] = *addr;
 }
 
-static bool
-is_among(const struct in6_addr *addr, const struct in6_addr *addrs, uint32_t n)
-{
-    for (uint32_t i = 0; i < n; i++) {
-        if (ipv6_addr_equals(&addrs[i], addr)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* Claims the ports of the address's family.  An address that is there twice is claimed once, by the first list of these
  * three that has it. */
 static void
@@ -216,14 +205,14 @@ claim_addrs(struct claims *list, struct owner *owner)
         }
     }
     for (uint32_t i = 0; i < service->n_external_ips; i++) {
-        if (external_ok(&ext[i]) && !is_among(&ext[i], service->cluster_ips, service->n_cluster_ips)
-            && !is_among(&ext[i], ext, i)) {
+        if (external_ok(&ext[i]) && !services_has_addr(service->cluster_ips, service->n_cluster_ips, &ext[i])
+            && !services_has_addr(ext, i, &ext[i])) {
             claim_addr(list, owner, CLAIM_EXTERNAL, &ext[i]);
         }
     }
     for (uint32_t i = 0; service->type == KUBE_LOAD_BALANCER && i < service->n_lb_ips; i++) {
-        if (external_ok(&lb[i]) && !is_among(&lb[i], service->cluster_ips, service->n_cluster_ips)
-            && !is_among(&lb[i], ext, service->n_external_ips) && !is_among(&lb[i], lb, i)) {
+        if (external_ok(&lb[i]) && !services_has_addr(service->cluster_ips, service->n_cluster_ips, &lb[i])
+            && !services_has_addr(ext, service->n_external_ips, &lb[i]) && !services_has_addr(lb, i, &lb[i])) {
             claim_addr(list, owner, CLAIM_LB, &lb[i]);
         }
     }

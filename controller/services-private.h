@@ -271,6 +271,7 @@ services_number_key(uint64_t hash)
 }
 int services_place_compare(const struct place *, const struct place *);
 bool services_has_place(const struct place *, size_t n, const struct place *);
+bool services_has_addr(const struct in6_addr *addrs, size_t n, const struct in6_addr *);
 
 /* services-owner.c.  More ways in a Service does not get: each costs memory. */
 #define SERVICES_MAX_CLAIMS 16384
@@ -306,23 +307,25 @@ bool services_place_ok(const struct in6_addr *, bool v6);
 /* The user has now these places (sorted; none: no set). */
 void services_set_use(struct services *, struct user *, const struct place *, size_t n, uint32_t affinity);
 void services_sets_run(struct services *);
-/* The number of an endpoint of a set with affinity. */
-struct numbers *services_endpoint_numbers(const struct place *, size_t n);
-uint64_t services_endpoint_key(const struct place *);
 
 /* services-claims.c. */
 void services_claim_add(struct services *, struct claim *, const struct in6_addr *);
 void services_claim_remove(struct services *, struct claim *);
 struct claim *services_claim_best(const struct services *, const struct in6_addr *, uint8_t protocol, uint16_t port);
 bool services_claim_wins(const struct services *, const struct claim *, const struct claim **winner);
+/* Whether no other claim at its address has its protocol. */
+bool services_claim_is_alone(const struct claim *);
 bool services_is_local(const struct services *, const struct in6_addr *);
+/* What the node's stack makes of a local address for br-int; false: nothing. */
+bool services_alias(const struct address *, struct in6_addr *alias);
+bool services_claim_alias(const struct claim *, struct in6_addr *alias);
 void services_addresses_run(struct services *);
 void services_addresses_node_changed(struct services *);
 
 /* services-doors.c. */
 void services_doors_run(struct services *);
 /* Calls 'cb' for each door of a claim that wins. */
-void services_claim_doors(const struct services *, const struct claim *,
+void services_claim_doors(const struct claim *,
                           void (*cb)(const struct flow_door *, const struct sport *, enum set_kind, void *aux),
                           void *aux);
 

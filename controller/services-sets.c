@@ -236,19 +236,20 @@ numbers_moved(struct services *s)
 
 /* Groups and flows. ---------------------------------------------------------------------------------------------- */
 
-uint64_t
-services_endpoint_key(const struct place *place)
+/* The number of an endpoint of a set with affinity. */
+static uint64_t
+endpoint_key(const struct place *place)
 {
     return services_number_key(services_hash_place(place));
 }
 
-struct numbers *
-services_endpoint_numbers(const struct place *places, size_t n)
+static struct numbers *
+endpoint_numbers(const struct place *places, size_t n)
 {
     struct numbers *numbers = numbers_create();
 
     for (size_t i = 0; i < n; i++) {
-        numbers_ref(numbers, services_endpoint_key(&places[i]));
+        numbers_ref(numbers, endpoint_key(&places[i]));
     }
     return numbers;
 }
@@ -263,7 +264,7 @@ make_endpoints(const struct set *set, const struct numbers *numbers, const struc
 
         endpoints[i] = (struct flow_endpoint) {
             .addr = place->addr, .port = place->port, .weight = share->weight,
-            .number = numbers ? numbers_get(numbers, services_endpoint_key(place)) : 0,
+            .number = numbers ? numbers_get(numbers, endpoint_key(place)) : 0,
         };
     }
 }
@@ -278,7 +279,7 @@ make_affinity_flows(const struct set *set, const struct flow_affinity *affinity,
     for (uint32_t i = 0; i < set->n; i++) {
         struct flow_endpoint endpoint = {
             .addr = set->places[i].addr, .port = set->places[i].port,
-            .number = numbers_get(numbers, services_endpoint_key(&set->places[i])),
+            .number = numbers_get(numbers, endpoint_key(&set->places[i])),
         };
         flow_set_add_nocopy(out, flow_make_endpoint(SERVICES_NETWORK, affinity, &endpoint, cookie));
     }
@@ -315,7 +316,7 @@ compile(struct services *s, struct set *set)
     set->number = set->number ? numbers_get(s->set_numbers, services_number_key(set->key)) : 0;
     struct flow_affinity affinity = { set->number, set->affinity };
     const struct flow_affinity *with = set->affinity ? &affinity : NULL;
-    struct numbers *numbers = set->affinity ? services_endpoint_numbers(set->places, set->n) : NULL;
+    struct numbers *numbers = set->affinity ? endpoint_numbers(set->places, set->n) : NULL;
 
     shares_init(&shares, set->n);
     make_groups(s, set, &shares, with, numbers, &out);

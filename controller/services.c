@@ -423,3 +423,14 @@ services_has_place(const struct place *places, size_t n, const struct place *wan
     }
     return false;
 }
+
+bool
+services_has_addr(const struct in6_addr *addrs, size_t n, const struct in6_addr *addr)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (ipv6_addr_equals(&addrs[i], addr)) {
+            return true;
+        }
+    }
+    return false;
+}
