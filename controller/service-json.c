@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "controller/endpoints.h"
+#include "controller/kube-decode.h"
 #include "controller/services.h"
 #include "flow-set.h"
 #include "json-get.h"
@@ -33,13 +34,6 @@ kind_name(enum service_door_kind kind)
     case SERVICE_HOST_PORT: return "HostPort";
     default: OVS_NOT_REACHED();
     }
-}
-
-static const char *
-protocol_name(uint8_t protocol)
-{
-    return (protocol == IPPROTO_TCP ? "TCP" : protocol == IPPROTO_UDP ? "UDP" : protocol == IPPROTO_SCTP ? "SCTP"
-            : "any");
 }
 
 static const char *
@@ -121,6 +115,7 @@ static void
 put_door(const struct service_door_info *info, void *doors_)
 {
     const struct flow_door *door = &info->door;
+    const char *protocol = door->protocol ? kube_protocol_name(door->protocol) : "any";
     struct doors *doors = doors_;
     json_t *json = json_object(), *endpoints = json_array();
     char addr[INET_ADDR_STRLEN], src[INET_PREFIX_STRLEN];
@@ -134,7 +129,7 @@ put_door(const struct service_door_info *info, void *doors_)
     json_object_update_new(json, json_pack("{s:o, s:s, s:s, s:s, s:i, s:s, s:s, s:I, s:o}", "port",
                                            string_or_null(info->port ? info->port->name : NULL), "kind",
                                            kind_name(info->kind), "address", addr, "protocol",
-                                           protocol_name(door->protocol), "port_number", (int) door->port, "source",
+                                           protocol, "port_number", (int) door->port, "source",
                                            source_name(door->source), "action", action_name(door->action), "affinity",
                                            (json_int_t) info->affinity_timeout, "why", string_or_null(info->why)));
     if (door->src) {
