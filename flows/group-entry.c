@@ -8,6 +8,7 @@
 #include "openvswitch/list.h"
 #include "openvswitch/ofp-group.h"
 #include "openvswitch/ofp-port.h"
+#include "repeat.h"
 #include "util.h"
 
 /* The longest message, which must find room in a part of a bundle. */
@@ -17,9 +18,46 @@ struct group_entry {
     unsigned int ref_count;             /* One thread only. */
     uint32_t group_id;
     uint32_t n_buckets;
-    uint32_t len;                       /* Bytes. */
-    uint64_t message[];                 /* OFPT_GROUP_MOD that adds it: 8-byte aligned, as libopenvswitch reads it. */
+    /* OFPT_GROUP_MOD that adds it, packed: its buckets are nearly the same but for an address. */
+    uint16_t len;                       /* Bytes of the message, */
+    uint16_t packed_len;                /* and packed. */
+    uint16_t distance;                  /* For lib/repeat.h: the length of a bucket. */
+    uint8_t packed[];
 };
+
+/* The length of the first bucket; without any it does not matter. */
+static size_t
+bucket_len(const struct ofpbuf *msg)
+{
+    const struct ofp15_group_mod *body = ofpbuf_at_assert(msg, sizeof(struct ofp_header), sizeof *body);
+    const struct ofp15_bucket *bucket = ofpbuf_at(msg, sizeof(struct ofp_header) + sizeof *body, sizeof *bucket);
+
+    return bucket && body->bucket_array_len ? ntohs(bucket->len) : 1;
+}
+
+static struct group_entry *
+pack(const struct ofpbuf *msg, uint32_t group_id, size_t n_buckets)
+{
+    uint8_t packed[REPEAT_MAX_PACKED(MAX_LEN)];
+    size_t distance = bucket_len(msg), packed_len = repeat_pack(msg->data, msg->size, distance, packed);
+    struct group_entry *group = xmalloc(sizeof *group + packed_len);
+
+    *group = (struct group_entry) {
+        .ref_count = 1, .group_id = group_id, .n_buckets = n_buckets, .len = msg->size, .packed_len = packed_len,
+        .distance = distance,
+    };
+    memcpy(group->packed, packed, packed_len);
+    return group;
+}
+
+static struct ofpbuf *
+unpack(const struct group_entry *group)
+{
+    struct ofpbuf *msg = ofpbuf_new(group->len);
+
+    repeat_unpack(group->packed, group->distance, ofpbuf_put_uninit(msg, group->len), group->len);
+    return msg;
+}
 
 static struct group_entry *
 create(struct ofputil_group_mod *gm)
@@ -33,10 +71,8 @@ create(struct ofputil_group_mod *gm)
         msg = ofputil_encode_group_mod(OFP15_VERSION, gm, NULL, -1);
         n = 0;
     }
-    struct group_entry *group = xmalloc(sizeof *group + ROUND_UP(msg->size, sizeof *group->message));
-    *group = (struct group_entry) { .ref_count = 1, .group_id = gm->group_id, .n_buckets = n, .len = msg->size };
-    memcpy(group->message, msg->data, msg->size);
-    ((struct ofp_header *) group->message)->xid = 0;
+    ((struct ofp_header *) msg->data)->xid = 0;
+    struct group_entry *group = pack(msg, gm->group_id, n);
     ofpbuf_delete(msg);
     return group;
 }
@@ -134,7 +170,8 @@ group_entry_n_buckets(const struct group_entry *group)
 bool
 group_entry_equal(const struct group_entry *a, const struct group_entry *b)
 {
-    return a == b || (a->len == b->len && !memcmp(a->message, b->message, a->len));
+    return a == b || (a->len == b->len && a->distance == b->distance && a->packed_len == b->packed_len
+                      && !memcmp(a->packed, b->packed, a->packed_len));
 }
 
 void
@@ -142,22 +179,25 @@ group_entry_format(const struct group_entry *group, struct ds *ds)
 {
     static const char lead[] = "\n ADD ";
     struct ds s = DS_EMPTY_INITIALIZER;
+    struct ofpbuf *msg = unpack(group);
     struct ofputil_group_mod gm;
 
-    if (ofputil_decode_group_mod((const struct ofp_header *) group->message, &gm)) {
+    if (ofputil_decode_group_mod(msg->data, &gm)) {
         ds_put_format(ds, "group_id=%"PRIu32", which OpenFlow does not allow", group->group_id);
+        ofpbuf_delete(msg);
         return;
     }
     ofputil_group_mod_format__(&s, OFP15_VERSION, &gm, NULL, NULL);
     ds_put_cstr(ds, ds_cstr(&s) + strlen(lead));
     ds_destroy(&s);
     ofputil_uninit_group_mod(&gm);
+    ofpbuf_delete(msg);
 }
 
 struct ofpbuf *
 group_entry_encode(const struct group_entry *group, uint16_t command)
 {
-    struct ofpbuf *msg = ofpbuf_clone_data(group->message, group->len);
+    struct ofpbuf *msg = unpack(group);
     struct ofp15_group_mod *body = ofpbuf_at_assert(msg, sizeof(struct ofp_header), sizeof *body);
 
     body->command = htons(command);

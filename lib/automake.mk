@@ -19,6 +19,7 @@ lib_libsluice_la_SOURCES = \
 	lib/json-split.c lib/json-split.h \
 	lib/numbers.c lib/numbers.h \
 	lib/prefix-tree.c lib/prefix-tree.h \
+	lib/repeat.c lib/repeat.h \
 	lib/shares.c lib/shares.h \
 	lib/yaml-json.c lib/yaml-json.h \
 	lib/ovs-json.h

@@ -93,6 +93,11 @@ UNIT_TESTS += tests/unit/test-numbers
 tests_unit_test_numbers_SOURCES = tests/unit/test-numbers.c
 tests_unit_test_numbers_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_numbers_LDADD = $(UNIT_LDADD)
+UNIT_TESTS += tests/unit/test-repeat
+tests_unit_test_repeat_SOURCES = tests/unit/test-repeat.c
+tests_unit_test_repeat_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_repeat_LDADD = $(UNIT_LDADD)
+
 UNIT_TESTS += tests/unit/test-shares
 tests_unit_test_shares_SOURCES = tests/unit/test-shares.c
 tests_unit_test_shares_CPPFLAGS = $(UNIT_CPPFLAGS)
