@@ -27,13 +27,10 @@ ctl_service_owner(const struct dataplane *dp, uint64_t cookie)
 }
 
 static void
-put_problem(const struct service_info *info, void *array)
+put_problem(const struct kube_service *service, const char *problem, void *array)
 {
-    if (info->problem) {
-        const struct kube_object *object = &info->service->object;
-        json_array_append_new(array, json_pack("{s:s, s:s, s:s}", "namespace", object->namespace_, "name", object->name,
-                                               "problem", info->problem));
-    }
+    json_array_append_new(array, json_pack("{s:s, s:s, s:s}", "namespace", service->object.namespace_,
+                                           "name", service->object.name, "problem", problem));
 }
 
 static void
@@ -44,7 +41,7 @@ ctl_services(struct unixctl_conn *conn, int argc, const char *argv[], void *dp_)
     bool details = argc > 1 && !strcmp(argv[1], "--details");
     json_t *problems = json_array();
 
-    services_for_each(services, put_problem, problems);
+    services_for_each_problem(services, put_problem, problems);
     json_t *json = json_pack("{s:o, s:o, s:o}", "doors", service_doors_to_json(services, dp->endpoints, details),
                              "problems", problems, "stats", service_stats_to_json(services));
     char *text = json_dumps(json, JSON_COMPACT);

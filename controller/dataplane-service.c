@@ -300,24 +300,21 @@ struct problems {
 };
 
 static void
-report_problem_of(const struct service_info *info, void *problems_)
+report_problem_of(const struct kube_service *service, const char *problem, void *problems_)
 {
     struct problems *problems = problems_;
-    const struct kube_object *object = &info->service->object;
+    const struct kube_object *object = &service->object;
     char uid[KUBE_UID_STRLEN];
 
-    if (!info->problem) {
-        return;
-    }
     char *name = xasprintf("%s/%s", object->namespace_, object->name);
     const char *told = shash_find_data(&problems->dp->service->reported, name);
-    if (!told || strcmp(told, info->problem)) {
-        char *message = xasprintf("%s; what is left out does not work on this node, everything else does", info->problem);
+    if (!told || strcmp(told, problem)) {
+        char *message = xasprintf("%s; what is left out does not work on this node, everything else does", problem);
         dataplane_report_(problems->dp, KUBE_SERVICE, object->namespace_, object->name,
                           kube_uid_format(&object->uid, uid), "ServiceIncomplete", message);
         free(message);
     }
-    shash_add_nocopy(&problems->now, name, xstrdup(info->problem));
+    shash_add_nocopy(&problems->now, name, xstrdup(problem));
 }
 
 void
@@ -330,7 +327,7 @@ dataplane_service_report_(struct dataplane *dp)
     }
     dp->service->report_at = LLONG_MAX;
     shash_init(&problems.now);
-    services_for_each(dp->service->core, report_problem_of, &problems);
+    services_for_each_problem(dp->service->core, report_problem_of, &problems);
     shash_swap(&problems.now, &dp->service->reported);
     shash_destroy_free_data(&problems.now);
 }

@@ -339,8 +339,10 @@ run_owner(struct services *s, struct owner *owner)
     services_emit_flows(s, &owner->flows, &owner->n_flows, &flows);
     set_hosts(s, owner, &hosts);
     set_health(s, owner, health);
+    s->n_problems -= owner->problem != NULL;
     free(owner->problem);
     owner->problem = problem.length ? ds_steal_cstr(&problem) : NULL;
+    s->n_problems += owner->problem != NULL;
     ds_destroy(&problem);
 }
 

@@ -224,6 +224,7 @@ struct services {
     uint32_t n_node_flows;
 
     struct hmap owners, pods;
+    size_t n_problems;                  /* "struct owner"s that have one. */
     struct hmap cookies;                /* "struct sport"s. */
     struct ovs_list changed, emit;      /* "struct owner"s. */
     struct hmap sets;

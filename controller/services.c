@@ -173,6 +173,7 @@ owner_destroy(struct services *s, struct owner *owner)
     free(owner->slices);
     free(owner->ranges);
     free(owner->bad);
+    s->n_problems -= owner->problem != NULL;
     free(owner->problem);
     free(owner);
 }

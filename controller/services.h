@@ -20,7 +20,7 @@
  * of a full recompute.  All effects of one services_run() go into one bundle.
  *
  * Bad input (ports of 0, the wrong family, endpoints with loopback, multicast, link-local addresses) is left out and
- * named by services_for_each(); everything else works.
+ * named by services_for_each_problem(); everything else works.
  *
  * Pure: no I/O, no clock.  Objects that were given must stay until they are given back as 'old'. */
 
@@ -137,11 +137,9 @@ void services_for_each_door(const struct services *, const struct kube_service *
 bool services_find_door(const struct services *, const struct in6_addr *, uint8_t protocol, uint16_t port,
                         enum flow_door_source, void (*cb)(const struct service_door_info *, void *aux), void *aux);
 
-struct service_info {
-    const struct kube_service *service;
-    const char *problem;                /* NULL: none. */
-};
-void services_for_each(const struct services *, void (*cb)(const struct service_info *, void *aux), void *aux);
+/* The Services that have a problem, by name. */
+void services_for_each_problem(const struct services *,
+                               void (*cb)(const struct kube_service *, const char *problem, void *aux), void *aux);
 /* The Service and port whose flows have this cookie; NULL: none. */
 const struct kube_service *services_of_cookie(const struct services *, uint64_t cookie, const char **port_name);
 

@@ -35,12 +35,11 @@ add_problem_steal(struct problems *p, char *text)
 }
 
 static void
-put_problem(const struct service_info *info, void *problems)
+put_problem(const struct kube_service *service, const char *problem, void *problems)
 {
-    if (info->problem) {
-        const struct kube_object *object = &info->service->object;
-        add_problem_steal(problems, xasprintf("Service/%s/%s: %s", object->namespace_, object->name, info->problem));
-    }
+    const struct kube_object *object = &service->object;
+
+    add_problem_steal(problems, xasprintf("Service/%s/%s: %s", object->namespace_, object->name, problem));
 }
 
 static void
@@ -59,7 +58,7 @@ status_put_service_problems(const struct dataplane *dp, json_t *out)
     struct problems problems = { .dp = dp, .array = out };
 
     sset_init(&problems.said);
-    services_for_each(dataplane_services_(dp), put_problem, &problems);
+    services_for_each_problem(dataplane_services_(dp), put_problem, &problems);
     of_state_for_each_refused(ofctrl_state(dp->ofctrl), OWNER_SERVICE, put_refused, &problems);
     if (problems.n_more) {
         json_array_append_new(out, json_sprintf("services: %"PRIuSIZE" more with a problem", problems.n_more));

@@ -57,16 +57,13 @@ compile_services(const struct store *store, const char *node, const struct kube_
 }
 
 static void
-print_problem(const struct service_info *info, void *aux OVS_UNUSED)
+print_problem(const struct kube_service *service, const char *problem, void *aux OVS_UNUSED)
 {
-    if (info->problem) {
-        fprintf(stderr, "sluicectl: Service %s/%s: %s\n", info->service->object.namespace_, info->service->object.name,
-                info->problem);
-    }
+    fprintf(stderr, "sluicectl: Service %s/%s: %s\n", service->object.namespace_, service->object.name, problem);
 }
 
 void
 compile_services_problems(const struct services *services)
 {
-    services_for_each(services, print_problem, NULL);
+    services_for_each_problem(services, print_problem, NULL);
 }

@@ -38,12 +38,12 @@ struct problem {
 };
 
 static void
-take_problem(const struct service_info *info, void *p_)
+take_problem(const struct kube_service *service, const char *problem, void *p_)
 {
     struct problem *p = p_;
 
-    if (!strcmp(info->service->object.name, p->name)) {
-        p->text = nullable_xstrdup(info->problem);
+    if (!strcmp(service->object.name, p->name)) {
+        p->text = xstrdup(problem);
     }
 }
 
@@ -52,7 +52,7 @@ expect_problem(const struct service_world *w, const char *name, const char *want
 {
     struct problem p = { name, NULL };
 
-    services_for_each(w->core, take_problem, &p);
+    services_for_each_problem(w->core, take_problem, &p);
     ck_assert_msg(want ? p.text && !strcmp(p.text, want) : !p.text, "%s: \"%s\" instead of \"%s\"", name,
                   p.text ? p.text : "-", want ? want : "-");
     free(p.text);
