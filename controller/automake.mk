@@ -79,6 +79,7 @@ controller_libcontroller_la_SOURCES += \
 
 # OpenFlow: the core (of-state) and its shell.
 controller_libcontroller_la_SOURCES += \
+	controller/ct-audit.c controller/ct-audit.h controller/ct-entry.c controller/ct-entry.h \
 	controller/of-bundle.c \
 	controller/of-item.c controller/of-item.h \
 	controller/of-msg.c controller/of-msg.h \

@@ -236,6 +236,8 @@ void dataplane_service_host_ports_(struct dataplane *, uint64_t id, const char *
 void dataplane_service_run_(struct dataplane *);
 /* Removes from conntrack what leads to endpoints that have gone from the switch by now. */
 void dataplane_service_flush_(struct dataplane *);
+/* Why some of that may still be there, or NULL. */
+const char *dataplane_service_problem_(const struct dataplane *);
 /* Reports Services of which something is left out, a while after something changed. */
 void dataplane_service_report_(struct dataplane *);
 void dataplane_service_wait_(struct dataplane *);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "controller/ct-audit.h"
 #include "controller/health.h"
 #include "controller/services.h"
 #include "openvswitch/poll-loop.h"
@@ -21,6 +22,10 @@
 /* When the switch has taken new flows its datapath still goes by the old ones until its revalidators have looked at all of
  * them (max-revalidator, 0.5 s), and a client that goes on sending makes its entry anew.  So entries are removed twice. */
 #define FLUSH_AGAIN_MS 1000
+
+/* For each flush the switch looks at all connections (40 ms for 100,000).  To list all of them takes six times as long, so
+ * more flushes than these become one audit (ct-audit.h). */
+#define FLUSHES_AT_ONCE 8
 
 /* Waits for the flows and groups that are wanted with it, then, once more, for the datapath. */
 struct flush {
@@ -38,16 +43,38 @@ struct dataplane_service {
     bool told_node;                     /* The core knows of the node at all. */
     struct ovs_list flushes;            /* "struct flush"es, by version. */
     struct ovs_list flushes_again;      /* Likewise, by time. */
+    struct ct_audit *audit;
+    unsigned int audited;               /* Connection to the switch for which it was requested. */
     struct shash reported;              /* "NAMESPACE/NAME" -> the problem that was reported. */
     long long int report_at;            /* time_msec(); LLONG_MAX: nothing changed. */
 };
+
+static bool
+keeps_connection(const struct ct_entry *entry, void *dp_)
+{
+    const struct dataplane *dp = dp_;
+
+    return services_keeps(dp->service->core, entry);
+}
+
+static void
+flush_connection(const struct ct_entry *entry, void *dp_)
+{
+    struct dataplane *dp = dp_;
+
+    ofctrl_flush_ct(dp->ofctrl, FLOW_NETWORK_DEFAULT, entry);
+}
 
 void
 dataplane_service_init_(struct dataplane *dp)
 {
     struct dataplane_service *ds = xzalloc(sizeof *ds);
+    const struct ct_audit_config audit = {
+        .ovs_rundir = dp->config->ovs_rundir, .keeps = keeps_connection, .flush = flush_connection, .aux = dp,
+    };
 
     ds->core = services_create(dp->config->node);
+    ds->audit = ct_audit_create(&audit);
     ovs_list_init(&ds->flushes);
     ovs_list_init(&ds->flushes_again);
     shash_init(&ds->reported);
@@ -67,12 +94,19 @@ dataplane_service_destroy_(struct dataplane *dp)
         LIST_FOR_EACH_POP (flush, node, &ds->flushes) {
             free(flush);
         }
+        ct_audit_destroy(ds->audit);
         services_destroy(ds->core);
         shash_destroy_free_data(&ds->reported);
         free(ds->zone);
         free(ds->addrs);
         free(ds);
     }
+}
+
+const char *
+dataplane_service_problem_(const struct dataplane *dp)
+{
+    return ct_audit_problem(dp->service->audit);
 }
 
 const struct services *
@@ -213,34 +247,60 @@ static void
 flush_one(struct dataplane *dp, const struct service_flush *f)
 {
     if (f->host) {
-        hostnet_flush_service(dp->hostnet, f->protocol, &f->vip, f->vip_port);
+        hostnet_flush_service(dp->hostnet, f->entry.protocol, &f->entry.vip, f->entry.vip_port);
     } else {
-        ofctrl_flush_ct(dp->ofctrl, FLOW_NETWORK_DEFAULT, f->protocol, &f->vip, f->vip_port, &f->endpoint,
-                        f->endpoint_port);
+        ofctrl_flush_ct(dp->ofctrl, FLOW_NETWORK_DEFAULT, &f->entry);
     }
 }
 
-/* What was removed earlier would be made anew by the flows that are on their way out. */
-void
-dataplane_service_flush_(struct dataplane *dp)
+static void
+request_audit(struct dataplane *dp)
+{
+    ct_audit_request(dp->service->audit, dp->facts.datapath == DATAPATH_KERNEL ? "system@ovs-system" : "netdev@ovs-netdev",
+                     FLOW_NETWORK_DEFAULT);
+}
+
+/* Those whose flows are in place by now.  Removed earlier, a connection would be made anew by the old flows. */
+static void
+flush_due(struct dataplane *dp)
 {
     struct dataplane_service *ds = dp->service;
     uint64_t acked = of_state_acked(ofctrl_state(dp->ofctrl));
     struct flush *flush;
+    size_t n = 0;
 
+    LIST_FOR_EACH (flush, node, &ds->flushes) {
+        if (flush->version > acked) {
+            break;
+        }
+        n += !flush->what.host;
+    }
+    if (n > FLUSHES_AT_ONCE) {
+        request_audit(dp);
+    }
     LIST_FOR_EACH_SAFE (flush, node, &ds->flushes) {
         if (flush->version > acked) {
             break;
         }
-        flush_one(dp, &flush->what);
         ovs_list_remove(&flush->node);
-        if (flush->what.host) {
+        if (flush->what.host || n <= FLUSHES_AT_ONCE) {
+            flush_one(dp, &flush->what);
+        }
+        if (flush->what.host || n > FLUSHES_AT_ONCE) {
             free(flush);
         } else {
             flush->again_at = time_msec() + FLUSH_AGAIN_MS;
             ovs_list_push_back(&ds->flushes_again, &flush->node);
         }
     }
+}
+
+static void
+flush_again(struct dataplane *dp)
+{
+    struct dataplane_service *ds = dp->service;
+    struct flush *flush;
+
     LIST_FOR_EACH_SAFE (flush, node, &ds->flushes_again) {
         if (flush->again_at > time_msec()) {
             break;
@@ -249,6 +309,33 @@ dataplane_service_flush_(struct dataplane *dp)
         ovs_list_remove(&flush->node);
         free(flush);
     }
+}
+
+/* What went while sluiced was away, and what was removed from a switch that did not hear it, nobody remembers: so each
+ * switch that has everything is looked through. */
+static void
+audit_new_switch(struct dataplane *dp)
+{
+    struct dataplane_service *ds = dp->service;
+    unsigned int seqno = ofctrl_connection_seqno(dp->ofctrl);
+    struct of_state_stats stats;
+
+    if (seqno != ds->audited && !dp->not_ready && hostnet_uplink(dp->hostnet)) {
+        of_state_get_stats(ofctrl_state(dp->ofctrl), &stats);
+        if (stats.synced) {
+            ds->audited = seqno;
+            request_audit(dp);
+        }
+    }
+}
+
+void
+dataplane_service_flush_(struct dataplane *dp)
+{
+    flush_due(dp);
+    flush_again(dp);
+    audit_new_switch(dp);
+    ct_audit_run(dp->service->audit);
 }
 
 /* Nothing before the sources are synced: half of the slices would be another Service. */
@@ -285,6 +372,7 @@ dataplane_service_wait_(struct dataplane *dp)
     if (ds->report_at != LLONG_MAX && dp->sources_synced) {
         poll_timer_wait_until(ds->report_at);
     }
+    ct_audit_wait(ds->audit);
     if (!ovs_list_is_empty(&ds->flushes_again)) {
         const struct flush *first;
         INIT_CONTAINER(first, ovs_list_front(&ds->flushes_again), node);

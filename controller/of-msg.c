@@ -3,6 +3,7 @@
 #include "of-msg.h"
 
 #include "byte-order.h"
+#include "controller/ct-entry.h"
 #include "openvswitch/ofp-actions.h"
 #include "openvswitch/ofp-bundle.h"
 #include "openvswitch/ofp-connection.h"
@@ -269,16 +270,22 @@ of_msg_decode_meter_stats(const struct ofp_header *oh, void (*cb)(uint32_t meter
     return error == EOF ? 0 : error;
 }
 
+/* With all of the original direction and nothing of the other the switch finds the one connection at once. */
 struct ofpbuf *
-of_msg_flush_ct(uint16_t zone, uint8_t protocol, const struct in6_addr *vip, uint16_t vip_port,
-                const struct in6_addr *endpoint, uint16_t endpoint_port)
+of_msg_flush_ct(uint16_t zone, const struct ct_entry *e)
 {
-    const struct ofp_ct_match match = {
-        .ip_proto = protocol, .l3_type = IN6_IS_ADDR_V4MAPPED(vip) ? AF_INET : AF_INET6,
-        .tuple_orig = { .dst = *vip, .dst_port = htons(vip_port) },
-        .tuple_reply = { .src = *endpoint, .src_port = htons(endpoint_port) },
+    struct ofp_ct_match match = {
+        .ip_proto = e->protocol, .l3_type = IN6_IS_ADDR_V4MAPPED(&e->vip) ? AF_INET : AF_INET6,
+        .tuple_orig = { .dst = e->vip, .dst_port = htons(e->vip_port) },
     };
 
+    if (e->client_port) {
+        match.tuple_orig.src = e->client;
+        match.tuple_orig.src_port = htons(e->client_port);
+    } else {
+        match.tuple_reply.src = e->endpoint;
+        match.tuple_reply.src_port = htons(e->endpoint_port);
+    }
     return ofp_ct_match_encode(&match, &zone, OF_VERSION);
 }
 

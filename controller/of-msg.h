@@ -49,8 +49,8 @@ struct ofpbuf *of_msg_meter_stats_request(uint32_t xid, uint32_t meter_id);
 int of_msg_decode_meter_stats(const struct ofp_header *, void (*cb)(uint32_t meter_id, uint64_t n_held_back, void *aux),
                               void *aux);
 /* Removes entries of conntrack, see ofctrl_flush_ct(). */
-struct ofpbuf *of_msg_flush_ct(uint16_t zone, uint8_t protocol, const struct in6_addr *vip, uint16_t vip_port,
-                               const struct in6_addr *endpoint, uint16_t endpoint_port);
+struct ct_entry;
+struct ofpbuf *of_msg_flush_ct(uint16_t zone, const struct ct_entry *);
 struct ofpbuf *of_msg_group_request(uint32_t xid);
 struct ofpbuf *of_msg_meter_request(uint32_t xid);
 int of_msg_decode_flows(const struct ofp_header *, struct of_state *);

@@ -214,10 +214,9 @@ ofctrl_set_meter(struct ofctrl *ctrl, void (*cb)(uint32_t meter_id, uint64_t n_h
 }
 
 void
-ofctrl_flush_ct(struct ofctrl *ctrl, uint16_t zone, uint8_t protocol, const struct in6_addr *vip, uint16_t vip_port,
-                const struct in6_addr *endpoint, uint16_t endpoint_port)
+ofctrl_flush_ct(struct ofctrl *ctrl, uint16_t zone, const struct ct_entry *entry)
 {
-    send_counted(ctrl, of_msg_flush_ct(zone, protocol, vip, vip_port, endpoint, endpoint_port));
+    send_counted(ctrl, of_msg_flush_ct(zone, entry));
 }
 
 /* Connection. ---------------------------------------------------------------------------------------------------- */

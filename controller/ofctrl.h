@@ -47,11 +47,11 @@ void ofctrl_set_use(struct ofctrl *, void (*cb)(uint8_t table_id, const struct m
 /* Asks how many packets a meter has held back; 'cb' gets the answer from ofctrl_run(). */
 void ofctrl_ask_meter(struct ofctrl *, uint32_t meter_id);
 void ofctrl_set_meter(struct ofctrl *, void (*cb)(uint32_t meter_id, uint64_t n_held_back, void *aux), void *aux);
-/* Removes the entries of conntrack in 'zone' whose original direction goes to (vip, vip_port) and whose replies come from
- * (endpoint, endpoint_port), in whatever datapath there is (NXT_CT_FLUSH, OVS 3.1).  The switch looks at each entry of the
- * zone once for it.  Lost if the connection is lost. */
-void ofctrl_flush_ct(struct ofctrl *, uint16_t zone, uint8_t protocol, const struct in6_addr *vip, uint16_t vip_port,
-                     const struct in6_addr *endpoint, uint16_t endpoint_port);
+/* Removes a connection from conntrack in 'zone'; without its client's port, those of all clients to (vip, vip_port) that
+ * (endpoint, endpoint_port) answers, for which the switch looks at each connection of the zone once.  In whatever datapath
+ * there is (NXT_CT_FLUSH, OVS 3.1).  Lost if the connection to the switch is lost. */
+struct ct_entry;
+void ofctrl_flush_ct(struct ofctrl *, uint16_t zone, const struct ct_entry *);
 /* Calls 'cb' from ofctrl_run() for each NXT_PACKET_IN2. */
 void ofctrl_set_packet_in(struct ofctrl *, void (*cb)(const struct ofp_header *, void *aux), void *aux);
 

@@ -84,6 +84,36 @@ needs_alias(const struct address *a)
     return false;
 }
 
+static bool
+is_alias(const struct address *a, const struct in6_addr *addr)
+{
+    struct in6_addr alias;
+
+    return a && services_alias(a, &alias) && ipv6_addr_equals(&alias, addr);
+}
+
+/* Of the node's addresses; those of loopback only pods' host ports have. */
+const struct address *
+services_of_alias(const struct services *s, const struct in6_addr *addr)
+{
+    const struct owner *pod;
+
+    for (size_t i = 0; i < s->n_addrs; i++) {
+        const struct address *a = find_address(s, &s->addrs[i]);
+        if (is_alias(a, addr)) {
+            return a;
+        }
+    }
+    HMAP_FOR_EACH (pod, node, &s->pods) {
+        for (uint32_t i = 0; i < pod->n_claims; i++) {
+            if (is_alias(pod->claims[i].address, addr)) {
+                return pod->claims[i].address;
+            }
+        }
+    }
+    return NULL;
+}
+
 /* Numbers from 1 to 'FLOW_N_ALIASES', nearly always: there are more than enough. */
 static uint64_t
 alias_key(const struct address *a)

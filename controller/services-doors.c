@@ -272,8 +272,8 @@ set_open(struct services *s, struct claim *claim, bool open)
     const struct sport *sport = claim->sport;
 
     if (sport && sport->protocol != IPPROTO_TCP && open != claim->open) {
-        if (open && claim->kind > CLAIM_CLUSTER) {
-            services_flush_host(s, claim);
+        if (open) {
+            services_flush_older(s, claim);
             flush_node_port(s, claim);
         }
         for (uint32_t i = 0; !open && i < sport->n_served && !SERVICES_BUG("flush-closed"); i++) {

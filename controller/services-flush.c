@@ -80,32 +80,31 @@ services_tracked_run(struct services *s)
 
 /* What is flushed. ----------------------------------------------------------------------------------------------- */
 
-static void
-add_candidate(struct services *s, const struct claim *claim, const struct place *endpoint)
+static struct candidate_flush *
+add_candidate(struct services *s, const struct claim *claim)
 {
     if (s->n_flushes == s->allocated_flushes) {
         s->flushes = x2nrealloc(s->flushes, &s->allocated_flushes, sizeof *s->flushes);
     }
     struct candidate_flush *f = &s->flushes[s->n_flushes++];
     *f = (struct candidate_flush) {
-        .addr = claim->address->addr, .port = claim->port, .protocol = claim->protocol, .host = !endpoint,
+        .addr = claim->address->addr, .port = claim->port, .protocol = claim->protocol,
     };
     f->has_alias = services_claim_alias(claim, &f->alias);
-    if (endpoint) {
-        f->endpoint = *endpoint;
-    }
+    return f;
 }
 
 void
 services_flush(struct services *s, const struct claim *claim, const struct place *endpoint)
 {
-    add_candidate(s, claim, endpoint);
+    add_candidate(s, claim)->endpoint = *endpoint;
 }
 
 void
-services_flush_host(struct services *s, const struct claim *claim)
+services_flush_older(struct services *s, const struct claim *claim)
 {
-    add_candidate(s, claim, NULL);
+    add_candidate(s, claim)->untranslated = true;
+    add_candidate(s, claim)->host = true;
 }
 
 static void
@@ -114,23 +113,57 @@ add_flush(struct services *s, const struct candidate_flush *f, const struct in6_
     struct flush_effect *e = xzalloc(sizeof *e);
 
     e->flush = (struct service_flush) {
-        .protocol = f->protocol, .vip = *vip, .vip_port = f->port, .host = f->host,
-        .endpoint = f->endpoint.addr, .endpoint_port = f->endpoint.port,
+        .host = f->host,
+        .entry = { .protocol = f->protocol, .vip = *vip, .vip_port = f->port,
+                   .endpoint = f->untranslated ? *vip : f->endpoint.addr,
+                   .endpoint_port = f->untranslated ? f->port : f->endpoint.port },
     };
     ovs_list_push_back(&s->flush_effects, &e->list);
 }
 
+/* Who has the door at an address as packets have it; NULL: nobody. */
+static const struct claim *
+find_claim(const struct services *s, const struct in6_addr *addr, uint8_t protocol, uint16_t port)
+{
+    static const char *const nodes[] = { FLOW_NODE_V4, FLOW_NODE_V6 }, *const links[] = { FLOW_LINK_PREFIX_V4, FLOW_LINK_PREFIX_V6 };
+    bool v6 = !inet_is_v4(addr);
+    struct in6_addr node = inet_addr_constant(nodes[v6]);
+    struct inet_prefix link = inet_cidr_constant(links[v6]);
+
+    if (inet_prefix_contains(&link, addr)) {
+        const struct address *a = services_of_alias(s, addr);
+        const struct in6_addr *any = inet_any(v6);
+
+        addr = a ? &a->addr : ipv6_addr_equals(addr, &node) ? any : addr;
+    }
+    const struct claim *c = services_claim_best(s, addr, protocol, port);
+    return c || !services_is_local(s, addr) ? c : services_claim_best(s, inet_any(v6), protocol, port);
+}
+
 /* Whether packets to the door go on to the endpoint. */
+static bool
+serves(const struct claim *c, const struct place *endpoint)
+{
+    return (!SERVICES_BUG("flush-served") && c && c->open && c->sport
+            && services_has_place(c->sport->served, c->sport->n_served, endpoint));
+}
+
 static bool
 is_served(const struct services *s, const struct candidate_flush *f)
 {
-    const struct claim *c = services_claim_best(s, &f->addr, f->protocol, f->port);
+    struct place self = { f->addr, f->port };
 
-    if (!c && services_is_local(s, &f->addr)) {
-        c = services_claim_best(s, inet_any(!inet_is_v4(&f->addr)), f->protocol, f->port);
-    }
-    return (!f->host && !SERVICES_BUG("flush-served") && c && c->open && c->sport
-            && services_has_place(c->sport->served, c->sport->n_served, &f->endpoint));
+    return !f->host && serves(find_claim(s, &f->addr, f->protocol, f->port), f->untranslated ? &self : &f->endpoint);
+}
+
+bool
+services_keeps(const struct services *s, const struct ct_entry *e)
+{
+    const struct claim *c = find_claim(s, &e->vip, e->protocol, e->vip_port);
+    struct place endpoint = { e->endpoint, e->endpoint_port };
+    bool translated = !ipv6_addr_equals(&e->vip, &e->endpoint) || e->vip_port != e->endpoint_port;
+
+    return serves(c, &endpoint) || (!translated && !(c && c->open));
 }
 
 /* A port of the node: one for each address at which it may have been reached. */

@@ -207,6 +207,7 @@ struct candidate_flush {
     uint16_t port;
     uint8_t protocol;
     bool host;
+    bool untranslated;                  /* Those to nobody else; 'endpoint' means nothing. */
     struct place endpoint;
 };
 
@@ -320,6 +321,8 @@ bool services_is_local(const struct services *, const struct in6_addr *);
 /* What the node's stack makes of a local address for br-int; false: nothing. */
 bool services_alias(const struct address *, struct in6_addr *alias);
 bool services_claim_alias(const struct claim *, struct in6_addr *alias);
+/* Whose alias it is; NULL: nobody's. */
+const struct address *services_of_alias(const struct services *, const struct in6_addr *);
 void services_addresses_run(struct services *);
 void services_addresses_node_changed(struct services *);
 
@@ -336,7 +339,8 @@ void services_tracked_unref(struct services *, uint8_t protocol, uint16_t port);
 void services_tracked_run(struct services *);
 /* Connections by the claim's door to the endpoint, unless it serves there still when the run is over. */
 void services_flush(struct services *, const struct claim *, const struct place *endpoint);
-void services_flush_host(struct services *, const struct claim *);
+/* Those by the claim's door that are older than the door and were not translated, here and in the host's stack. */
+void services_flush_older(struct services *, const struct claim *);
 void services_flush_run(struct services *);
 
 /* services-emit.c. */

@@ -28,6 +28,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "controller/ct-entry.h"
 #include "controller/kube-service.h"
 #include "controller/service-host.h"
 #include "flow-set.h"
@@ -61,12 +62,14 @@ bool services_run(struct services *);
 /* Entries of conntrack that lead to an endpoint which went, or that were made before there was one: those whose original
  * destination is (vip, port) and whose reply comes from (endpoint, endpoint port). */
 struct service_flush {
-    uint8_t protocol;                   /* IPPROTO_UDP, IPPROTO_SCTP. */
-    struct in6_addr vip, endpoint;
-    uint16_t vip_port, endpoint_port;
+    struct ct_entry entry;              /* Of any client.  The endpoint is the address itself: what was not translated. */
     bool host;                          /* Instead: entries of the host's own conntrack to (vip, port) that lead nowhere
                                          * of ours; 'endpoint' means nothing. */
 };
+
+/* Whether a connection of UDP or SCTP (item 24) may stay as it is: its endpoint serves behind that door, or it is none of
+ * a Service.  After any history, exactly those that were not flushed may stay. */
+bool services_keeps(const struct services *, const struct ct_entry *);
 
 /* Item 20. */
 struct service_health {

@@ -60,6 +60,10 @@ status_put_service_problems(const struct dataplane *dp, json_t *out)
     sset_init(&problems.said);
     services_for_each_problem(dataplane_services_(dp), put_problem, &problems);
     of_state_for_each_refused(ofctrl_state(dp->ofctrl), OWNER_SERVICE, put_refused, &problems);
+    if (dataplane_service_problem_(dp)) {
+        json_array_append_new(out, json_sprintf("services: UDP may still go to endpoints that are gone: %s",
+                                                dataplane_service_problem_(dp)));
+    }
     if (problems.n_more) {
         json_array_append_new(out, json_sprintf("services: %"PRIuSIZE" more with a problem", problems.n_more));
     }

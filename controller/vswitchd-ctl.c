@@ -26,6 +26,8 @@ struct vswitchd_ctl {
     unsigned int epoch;
     size_t n_outstanding, n_errors;
     char *error;
+    void (*answer)(bool ok, char *text, void *aux);     /* NULL: nobody wants them. */
+    void *answer_aux;
     long long int retry_at;             /* LLONG_MAX: when the watch reports something. */
     int retry_delay;
 };
@@ -84,6 +86,21 @@ vswitchd_ctl_wait(struct vswitchd_ctl *ctl)
     }
 }
 
+/* An answer may be large: its text is taken, not copied. */
+static void
+take_answer(struct vswitchd_ctl *ctl, const struct jsonrpc_msg *msg)
+{
+    bool ok = msg->type == JSONRPC_REPLY;
+    struct json *json = ok ? msg->result : msg->error;
+    char *text = NULL;
+
+    if (json && json->type == JSON_STRING) {
+        text = json->string;
+        json->string = NULL;
+    }
+    ctl->answer(ok, text ? text : xstrdup(ok ? "" : "error"), ctl->answer_aux);
+}
+
 static void
 receive(struct vswitchd_ctl *ctl)
 {
@@ -97,6 +114,9 @@ receive(struct vswitchd_ctl *ctl)
             free(ctl->error);
             ctl->error = xstrdup(msg->error && msg->error->type == JSON_STRING ? json_string(msg->error) : "error");
             ctl->n_errors++;
+        }
+        if (ctl->answer) {
+            take_answer(ctl, msg);
         }
         jsonrpc_msg_destroy(msg);
     }
@@ -171,6 +191,13 @@ vswitchd_ctl_send(struct vswitchd_ctl *ctl, const char *command, const char *con
             ctl->n_outstanding++;
         }
     }
+}
+
+void
+vswitchd_ctl_set_answer(struct vswitchd_ctl *ctl, void (*cb)(bool ok, char *text, void *aux), void *aux)
+{
+    ctl->answer = cb;
+    ctl->answer_aux = aux;
 }
 
 size_t

@@ -264,6 +264,11 @@ tests_unit_test_of_state_SOURCES = tests/unit/test-of-state.c
 tests_unit_test_of_state_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/controller
 tests_unit_test_of_state_LDADD = controller/libcontroller.la flows/libflows.la $(UNIT_LDADD)
 
+UNIT_TESTS += tests/unit/test-ct-entry
+tests_unit_test_ct_entry_SOURCES = tests/unit/test-ct-entry.c
+tests_unit_test_ct_entry_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_ct_entry_LDADD = controller/libcontroller.la $(UNIT_LDADD)
+
 UNIT_TESTS += tests/unit/test-punt-reply
 tests_unit_test_punt_reply_SOURCES = tests/unit/test-punt-reply.c
 tests_unit_test_punt_reply_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/controller

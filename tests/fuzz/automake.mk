@@ -4,6 +4,7 @@ FUZZERS_ALL = tests/fuzz/fuzz-attachment \
 	tests/fuzz/fuzz-cni-result \
 	tests/fuzz/fuzz-cni-wire \
 	tests/fuzz/fuzz-config \
+	tests/fuzz/fuzz-ct-entry \
 	tests/fuzz/fuzz-dns-answer \
 	tests/fuzz/fuzz-hostnet-nft-list \
 	tests/fuzz/fuzz-hostnet-record \
@@ -51,6 +52,10 @@ tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz-config.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_config_CPPFLAGS = $(FUZZ_CPPFLAGS)
 tests_fuzz_fuzz_config_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_config_LDADD = $(FUZZ_LDADD)
+tests_fuzz_fuzz_ct_entry_SOURCES = tests/fuzz/fuzz-ct-entry.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_ct_entry_CPPFLAGS = $(FUZZ_CPPFLAGS)
+tests_fuzz_fuzz_ct_entry_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_ct_entry_LDADD = $(FUZZ_LDADD)
 tests_fuzz_fuzz_dns_answer_SOURCES = tests/fuzz/fuzz-dns-answer.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_dns_answer_CPPFLAGS = $(FUZZ_CPPFLAGS)
 tests_fuzz_fuzz_dns_answer_LDFLAGS = $(FUZZ_LINK)

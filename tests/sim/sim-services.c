@@ -5,7 +5,8 @@
  *   effects equal flows   what they have built is what services_get_flows() says
  *   incremental = full    and that is what a fresh core says that is told only the objects as they are now
  *   a second opinion      where packets go by the flows and groups is what a slow implementation tells from the objects
- *   flushes               a connection whose endpoint does not serve behind its door any more is flushed; no other is
+ *   flushes               a connection whose endpoint does not serve behind its door any more is flushed; no other is; and
+ *                         an audit of conntrack keeps those that serve
  *
  * The universe is small, so that histories meet: two Services want one address, endpoints stand in several slices.
  * Numbers are few (SERVICES_NUMBER_MASK), so they clash. */
@@ -642,6 +643,22 @@ was_flushed(const struct service_world *w, const struct entry *entry)
     return retval;
 }
 
+/* What an audit of conntrack makes of it. */
+static bool
+keeps(const struct service_world *w, const struct entry *entry)
+{
+    const char *colon = strrchr(entry->endpoint, ':');
+    int skip = entry->endpoint[0] == '[';
+    char *addr = xmemdup0(entry->endpoint + skip, colon - entry->endpoint - 2 * skip);
+    struct ct_entry e = {
+        .protocol = entry->q.protocol, .vip = entry->q.dst, .vip_port = entry->q.port, .endpoint = inet_addr_constant(addr),
+        .endpoint_port = atoi(colon + 1),
+    };
+
+    free(addr);
+    return services_keeps(w->core, &e);
+}
+
 static void
 check_flushes(struct service_world *w, struct sim_history *h, struct entries *table)
 {
@@ -652,6 +669,8 @@ check_flushes(struct service_world *w, struct sim_history *h, struct entries *ta
         bool closed = false;
         bool serves = still_serves(w, entry, &closed), flushed = was_flushed(w, entry);
 
+        SIM_CHECK(h, keeps(w, entry) == serves, "the connection to %s port %"PRIu16" by %s: %s", entry->q.dst_text, entry->q.port,
+                  entry->endpoint, serves ? "serves, but may not stay" : "does not serve, but may stay");
         /* A door at one of the node's addresses came before that of all of them, but leads to nobody: when it opens is
          * soon enough. */
         if (!serves && !flushed && closed && has(w->addrs, w->n_addrs, &entry->q.dst)) {

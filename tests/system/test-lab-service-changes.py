@@ -2,9 +2,11 @@
 """Services while something changes: endpoints come and go, daemons restart, Services are made anew; what conntrack remembers.
 
 Covers services 9, 15, 22, 23, 24, 25, 26, 28."""
-# time limit: 400 s
+# time limit: 500 s
 import contextlib
+import json
 import os
+import re
 import socket
 import struct
 import threading
@@ -215,6 +217,108 @@ class Changes(ServiceCase):
                         {"port": 53, "targetPort": "dns", "protocol": "UDP", "nodePort": 30777}])
                     self.assertTrue(self.eventually(sock, STAY[0].pod))
                     self.remove_services()
+
+    def test_udp_before_the_cluster_address(self):
+        """services 24: an address that was nobody's is asked at a port that conntrack sees, and then it is a Service's."""
+        self.put(service("seen", "one", ports=[{"port": 53, "targetPort": "dns", "protocol": "UDP"}]))
+        for sender in (A, HOST):
+            for family, address in ((4, "10.96.9.77"), (6, "fd00:96::977")):
+                with self.subTest(sender=sender, family=family), self.client(sender, (address, 53)) as sock:
+                    for _ in range(3):
+                        self.assertIsNone(self.who_answers(sock, 0.2))
+                    item = service("late", "one", ipFamilyPolicy="SingleStack", clusterIP=address, ipFamilies=[f"IPv{family}"], ports=[
+                        {"port": 53, "targetPort": "dns", "protocol": "UDP"}])
+                    self.put(item)
+                    self.settle()
+                    self.assertTrue(self.eventually(sock, STAY[0].pod))
+                    self.take(item)
+                    self.settle()
+
+    def remembered(self, endpoints, but=()):
+        """(client's address, its port) of the UDP connections to Services that node-1's switch has, by endpoint.  Not those to the
+        addresses 'but'."""
+        addresses = {self.addresses[one.pod][family]: one for one in endpoints for family in FAMILIES}
+        found = {one: set() for one in endpoints}
+        for line in self.lab.exec("node-1", "ovs-appctl", "dpctl/dump-conntrack", "netdev@ovs-netdev", "zone=1").splitlines():
+            match = re.match(r"udp,orig=\(src=(.*?),dst=(.*?),sport=(\d+),.*reply=\(src=(.*?),", line)
+            if match and match[4] in addresses and match[2] not in (match[4], *but):
+                found[addresses[match[4]]].add((match[1], int(match[3])))
+        return found
+
+    def clients_of(self, item, endpoints, ways):
+        """For each way, family and endpoint a socket that has got to the endpoint."""
+        found = {}
+        for door, sender in ways:
+            for family in FAMILIES:
+                for _ in range(100):
+                    sock = self.enter(self.client(sender, self.door(item, door, family, "udp")))
+                    found.setdefault((door, sender, family, self.who_answers(sock)), sock)
+                    if all((door, sender, family, one.pod) in found for one in endpoints):
+                        break
+                else:
+                    self.fail(f"100 clients of {door} by {sender} do not get to {endpoints}: {list(found)}")
+        return found
+
+    def ask_all(self, socks):
+        """Each gets its answer from where it got it first, so conntrack will remember it for another 30 s."""
+        self.assertEqual({name: self.who_answers(sock) for name, sock in socks.items()}, {name: name[3] for name in socks})
+
+    def enter(self, context):
+        sock = context.__enter__()
+        self.addCleanup(context.__exit__, None, None, None)
+        return sock
+
+    def check_forgotten(self, gone, stays, before):
+        """Conntrack forgets all that led to 'gone', and of what leads to 'stays' nothing, though nobody sends."""
+        deadline = time.monotonic() + PATIENCE
+        while any(self.remembered(gone).values()):
+            self.assertLess(time.monotonic(), deadline, f"still there: {self.remembered(gone)}")
+            time.sleep(0.1)
+        time.sleep(1.5)                 # It is looked through a second time.
+        after = self.remembered(stays)
+        for one in stays:
+            self.assertTrue(before[one])
+            self.assertFalse(bool(before[one] - after[one]), f"{one} has lost {before[one] - after[one]}")
+
+    WAYS = (("cluster", A), ("node-1", "outside"), ("cluster", HOST))
+
+    def test_udp_while_sluiced_is_away(self):
+        """services 24, 28: an endpoint, and a Service, that go while sluiced is not there.  When it is back, connections to them are
+        forgotten; those to the endpoint that stays are not."""
+        item, other = self.services(*(service(name, "stay", type="NodePort") for name in ("dns", "other")))
+        socks = self.clients_of(item, STAY, self.WAYS)
+        lost = self.clients_of(other, STAY[:1], self.WAYS[:1])
+        for kill in ([], ["--kill"]):
+            self.lab("stop", "node-1", "sluiced", *kill)
+            self.select("dns", "two")
+            self.take(other)
+            self.ask_all(socks)         # Nobody has told the switch.
+            before = self.remembered(STAY, but=other["spec"]["clusterIPs"])
+            self.lab("start", "node-1", "sluiced")
+            self.settle()
+            self.check_forgotten(STAY[:1], STAY[1:], before)
+            for name, sock in socks.items():
+                self.assertTrue(self.eventually(sock, STAY[1].pod), f"{name}")
+            for sock in lost.values():
+                self.assertIsNone(self.who_answers(sock, 0.3))
+            self.assertEqual(json.loads(self.lab.exec("node-1", "sluicectl", "status", "--json"))["problems"], [])
+            self.put(other)
+            self.select("dns", "stay")
+            self.settle()
+            socks = self.clients_of(item, STAY, self.WAYS)
+            lost = self.clients_of(other, STAY[:1], self.WAYS[:1])
+
+    def test_many_endpoints_go_at_once(self):
+        """services 23, 24: more than are removed one by one."""
+        item = self.one_service("dns", "all", type="NodePort")
+        socks = self.clients_of(item, PLACES["all"], self.WAYS)
+        self.ask_all(socks)
+        self.select("dns", "two")
+        before = self.remembered(PLACES["all"])
+        self.settle()
+        self.check_forgotten([STAY[0], *MOVE], STAY[1:], before)
+        for name, sock in socks.items():
+            self.assertTrue(self.eventually(sock, STAY[1].pod), f"{name}")
 
     # --- packets that belong to no connection ---
 

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <unistd.h>
 
+#include "controller/ct-entry.h"
 #include "dp-packet.h"
 #include "ofctrl-test.h"
 #include "openvswitch/ofp-actions.h"
@@ -425,14 +426,18 @@ has_entry(const struct rig *rig, const char *client)
     return found;
 }
 
-/* Flushes (zone 1, UDP, vip:53, endpoint:5353) of the family of 'vip', and waits until 'client' has lost its entry. */
+/* Flushes (zone 1, UDP, vip:53, endpoint:5353) of the family of 'vip', and waits until 'client' has lost its entry.
+ * 'client_port' 0: of all clients. */
 static void
-flush(struct rig *rig, const char *vip_, const char *endpoint_, const char *client)
+flush(struct rig *rig, const char *vip, const char *endpoint, const char *client, uint16_t client_port)
 {
-    struct in6_addr vip = addr(vip_), endpoint = addr(endpoint_);
+    struct ct_entry entry = {
+        .protocol = IPPROTO_UDP, .client = addr(client), .client_port = client_port, .vip = addr(vip), .vip_port = 53,
+        .endpoint = addr(endpoint), .endpoint_port = 5353,
+    };
 
     ck_assert(has_entry(rig, client));
-    ofctrl_flush_ct(rig->ctrl, 1, IPPROTO_UDP, &vip, 53, &endpoint, 5353);
+    ofctrl_flush_ct(rig->ctrl, 1, &entry);
     for (long long int deadline = time_msec() + TIMEOUT_MS; has_entry(rig, client); ) {
         ck_assert_msg(time_msec() < deadline, "%s has its entry still", client);
         ofctrl_run(rig->ctrl);
@@ -441,7 +446,7 @@ flush(struct rig *rig, const char *vip_, const char *endpoint_, const char *clie
     }
 }
 
-/* Exactly the entries of this zone, protocol, address and endpoint go. */
+/* services 24: exactly the entries of this zone, protocol, address and endpoint go. */
 START_TEST(test_flush)
 {
     static const struct {
@@ -458,6 +463,11 @@ START_TEST(test_flush)
         { "10.0.1.7", "10.0.0.1", "ct(commit,zone=1)", IPPROTO_UDP, true },
         { "fd00:1::1", "fd01::1", "ct(commit,zone=1,nat(dst=[fd00::1]:5353))", IPPROTO_UDP, false },
         { "fd00:1::2", "fd01::1", "ct(commit,zone=1,nat(dst=[fd00::2]:5353))", IPPROTO_UDP, true },
+        /* By their client. */
+        { "10.0.1.8", "10.96.0.3", "ct(commit,zone=1,nat(dst=10.0.0.3:5353))", IPPROTO_UDP, false },
+        { "10.0.1.9", "10.96.0.3", "ct(commit,zone=1,nat(dst=10.0.0.3:5353))", IPPROTO_UDP, true },
+        { "fd00:1::3", "fd01::3", "ct(commit,zone=1,nat(dst=[fd00::3]:5353))", IPPROTO_UDP, false },
+        { "fd00:1::4", "fd01::3", "ct(commit,zone=1,nat(dst=[fd00::3]:5353))", IPPROTO_UDP, true },
     };
     struct flow_set set = FLOW_SET_INIT;
     struct rig rig;
@@ -477,8 +487,10 @@ START_TEST(test_flush)
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         receive(&rig, cases[i].client, cases[i].dst, cases[i].protocol, 4000, 53);
     }
-    flush(&rig, "10.96.0.1", "10.0.0.1", "10.0.1.1");
-    flush(&rig, "fd01::1", "fd00::1", "fd00:1::1");
+    flush(&rig, "10.96.0.1", "10.0.0.1", "10.0.1.1", 0);
+    flush(&rig, "fd01::1", "fd00::1", "fd00:1::1", 0);
+    flush(&rig, "10.96.0.3", "10.0.0.3", "10.0.1.8", 4000);
+    flush(&rig, "fd01::3", "fd00::3", "fd00:1::3", 4000);
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         ck_assert_msg(has_entry(&rig, cases[i].client) == cases[i].stays, "%s", cases[i].client);
     }

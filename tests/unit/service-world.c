@@ -315,14 +315,14 @@ take_flush(struct service_world *w, const struct service_flush *f)
 {
     struct ds ds = DS_EMPTY_INITIALIZER;
 
-    ds_put_format(&ds, "%s ", kube_protocol_name(f->protocol));
-    inet_addr_put(&ds, &f->vip);
-    ds_put_format(&ds, " %"PRIu16" ", f->vip_port);
+    ds_put_format(&ds, "%s ", kube_protocol_name(f->entry.protocol));
+    inet_addr_put(&ds, &f->entry.vip);
+    ds_put_format(&ds, " %"PRIu16" ", f->entry.vip_port);
     if (f->host) {
         ds_put_cstr(&ds, "host");
     } else {
-        inet_addr_put(&ds, &f->endpoint);
-        ds_put_format(&ds, " %"PRIu16, f->endpoint_port);
+        inet_addr_put(&ds, &f->entry.endpoint);
+        ds_put_format(&ds, " %"PRIu16, f->entry.endpoint_port);
     }
     free(shash_replace(&w->flushes, ds_cstr(&ds), xstrdup("")));
     ds_destroy(&ds);

@@ -77,7 +77,9 @@ START_TEST(test_flush)
     expect_flushes(&w, "");
     /* Entries that the node's stack made before there was an endpoint. */
     service_world_slice(&w, "a/dns-1", "dns", "dns:1053/UDP", "10.0.0.1 10.0.0.2");
-    expect_flushes(&w, "UDP 192.0.2.1 30053 host\nUDP 198.51.100.1 53 host");
+    expect_flushes(&w, "UDP 10.96.0.1 53 10.96.0.1 53\nUDP 10.96.0.1 53 host\nUDP 169.254.192.3 30053 169.254.192.3 30053\n"
+                   "UDP 192.0.2.1 30053 192.0.2.1 30053\nUDP 192.0.2.1 30053 host\n"
+                   "UDP 198.51.100.1 53 198.51.100.1 53\nUDP 198.51.100.1 53 host");
     /* One that is terminating but still serves keeps its clients, as one whose hints changed does. */
     service_world_slice(&w, "a/dns-1", "dns", "dns:1053/UDP", "10.0.0.1 10.0.0.2||Rst");
     expect_flushes(&w, "");
@@ -86,7 +88,7 @@ START_TEST(test_flush)
                    "UDP 192.0.2.1 30053 10.0.0.2 1053\nUDP 198.51.100.1 53 10.0.0.2 1053");
     /* A door goes; another comes. */
     service_world_service(&w, "a/dns", "'type':'NodePort'," IPS "'externalIPs':['198.51.100.2']," DNS);
-    expect_flushes(&w, "UDP 198.51.100.1 53 10.0.0.1 1053\nUDP 198.51.100.2 53 host");
+    expect_flushes(&w, "UDP 198.51.100.1 53 10.0.0.1 1053\nUDP 198.51.100.2 53 198.51.100.2 53\nUDP 198.51.100.2 53 host");
     /* The same object again, another slice for the same endpoint: nothing. */
     service_world_service(&w, "a/dns", "'type':'NodePort'," IPS "'externalIPs':['198.51.100.2']," DNS);
     service_world_slice(&w, "a/dns-2", "dns", "dns:1053/UDP", "10.0.0.1 10.0.0.3");
@@ -96,6 +98,59 @@ START_TEST(test_flush)
     service_world_remove(&w, "Service a/dns");
     service_world_settle(&w);
     ck_assert_uint_eq(shash_count(&w.flushes), 8);
+    service_world_destroy(&w);
+}
+END_TEST
+
+static void
+expect_kept(const struct service_world *w, bool want, const char *vip, uint16_t vip_port, const char *endpoint, uint16_t endpoint_port)
+{
+    struct ct_entry entry = {
+        .protocol = IPPROTO_UDP, .vip = inet_addr_constant(vip), .vip_port = vip_port, .endpoint = inet_addr_constant(endpoint),
+        .endpoint_port = endpoint_port,
+    };
+
+    ck_assert_msg(services_keeps(w->core, &entry) == want, "%s:%d by %s:%d", vip, vip_port, endpoint, endpoint_port);
+}
+
+/* services 24, 28: what was made while nobody looked is judged by what is there now. */
+START_TEST(test_keeps)
+{
+    static const char *const ways[] = { "10.96.0.1", "169.254.192.3", "192.0.2.1", "198.51.100.1", "192.0.2.2", NULL };
+    const char *alias = NULL;           /* Of the last but one. */
+    struct shash_node *node;
+    struct service_world w;
+
+    service_world_init(&w);
+    service_world_node(&w, NULL, "192.0.2.1 192.0.2.2");
+    service_world_service(&w, "a/dns", "'type':'NodePort'," IPS "'externalIPs':['198.51.100.1','192.0.2.2']," DNS);
+    service_world_slice(&w, "a/dns-1", "dns", "dns:1053/UDP", "10.0.0.1 10.0.0.2||Rst 10.0.0.3||RSt");
+    service_world_settle(&w);
+    SHASH_FOR_EACH (node, &w.hosts) {
+        const char *text = strstr(node->data, " alias ");
+        alias = text ? text + strlen(" alias ") : alias;
+    }
+    ck_assert(alias);
+    for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
+        const char *way = ways[i] ? ways[i] : alias;
+        uint16_t port = i == 1 || i == 2 ? 30053 : 53;
+
+        expect_kept(&w, true, way, port, "10.0.0.1", 1053);
+        expect_kept(&w, true, way, port, "10.0.0.2", 1053);     /* Still serves. */
+        expect_kept(&w, false, way, port, "10.0.0.3", 1053);
+        expect_kept(&w, false, way, port, "10.0.0.4", 1053);
+        expect_kept(&w, false, way, port, "10.0.0.1", 1054);
+        expect_kept(&w, false, way, port + 1, "10.0.0.1", 1053);
+        expect_kept(&w, false, way, port, way, port);           /* Older than the door. */
+        expect_kept(&w, true, way, port + 1, way, port + 1);    /* None of a Service. */
+    }
+    expect_kept(&w, false, "192.0.2.3", 30053, "10.0.0.1", 1053);
+    expect_kept(&w, true, "192.0.2.3", 30053, "192.0.2.3", 30053);
+    expect_kept(&w, true, "10.0.0.1", 1053, "10.0.0.1", 1053);  /* To the endpoint itself. */
+    service_world_slice(&w, "a/dns-1", "dns", "dns:1053/UDP", "");
+    service_world_settle(&w);
+    expect_kept(&w, false, "10.96.0.1", 53, "10.0.0.1", 1053);
+    expect_kept(&w, true, "10.96.0.1", 53, "10.96.0.1", 53);
     service_world_destroy(&w);
 }
 END_TEST
@@ -511,6 +566,7 @@ END_TEST
 
 UNIT_MAIN("services-change", {
     tcase_add_test(tc, test_flush);
+    tcase_add_test(tc, test_keeps);
     tcase_add_test(tc, test_no_flush_of_tcp);
     tcase_add_test(tc, test_many);
     tcase_add_test(tc, test_shared);
