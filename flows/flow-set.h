@@ -57,6 +57,8 @@ struct group_bucket {
 
 struct group_entry;
 struct group_entry *group_entry_create(uint32_t group_id, const struct group_bucket *, size_t n_buckets);
+/* Type indirect: always that bucket, without dp_hash and its recirculation. */
+struct group_entry *group_entry_create_indirect(uint32_t group_id, const struct group_bucket *);
 /* With selection method hash of one field, all of it, instead of dp_hash: no recirculation, but an upcall for each value of
  * the field.  A bucket that comes or goes moves only what it gets or had. */
 struct group_entry *group_entry_create_hash(uint32_t group_id, enum mf_field_id, const struct group_bucket *,

@@ -78,12 +78,11 @@ create(struct ofputil_group_mod *gm)
 }
 
 static struct group_entry *
-create_select(uint32_t group_id, const struct ofputil_group_props *props, const struct group_bucket *buckets,
-              size_t n_buckets)
+create_of_type(uint8_t type, uint32_t group_id, const struct ofputil_group_props *props, const struct group_bucket *buckets,
+               size_t n_buckets)
 {
     struct ofputil_group_mod gm = {
-        .command = OFPGC11_ADD, .type = OFPGT11_SELECT, .group_id = group_id, .command_bucket_id = OFPG15_BUCKET_ALL,
-        .props = *props,
+        .command = OFPGC11_ADD, .type = type, .group_id = group_id, .command_bucket_id = OFPG15_BUCKET_ALL, .props = *props,
     };
     struct ofputil_bucket *list = xcalloc(n_buckets + 1, sizeof *list);
 
@@ -105,7 +104,17 @@ struct group_entry *
 group_entry_create(uint32_t group_id, const struct group_bucket *buckets, size_t n_buckets)
 {
     const struct ofputil_group_props props = { .selection_method = "dp_hash" };
-    return create_select(group_id, &props, buckets, n_buckets);
+    return create_of_type(OFPGT11_SELECT, group_id, &props, buckets, n_buckets);
+}
+
+struct group_entry *
+group_entry_create_indirect(uint32_t group_id, const struct group_bucket *bucket_)
+{
+    const struct ofputil_group_props props = { .selection_method = "" };
+    struct group_bucket bucket = *bucket_;
+
+    bucket.weight = 0;                  /* Only groups of type select know weights. */
+    return create_of_type(OFPGT11_INDIRECT, group_id, &props, &bucket, 1);
 }
 
 struct group_entry *
@@ -116,7 +125,7 @@ group_entry_create_hash(uint32_t group_id, enum mf_field_id field, const struct 
 
     memset(&mask, 0xff, sizeof mask);
     field_array_set(field, &mask, &props.fields);
-    struct group_entry *group = create_select(group_id, &props, buckets, n_buckets);
+    struct group_entry *group = create_of_type(OFPGT11_SELECT, group_id, &props, buckets, n_buckets);
     free(props.fields.values);
     return group;
 }

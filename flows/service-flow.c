@@ -251,8 +251,8 @@ flow_make_group(uint32_t group_id, const struct flow_endpoint *endpoints, size_t
 
     /* A client's first connections may come before the switch has learned anything: so they all go by its address. */
     enum mf_field_id client = n && !inet_is_v4(&endpoints->addr) ? MFF_IPV6_SRC : MFF_IPV4_SRC;
-    struct group_entry *group = (affinity
-                                 ? group_entry_create_hash(group_id, client, buckets, n)
+    struct group_entry *group = (affinity ? group_entry_create_hash(group_id, client, buckets, n)
+                                 : n == 1 ? group_entry_create_indirect(group_id, buckets)
                                  : group_entry_create(group_id, buckets, n));
     for (size_t i = 0; i < n; i++) {
         free(CONST_CAST(struct ofpact *, buckets[i].ofpacts));

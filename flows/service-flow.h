@@ -15,9 +15,9 @@
  * and the group, as the shard, is chosen by a hash of the client's address alone: what the switch has learned takes
  * effect some time later, and a client's first connections must have one endpoint too.
  *
- * dp_hash costs one recirculation, conntrack the other.  A connection that conntrack knows keeps its endpoint whatever
- * the group says now.  Answers are recognized by their source port, which is some endpoint's (flow_add_tracked_port()),
- * and get their address back in CONNTRACK.
+ * dp_hash costs one recirculation (none if there is only one endpoint, and no affinity: type indirect), conntrack the
+ * other.  A connection that conntrack knows keeps its endpoint whatever the group says now.  Answers are recognized by
+ * their source port, which is some endpoint's (flow_add_tracked_port()), and get their address back in CONNTRACK.
  *
  * The entry is committed before policy has judged; what policy allows gets CT_MARK_ALLOWED afterwards (CT_COMMIT), and
  * replies pass only with that mark.

@@ -18,12 +18,16 @@
  *
  * Weights.  A whole endpoint has WHOLE, a half one half of that, so that a shift of the borders leaves all others as they
  * are.  OVS gives a group as many slots as the ratio of total to least weight asks for, which would be too few; so the
- * first whole endpoint of a shard gives one slot's worth to a second bucket of its own, which makes it 256.  Only a power
- * of two of whole endpoints needs none: then few slots are exact. */
+ * first whole endpoint of a shard gives one slot's worth to a second bucket of its own, which makes it more.  Only a power
+ * of two of whole endpoints needs none: then few slots are exact.
+ *
+ * Slots.  256 if there are several shards.  An only one has as few as keep every share within the tolerance, because each
+ * slot is a datapath flow of its own for each client, and its first packet goes to ovs-vswitchd. */
 
 #define MOST 22                         /* Endpoints of a shard, rather than which it is halved. */
 #define FIRST 16                        /* From which on shards are halved. */
 #define WHOLE SHARES_SLOTS
+#define LEAST_SLOTS 16                  /* OVS gives no group fewer. */
 #define COARSE (64 * SHARES_SLOTS)      /* Endpoints, above which none is halved. */
 #define MAX_ENDPOINTS (SHARES_SLOTS * SHARES_SLOTS)
 
@@ -41,11 +45,23 @@ add_share(struct shares *s, uint32_t rank, uint16_t weight)
     return &s->shares[s->n_shares++];
 }
 
+/* The number of slots for 'n' whole endpoints that are all of a set. */
+static uint32_t
+slots_for(uint32_t n)
+{
+    uint32_t slots = LEAST_SLOTS;
+
+    while (slots < SHARES_SLOTS && (10 * DIV_ROUND_UP(slots, n) * n > 11 * slots || 10 * (slots / n) * n < 9 * slots)) {
+        slots *= 2;
+    }
+    return slots;
+}
+
 /* Makes the least weight of a shard one slot's worth of the total: a second bucket of 'whole', a whole endpoint. */
 static void
-add_ballast(struct shares *s, struct share *whole, uint32_t total)
+add_ballast(struct shares *s, struct share *whole, uint32_t total, uint32_t slots)
 {
-    uint16_t ballast = DIV_ROUND_UP(total, SHARES_SLOTS);
+    uint16_t ballast = DIV_ROUND_UP(total, slots);
 
     whole->weight -= ballast;
     add_share(s, whole->rank, ballast);
@@ -66,7 +82,7 @@ add_shard(struct shares *s, uint32_t n, uint32_t value, uint32_t size)
     }
     bool exact = !((from | to) & 1) && IS_POW2((to - from) / 2);
     if (!exact && to - from <= SHARES_SLOTS) {
-        add_ballast(s, whole, (to - from) * (WHOLE / 2));
+        add_ballast(s, whole, (to - from) * (WHOLE / 2), shard->mask ? SHARES_SLOTS : slots_for(n));
     }
     shard->n = s->n_shares - shard->first;
 }

@@ -3,7 +3,7 @@
 
 /* How n equal endpoints share the hash space of select groups, so that nobody's share is more than 10 % off.
  *
- * One dp_hash group has 256 slots, of which a bucket gets a whole number.  With more than a few endpoints that is too
+ * One dp_hash group has at most 256 slots, of which a bucket gets a whole number.  With more than a few endpoints that is too
  * coarse, so the set is cut into shards, a group each: 8 other bits of the hash choose the shard (65,536 cells together).
  * A shard owns an aligned power-of-two range of the 256 values, so that one masked flow leads to it.
  *
@@ -13,7 +13,8 @@
  * added, removed or get another weight: four for each shard, and once in a while a shard that is halved.  (1,000 endpoints:
  * at most 234 of 1,088 buckets, 154 on average.)
  *
- * Up to 21 endpoints: one shard.  More: 8 to 22 endpoints a shard, up to 256 shards.
+ * Up to 21 endpoints: one shard, with as few slots as that allows, 16 at least.  More: 8 to 22 endpoints a shard, up to
+ * 256 shards.
  *
  * Pure. */
 
@@ -25,8 +26,7 @@
 
 struct share {
     uint32_t rank;
-    uint16_t weight;                    /* For OpenFlow: a group's weights make OVS use 256 slots, or fewer if that is
-                                         * exact. */
+    uint16_t weight;                    /* For OpenFlow: the ratio of total to least weight makes OVS use so many slots. */
 };
 
 struct shard {

@@ -187,6 +187,22 @@ START_TEST(test_hash)
 }
 END_TEST
 
+/* services 6: one endpoint needs no choice. */
+START_TEST(test_indirect)
+{
+    const struct group_bucket bucket = { .bucket_id = 3, .weight = 100 };
+    struct group_entry *g = group_entry_create_indirect(7, &bucket), *select = group_entry_create(7, &bucket, 1);
+
+    char *s = text(g);
+    ck_assert_str_eq(s, "group_id=7,type=indirect,bucket=bucket_id:3,actions=drop");
+    free(s);
+    check_desc(g, 1);
+    ck_assert(!group_entry_equal(g, select));
+    group_entry_unref(g);
+    group_entry_unref(select);
+}
+END_TEST
+
 /* OpenFlow allows 64 KB. */
 START_TEST(test_large)
 {
@@ -229,6 +245,7 @@ UNIT_MAIN("group-entry", {
     tcase_add_test(tc, test_equal);
     tcase_add_test(tc, test_desc);
     tcase_add_loop_test(tc, test_hash, 0, 2);
+    tcase_add_test(tc, test_indirect);
     tcase_add_test(tc, test_large);
     tcase_add_test(tc, test_set);
 })

@@ -93,6 +93,21 @@ START_TEST(test_fair_to_6500)
 }
 END_TEST
 
+/* Each slot is a datapath flow and an upcall: as few as the tolerance allows. */
+START_TEST(test_few_slots)
+{
+    static const uint32_t slots[] = { 16, 16, 32, 16, 32, 64, 64, 16, 128, 64, 128, 128, 128, 128, 128, 16, 128, 256, 256, 128, 256 };
+    uint32_t hits[2 * SHARES_SLOTS];
+
+    for (uint32_t n = 1; n <= ARRAY_SIZE(slots); n++) {
+        struct shares s;
+        shares_init(&s, n);
+        ck_assert_uint_eq(webster(s.shares, s.n_shares, hits), slots[n - 1]);
+        shares_destroy(&s);
+    }
+}
+END_TEST
+
 /* Many more than anybody has: coarse, but everybody gets something, and OVS takes the groups. */
 START_TEST(test_huge)
 {
@@ -258,6 +273,7 @@ UNIT_MAIN("shares", {
     tcase_add_test(tc, test_shape);
     tcase_add_test(tc, test_fair_to_1000);
     tcase_add_test(tc, test_fair_to_6500);
+    tcase_add_test(tc, test_few_slots);
     tcase_add_test(tc, test_huge);
     tcase_add_test(tc, test_changed);
 })
