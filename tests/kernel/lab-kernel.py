@@ -78,6 +78,9 @@ class KernelServices(Kernel, matrix.Matrix):
     """All of the matrix; the userspace datapath cannot have its SCTP."""
     PROTOCOLS = ("tcp", "udp", "sctp")
 
+    def remove_services(self):
+        """The lab goes with them."""
+
 
 class KernelServicesPart(KernelServices):
     """Any three values of the matrix together."""
