@@ -3,6 +3,7 @@
 
 Connections that live meanwhile: a new deny cuts them within a second of its acknowledgement, and what stays allowed loses no packet."""
 # time limit: 400 s
+import collections
 import concurrent.futures
 import contextlib
 import os
@@ -405,11 +406,13 @@ class Dynamics(PolicyCase):
         self.assertGreater(total, 500)
         # When a link comes or goes, ovs-vswitchd 3.1 forgets the kernel's routes and reads them anew; who looks just then does not find
         # the way to the other node.  Policy has no part in that.
-        excused = [(stream.what, number) for stream in streams for number in lost.get(stream.what, ())
-                   if "a -> x/b" in stream.what or "b -> x/a" in stream.what
-                   if any(first - 0.1 < stream.sent[number] < last + 0.5 for first, last in zip(pods_change[::2], pods_change[1::2]))]
-        self.assertEqual(sum(map(len, lost.values())), len(excused), f"lost {lost}, of which excused {excused}")
-        self.assertLess(len(excused), 10, excused)
+        windows = [(first - 0.1, last + 0.5) for first, last in zip(pods_change[::2], pods_change[1::2])]
+        excused = collections.Counter((stream.what, window) for stream in streams for number in lost.get(stream.what, ())
+                                      if "a -> x/b" in stream.what or "b -> x/a" in stream.what
+                                      for window in windows if window[0] < stream.sent[number] < window[1])
+        self.assertEqual(sum(map(len, lost.values())), sum(excused.values()), f"lost {lost}, of which excused {excused}")
+        # Each time two pods come and go: four links, for each of which one datagram or, on a busy machine, two.
+        self.assertLessEqual(max(excused.values(), default=0), 8, excused)
 
 
 def tcp_source(frame):

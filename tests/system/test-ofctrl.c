@@ -405,9 +405,9 @@ START_TEST(test_use)
     ofctrl_ask_use(rig.ctrl, 50, &match);
     match_set_nw_dst(&match, htonl(0x0a010001));
     ofctrl_ask_use(rig.ctrl, 50, &match);
-    for (long long int deadline = time_msec() + TIMEOUT_MS; !use.n; ) {
+    long long int deadline = time_msec() + TIMEOUT_MS;
+    while (ofctrl_run(rig.ctrl), !use.n) {
         ck_assert_msg(time_msec() < deadline, "no answer");
-        ofctrl_run(rig.ctrl);
         ofctrl_wait(rig.ctrl);
         poll_timer_wait_until(deadline);
         poll_block();
