@@ -2,7 +2,7 @@
 """sluiced and a real API server: lists in pages, watches, and everything that can go wrong between them (issue 4, items 1, 2, 7).
 
 A proxy (tests/kube/proxy.py) stands between the two and fails on command."""
-# time limit: 420 s
+# time limit: 600 s
 import contextlib
 import json
 import os
