@@ -449,7 +449,7 @@ check_PROGRAMS += $(BENCHES)
 include tests/fuzz/automake.mk
 EXTRA_DIST += tests/system/cnilab.py tests/system/test-ipam.py tests/system/test-cni-conformance.py \
 	tests/cnitool/go.mod tests/cnitool/go.sum tests/cnitool/tools.go
-EXTRA_DIST += tests/bench/bench-cni-start tests/bench/bench-kubelet tests/bench/bench-kube tests/kube/seed.py
+EXTRA_DIST += tests/bench/bench-services-kernel tests/bench/bench-cni-start tests/bench/bench-kubelet tests/bench/bench-kube tests/kube/seed.py
 include tests/kube/automake.mk
 
 # Real kubelets: the rig, and the tests on it.
