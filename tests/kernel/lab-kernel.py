@@ -28,6 +28,8 @@ class Kernel:
         ("ovs-vswitchd", r"timeval\(|ovs_rcu.*blocked \d+ ms waiting|rconn\|WARN\|.*connection dropped \(Broken pipe\)|"
                          r"could not open network device slp|cannot get R?STP status on nonexistent port",
          "the guest is slow: some seconds for what takes a tenth elsewhere"),
+        ("ovs-vswitchd", r"netlink_conntrack\|WARN\|Unsupported L4 protocol: 132",
+         "Open vSwitch 3.1 removes no single entry of SCTP from the kernel's conntrack (docs/services.md)"),
         ("sluiced", r"OFPBFC_TIMEOUT; connecting anew", "the guest is slow: ovs-vswitchd waits 10 s for the rest of a bundle"),
         ("ovs-vswitchd", r"odp_util.*(MPLS LSEs have invalid length 0|the flow key in error is: .*mpls\(\(bad key length 0\))",
          "the spoofing test's MPLS frame has no label; the module hands it up like that, and it is dropped"),
