@@ -115,7 +115,7 @@ slot_wanted(const struct of_slot *slot, struct of_item *wanted)
         }
     }
     if (is_refused_group(slot) && !slot->stuck) {
-        *wanted = of_item_group_empty(slot->key.group_id);
+        *wanted = of_item_group_empty(slot->key.id);
         return true;
     }
     return false;
@@ -133,7 +133,7 @@ removal(const struct of_state *s, const struct of_slot *slot)
         return ovs_list_is_empty(&slot->claims) ? OF_QUEUE_METER_DELETE : OF_QUEUE_NONE;
     case OF_KIND_GROUP:
     default:
-        return is_refused_group(slot) || is_group_used(s, slot->key.group_id) ? OF_QUEUE_NONE : OF_QUEUE_GROUP_DELETE;
+        return is_refused_group(slot) || is_group_used(s, slot->key.id) ? OF_QUEUE_NONE : OF_QUEUE_GROUP_DELETE;
     }
 }
 
@@ -259,7 +259,7 @@ change_from_slot(const struct of_slot *slot)
     case OF_KIND_METER:
         return (struct of_change) {
             .type = !wanted ? OF_METER_DELETE : slot->has_installed ? OF_METER_MODIFY : OF_METER_ADD,
-            .meter = item.meter,
+            .meter = of_item_get_meter(&item),
         };
     case OF_KIND_GROUP:
     default:

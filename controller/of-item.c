@@ -17,19 +17,25 @@ of_item_flow(struct flow_entry *flow)
 struct of_item
 of_item_meter(const struct flow_meter *meter)
 {
-    return (struct of_item) { .kind = OF_KIND_METER, .meter = *meter };
+    return (struct of_item) { .kind = OF_KIND_METER, .id = meter->meter_id, .meter = { meter->rate, meter->burst } };
+}
+
+struct flow_meter
+of_item_get_meter(const struct of_item *item)
+{
+    return (struct flow_meter) { .meter_id = item->id, .rate = item->meter.rate, .burst = item->meter.burst };
 }
 
 struct of_item
 of_item_group(struct group_entry *group)
 {
-    return (struct of_item) { .kind = OF_KIND_GROUP, .group_id = group_entry_id(group), .group = group };
+    return (struct of_item) { .kind = OF_KIND_GROUP, .id = group_entry_id(group), .group = group };
 }
 
 struct of_item
 of_item_group_key(uint32_t group_id)
 {
-    return (struct of_item) { .kind = OF_KIND_GROUP, .group_id = group_id };
+    return (struct of_item) { .kind = OF_KIND_GROUP, .id = group_id };
 }
 
 struct of_item
@@ -52,7 +58,7 @@ of_item_clone(const struct of_item *item)
 struct of_item
 of_item_clone_key(const struct of_item *item)
 {
-    return item->kind == OF_KIND_GROUP ? of_item_group_key(item->group_id) : of_item_clone(item);
+    return item->kind == OF_KIND_GROUP ? of_item_group_key(item->id) : of_item_clone(item);
 }
 
 void
@@ -72,10 +78,9 @@ of_item_hash(const struct of_item *item)
     case OF_KIND_FLOW:
         return item->flow->hash;
     case OF_KIND_METER:
-        return hash_2words(item->kind, item->meter.meter_id);
     case OF_KIND_GROUP:
     default:
-        return hash_2words(item->kind, item->group_id);
+        return hash_2words(item->kind, item->id);
     }
 }
 
@@ -89,10 +94,9 @@ of_item_same_key(const struct of_item *a, const struct of_item *b)
     case OF_KIND_FLOW:
         return a->flow == b->flow || flow_entry_same_key(a->flow, b->flow);
     case OF_KIND_METER:
-        return a->meter.meter_id == b->meter.meter_id;
     case OF_KIND_GROUP:
     default:
-        return a->group_id == b->group_id;
+        return a->id == b->id;
     }
 }
 
@@ -138,11 +142,11 @@ of_item_format(const struct of_item *item, struct ds *s)
         flow_entry_format(item->flow, true, s);
         break;
     case OF_KIND_METER:
-        ds_put_format(s, "meter=%"PRIu32", rate=%"PRIu32" packets/s, burst=%"PRIu32, item->meter.meter_id,
+        ds_put_format(s, "meter=%"PRIu32", rate=%"PRIu32" packets/s, burst=%"PRIu32, item->id,
                       item->meter.rate, item->meter.burst);
         break;
     case OF_KIND_GROUP:
-        ds_put_format(s, "group=%"PRIu32, item->group_id);
+        ds_put_format(s, "group=%"PRIu32, item->id);
         if (item->group) {
             ds_put_format(s, ", %"PRIuSIZE" buckets", group_entry_n_buckets(item->group));
         }

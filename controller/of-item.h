@@ -18,19 +18,18 @@ enum of_kind { OF_KIND_FLOW, OF_KIND_METER, OF_KIND_GROUP };
 
 struct of_item {
     enum of_kind kind;
+    uint32_t id;                        /* Of a meter or a group. */
     union {
         struct flow_entry *flow;
-        struct flow_meter meter;
-        struct {
-            uint32_t group_id;
-            struct group_entry *group;  /* NULL: only a key. */
-        };
+        struct group_entry *group;      /* NULL: only a key. */
+        struct { uint32_t rate, burst; } meter;
     };
 };
 
 /* Takes the reference to 'flow' or 'group'. */
 struct of_item of_item_flow(struct flow_entry *flow);
 struct of_item of_item_meter(const struct flow_meter *);
+struct flow_meter of_item_get_meter(const struct of_item *);
 struct of_item of_item_group(struct group_entry *group);
 struct of_item of_item_group_key(uint32_t group_id);
 /* A group without buckets: drops what comes. */
