@@ -99,23 +99,21 @@ count_groups(struct of_state *s, const struct flow_entry *flow, bool installed)
 static bool
 is_refused_group(const struct of_slot *slot)
 {
-    return slot->key.kind == OF_KIND_GROUP && !ovs_list_is_empty(&slot->claims) && !OF_BUG("refused-group-stays");
+    return slot->item.kind == OF_KIND_GROUP && slot->claims && !OF_BUG("refused-group-stays");
 }
 
 /* Whether something should be installed, and what: 'wanted', which the caller destroys. */
 static bool
 slot_wanted(const struct of_slot *slot, struct of_item *wanted)
 {
-    const struct of_claim *claim;
-
-    LIST_FOR_EACH (claim, slot_node, &slot->claims) {
+    for (const struct of_claim *claim = slot->claims; claim; claim = claim->next) {
         if (!claim->refusal) {
             *wanted = of_item_clone(&claim->item);
             return true;
         }
     }
     if (is_refused_group(slot) && !slot->stuck) {
-        *wanted = of_item_group_empty(slot->key.id);
+        *wanted = of_item_group_empty(slot->item.id);
         return true;
     }
     return false;
@@ -125,15 +123,15 @@ slot_wanted(const struct of_slot *slot, struct of_item *wanted)
 static enum of_queue
 removal(const struct of_state *s, const struct of_slot *slot)
 {
-    switch (slot->installed.kind) {
+    switch (slot->item.kind) {
     case OF_KIND_FLOW:
         return OF_QUEUE_DELETE;
     case OF_KIND_METER:
         /* Flows may use it as long as somebody wants it, even if its new rate was refused. */
-        return ovs_list_is_empty(&slot->claims) ? OF_QUEUE_METER_DELETE : OF_QUEUE_NONE;
+        return !slot->claims ? OF_QUEUE_METER_DELETE : OF_QUEUE_NONE;
     case OF_KIND_GROUP:
     default:
-        return is_refused_group(slot) || is_group_used(s, slot->key.id) ? OF_QUEUE_NONE : OF_QUEUE_GROUP_DELETE;
+        return is_refused_group(slot) || is_group_used(s, slot->item.id) ? OF_QUEUE_NONE : OF_QUEUE_GROUP_DELETE;
     }
 }
 
@@ -146,9 +144,9 @@ slot_todo(const struct of_state *s, const struct of_slot *slot)
     struct of_item wanted;
 
     if (slot_wanted(slot, &wanted)) {
-        bool done = slot->has_installed && of_item_same_content(&slot->installed, &wanted);
+        bool done = slot->has_installed && of_item_same_content(&slot->item, &wanted);
         of_item_destroy(&wanted);
-        return done ? OF_QUEUE_NONE : queues[slot->key.kind];
+        return done ? OF_QUEUE_NONE : queues[slot->item.kind];
     }
     return slot->has_installed && !slot->stuck && !OF_BUG("forget-delete") ? removal(s, slot) : OF_QUEUE_NONE;
 }
@@ -176,7 +174,7 @@ slot_refresh__(struct of_state *s, struct of_slot *slot, bool at_front)
         return;
     }
     slot_enqueue(s, slot, slot_todo(s, slot), at_front);
-    if (!slot->has_installed && ovs_list_is_empty(&slot->claims)) {
+    if (!slot->has_installed && !slot->claims) {
         of_slot_destroy(s, slot);
     }
 }
@@ -201,19 +199,17 @@ count_installed(struct of_state *s, const struct of_item *item, int n)
 void
 of_slot_set_installed(struct of_state *s, struct of_slot *slot, const struct of_item *item)
 {
-    struct of_item new = item ? of_item_clone(item) : slot->installed;
+    struct of_item new = item ? of_item_clone(item) : of_item_clone_key(&slot->item);
 
     if (item) {
         count_installed(s, item, 1);    /* First, so that a group that both use is never unused. */
     }
     if (slot->has_installed) {
-        count_installed(s, &slot->installed, -1);
-        of_item_destroy(&slot->installed);
+        count_installed(s, &slot->item, -1);
     }
+    of_item_destroy(&slot->item);
+    slot->item = new;
     slot->has_installed = item != NULL;
-    if (item) {
-        slot->installed = new;
-    }
 }
 
 static bool
@@ -250,7 +246,7 @@ change_from_slot(const struct of_slot *slot)
     bool wanted = slot_wanted(slot, &item);
 
     if (!wanted) {
-        item = of_item_clone(&slot->installed);
+        item = of_item_clone(&slot->item);
     }
 
     switch (item.kind) {
@@ -411,7 +407,6 @@ refuse_change(struct of_state *s, size_t index, enum ofperr error)
 {
     const struct of_change *change = &s->changes[index];
     struct of_slot *slot = s->change_slots[index];
-    struct of_claim *claim;
 
     if (change_deletes(change)) {
         slot->stuck = true;
@@ -419,7 +414,7 @@ refuse_change(struct of_state *s, size_t index, enum ofperr error)
     }
     struct of_item item = change_item(change);
     bool all_refused = true;
-    LIST_FOR_EACH (claim, slot_node, &slot->claims) {
+    for (struct of_claim *claim = slot->claims; claim; claim = claim->next) {
         if (!claim->refusal && of_item_same_content(&claim->item, &item)) {
             of_claim_quarantine(s, claim, refusal_text(claim, error));
             return;

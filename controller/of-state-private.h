@@ -50,7 +50,7 @@ struct of_refusal {
 
 struct of_claim {
     struct hmap_node owner_node;        /* In owner's 'claims'. */
-    struct ovs_list slot_node;          /* In slot's 'claims'. */
+    struct of_claim *next;              /* In slot's 'claims'. */
     struct of_owner *owner;
     struct of_slot *slot;
     struct of_item item;
@@ -60,14 +60,13 @@ struct of_claim {
 
 struct of_slot {
     struct hmap_node node;              /* In of_state's 'slots', by hash of the key. */
-    struct of_item key;                 /* Any item with this key. */
-    struct ovs_list claims;             /* By cookie of the owner. */
+    struct of_item item;                /* With the slot's key; what is installed, if 'has_installed'. */
+    struct of_claim *claims;            /* By cookie of the owner. */
     struct ovs_list queue_node;
     enum of_queue queue;
     bool has_installed;
     bool in_flight;                     /* Part of the bundle under way. */
     bool stuck;                         /* The switch refused to delete it: left alone until the next connection. */
-    struct of_item installed;           /* If 'has_installed'. */
 };
 
 /* A group that installed flows use. */

@@ -16,6 +16,7 @@ static bool owner_claim(struct of_state *, struct of_owner *, const struct of_it
 static bool owner_drop_unmarked(struct of_state *, struct of_owner *);
 static void claim_destroy(struct of_state *, struct of_claim *);
 static struct of_slot *slot_find_or_create(struct of_state *, const struct of_item *key);
+static void slot_share(struct of_slot *, const struct of_item *wanted);
 static void dumped(struct of_state *, struct of_item *);
 
 struct of_state *
@@ -228,8 +229,7 @@ of_state_connected(struct of_state *s)
 
     struct of_slot *slot;
     HMAP_FOR_EACH_SAFE (slot, node, &s->slots) {
-        struct of_claim *claim;
-        LIST_FOR_EACH (claim, slot_node, &slot->claims) {
+        for (struct of_claim *claim = slot->claims; claim; claim = claim->next) {
             of_claim_quarantine(s, claim, NULL);
         }
         slot->stuck = false;
@@ -283,17 +283,11 @@ static void
 dumped(struct of_state *s, struct of_item *item)
 {
     struct of_slot *slot = slot_find_or_create(s, item);
-    const struct of_item *installed = item;
-    const struct of_claim *claim;
 
-    /* One copy in memory of what is wanted and is there. */
-    LIST_FOR_EACH (claim, slot_node, &slot->claims) {
-        if (of_item_same_content(&claim->item, item)) {
-            installed = &claim->item;
-            break;
-        }
+    of_slot_set_installed(s, slot, item);
+    for (const struct of_claim *claim = slot->claims; claim; claim = claim->next) {
+        slot_share(slot, &claim->item);
     }
-    of_slot_set_installed(s, slot, installed);
     of_slot_refresh(s, slot);
     of_item_destroy(item);
 }
@@ -321,14 +315,12 @@ of_state_get_stats(const struct of_state *s, struct of_state_stats *stats)
 static const char *
 slot_owner(const struct of_state *s, const struct of_slot *slot)
 {
-    const struct of_claim *claim;
-
-    LIST_FOR_EACH (claim, slot_node, &slot->claims) {
-        if (claim->item.flow->cookie == slot->installed.flow->cookie) {
+    for (const struct of_claim *claim = slot->claims; claim; claim = claim->next) {
+        if (claim->item.flow->cookie == slot->item.flow->cookie) {
             return claim->owner->name;
         }
     }
-    return of_state_owner_from_cookie(s, slot->installed.flow->cookie);
+    return of_state_owner_from_cookie(s, slot->item.flow->cookie);
 }
 
 void
@@ -338,8 +330,8 @@ of_state_for_each_installed(const struct of_state *s,
     const struct of_slot *slot;
 
     HMAP_FOR_EACH (slot, node, &s->slots) {
-        if (slot->has_installed && slot->installed.kind == OF_KIND_FLOW) {
-            cb(slot->installed.flow, slot_owner(s, slot), aux);
+        if (slot->has_installed && slot->item.kind == OF_KIND_FLOW) {
+            cb(slot->item.flow, slot_owner(s, slot), aux);
         }
     }
 }
@@ -448,22 +440,20 @@ static void
 claim_create(struct of_state *s, struct of_owner *owner, const struct of_item *item)
 {
     struct of_slot *slot = slot_find_or_create(s, item);
-    struct of_claim *claim = xzalloc(sizeof *claim);
-    struct of_claim *next;
+    struct of_claim *claim = xzalloc(sizeof *claim), **place = &slot->claims;
 
     *claim = (struct of_claim) { .owner = owner, .slot = slot, .item = of_item_clone(item), .mark = owner->mark };
     hmap_insert(&owner->claims, &claim->owner_node, of_item_hash(item));
 
-    if (ovs_list_is_empty(&slot->claims) && item->kind == OF_KIND_FLOW) {
+    if (!slot->claims && item->kind == OF_KIND_FLOW) {
         s->n_desired++;
     }
-    LIST_FOR_EACH (next, slot_node, &slot->claims) {
-        if (owner_before(owner, next->owner) && !OF_BUG("order-of-events")) {
-            break;
-        }
+    while (*place && (!owner_before(owner, (*place)->owner) || OF_BUG("order-of-events"))) {
+        place = &(*place)->next;
     }
-    /* Behind the last one if the loop ran to its end. */
-    ovs_list_insert(next ? &next->slot_node : &slot->claims, &claim->slot_node);
+    claim->next = *place;
+    *place = claim;
+    slot_share(slot, item);
     slot->stuck = false;
     of_slot_refresh(s, slot);
 }
@@ -472,10 +462,15 @@ claim_create(struct of_state *s, struct of_owner *owner, const struct of_item *i
 static void
 claim_destroy(struct of_state *s, struct of_claim *claim)
 {
+    struct of_claim **place = &claim->slot->claims;
+
     of_claim_quarantine(s, claim, NULL);
     hmap_remove(&claim->owner->claims, &claim->owner_node);
-    ovs_list_remove(&claim->slot_node);
-    if (ovs_list_is_empty(&claim->slot->claims) && claim->item.kind == OF_KIND_FLOW) {
+    while (*place != claim) {
+        place = &(*place)->next;
+    }
+    *place = claim->next;
+    if (!claim->slot->claims && claim->item.kind == OF_KIND_FLOW) {
         s->n_desired--;
     }
     of_item_destroy(&claim->item);
@@ -519,6 +514,7 @@ owner_claim(struct of_state *s, struct of_owner *owner, const struct of_item *it
         struct of_item new = of_item_clone(item);
         of_item_destroy(&claim->item);
         claim->item = new;
+        slot_share(claim->slot, item);
     }
     of_claim_quarantine(s, claim, NULL);
     of_slot_refresh(s, claim->slot);
@@ -551,7 +547,7 @@ of_slot_find(const struct of_state *s, const struct of_item *key)
     struct of_slot *slot;
 
     HMAP_FOR_EACH_WITH_HASH (slot, node, of_item_hash(key), &s->slots) {
-        if (of_item_same_key(&slot->key, key)) {
+        if (of_item_same_key(&slot->item, key)) {
             return slot;
         }
     }
@@ -565,12 +561,23 @@ slot_find_or_create(struct of_state *s, const struct of_item *key)
 
     if (!slot) {
         slot = xzalloc(sizeof *slot);
-        slot->key = of_item_clone_key(key);
+        slot->item = of_item_clone_key(key);
         slot->queue = OF_QUEUE_NONE;
-        ovs_list_init(&slot->claims);
         hmap_insert(&s->slots, &slot->node, of_item_hash(key));
     }
     return slot;
+}
+
+/* One copy in memory of what is wanted and is there. */
+static void
+slot_share(struct of_slot *slot, const struct of_item *wanted)
+{
+    if (slot->has_installed && of_item_same_content(&slot->item, wanted)) {
+        struct of_item shared = of_item_clone(wanted);
+
+        of_item_destroy(&slot->item);
+        slot->item = shared;
+    }
 }
 
 /* 'slot' has no claims. */
@@ -582,6 +589,6 @@ of_slot_destroy(struct of_state *s, struct of_slot *slot)
     }
     of_slot_set_installed(s, slot, NULL);
     hmap_remove(&s->slots, &slot->node);
-    of_item_destroy(&slot->key);
+    of_item_destroy(&slot->item);
     free(slot);
 }
