@@ -9,6 +9,9 @@
  * anyway. */
 #define NAMED_FLOOR 1024
 
+/* Room for changes that is kept from one bundle to the next: the first one may be very large. */
+#define KEPT_CHANGES 1024
+
 /* Which groups installed flows use. ------------------------------------------------------------------------------ */
 
 static struct of_group_use *
@@ -366,6 +369,13 @@ release_bundle(struct of_state *s)
         if (!OF_BUG("forget-change-under-way") || !slot->has_installed) {
             slot_refresh__(s, slot, true);
         }
+    }
+    if (s->allocated_changes > KEPT_CHANGES) {
+        free(s->changes);
+        free(s->change_slots);
+        s->changes = NULL;
+        s->change_slots = NULL;
+        s->allocated_changes = 0;
     }
 }
 
