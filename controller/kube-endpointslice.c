@@ -59,33 +59,15 @@ static const struct kube_field hint_fields[] = {
 };
 static const struct kube_schema hint_schema = KUBE_SCHEMA(struct kube_hint, hint_fields, NULL);
 static const struct kube_field hints_fields[] = {
-    { "forZones", KUBE_F_STRUCT, KUBE_LIST(struct kube_endpoint, zones, KUBE_MAX_HINTS), .schema = &hint_schema },
-    { "forNodes", KUBE_F_STRUCT, KUBE_LIST(struct kube_endpoint, nodes, KUBE_MAX_HINTS), .schema = &hint_schema },
+    { "forZones", KUBE_F_STRUCT, KUBE_LIST(struct kube_hints, zones, KUBE_MAX_HINTS), .schema = &hint_schema },
+    { "forNodes", KUBE_F_STRUCT, KUBE_LIST(struct kube_hints, nodes, KUBE_MAX_HINTS), .schema = &hint_schema },
 };
-static const struct kube_schema hints_schema = KUBE_SCHEMA(struct kube_endpoint, hints_fields, NULL);
-
-/* The UID is of interest only if it is a pod's. */
-static int
-finish_target(const json_t *json, void *value, const struct kube_at *up OVS_UNUSED, struct error *error OVS_UNUSED)
-{
-    struct kube_endpoint *e = value;
-    const char *kind = json_string_value(json_object_get(json, "kind"));
-
-    if (!kind || strcmp(kind, "Pod")) {
-        kube_uid_clear(&e->pod);
-    }
-    return 0;
-}
-
-static const struct kube_field target_fields[] = { { "uid", KUBE_F_UID, KUBE_FIELD(struct kube_endpoint, pod) } };
-static const struct kube_schema target_schema = KUBE_SCHEMA(struct kube_endpoint, target_fields, finish_target);
+static const struct kube_schema hints_schema = KUBE_SCHEMA(struct kube_hints, hints_fields, NULL);
 
 static const struct kube_field endpoint_fields[] = {
     { "conditions", KUBE_F_INLINE, .schema = &conditions_schema },
-    { "hints", KUBE_F_INLINE, .schema = &hints_schema },
-    { "targetRef", KUBE_F_INLINE, .schema = &target_schema },
+    { "hints", KUBE_F_POINTER, KUBE_FIELD(struct kube_endpoint, hints), .schema = &hints_schema },
     { "nodeName", KUBE_F_STRING, .ok = name_ok, KUBE_FIELD(struct kube_endpoint, node) },
-    { "zone", KUBE_F_STRING, KUBE_FIELD(struct kube_endpoint, zone) },
     { NULL, KUBE_F_ADDR, KUBE_FIELD(struct kube_endpoint, addr) },
 };
 static const struct kube_schema endpoint_schema = KUBE_SCHEMA(struct kube_endpoint, endpoint_fields, NULL);

@@ -237,13 +237,6 @@ decode_value(const struct kube_field *f, const json_t *json, void *value, const 
         return kube_decode_addr(json, value, at, error);
     case KUBE_F_PREFIX:
         return decode_prefix(json, value, at, error);
-    case KUBE_F_UID: {
-        const char *text = text_of(json, KUBE_UID_MAX_TEXT, at, error);
-        if (text) {
-            kube_uid_parse(text, value);
-        }
-        return text ? 0 : EINVAL;
-    }
     case KUBE_F_POINTER:
         *(void **) value = xzalloc(f->schema->size);
         return kube_schema_decode(f->schema, json, *(void **) value, at, error);
@@ -265,7 +258,6 @@ value_size(const struct kube_field *f)
     case KUBE_F_ENUM: case KUBE_F_PROTOCOL: return sizeof(uint8_t);
     case KUBE_F_ADDR: return sizeof(struct in6_addr);
     case KUBE_F_PREFIX: return sizeof(struct inet_prefix);
-    case KUBE_F_UID: return sizeof(struct kube_uid);
     case KUBE_F_POINTER: return sizeof(void *);
     case KUBE_F_STRUCT: case KUBE_F_INLINE: return f->schema->size;
     }
@@ -368,9 +360,6 @@ clear_value(const struct kube_field *f, void *value)
     case KUBE_F_STRING:
         intern_unref(*(const char **) value);
         break;
-    case KUBE_F_UID:
-        kube_uid_clear(value);
-        break;
     case KUBE_F_STRUCT:
     case KUBE_F_INLINE:
         kube_schema_clear(f->schema, value);
@@ -411,9 +400,6 @@ share_value(const struct kube_field *f, void *value, struct intern *pool)
     case KUBE_F_STRING:
         *(const char **) value = intern_share(pool, *(const char **) value);
         break;
-    case KUBE_F_UID:
-        kube_uid_share(value, pool);
-        break;
     case KUBE_F_STRUCT:
     case KUBE_F_INLINE:
         kube_schema_share(f->schema, value, pool);
@@ -449,8 +435,6 @@ values_equal(const struct kube_field *f, const void *a, const void *b)
     switch (f->type) {
     case KUBE_F_STRING:
         return intern_string_equal(*(const char *const *) a, *(const char *const *) b);
-    case KUBE_F_UID:
-        return kube_uid_equal(a, b);
     case KUBE_F_PREFIX:
         return inet_prefix_equals(a, b);
     case KUBE_F_STRUCT:

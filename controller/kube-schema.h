@@ -34,7 +34,6 @@ enum kube_field_type {
     KUBE_F_PROTOCOL,                    /* uint8_t, IPPROTO_*; TCP if absent. */
     KUBE_F_ADDR,                        /* struct in6_addr. */
     KUBE_F_PREFIX,                      /* struct inet_prefix, without host bits. */
-    KUBE_F_UID,                         /* struct kube_uid. */
     KUBE_F_STRUCT,                      /* A struct in place; absent is as good as {}. */
     KUBE_F_POINTER,                     /* A pointer to a struct; NULL if absent. */
     KUBE_F_INLINE,                      /* Members for the same struct, one level deeper; absent is as good as {}. */

@@ -59,13 +59,17 @@ struct kube_hint {
     const char *name;
 };
 
+struct kube_hints {
+    struct kube_hint *zones, *nodes;    /* forZones, forNodes. */
+    uint32_t n_zones, n_nodes;
+};
+
+/* There are very many of these: only what is needed. */
 struct kube_endpoint {
     struct in6_addr addr;               /* The first one; the API gives others no meaning. */
+    const char *node;                   /* NULL if not known. */
+    struct kube_hints *hints;           /* NULL: none. */
     bool ready, serving, terminating;
-    const char *node, *zone;            /* NULL if not known. */
-    struct kube_uid pod;                /* targetRef, if it is a pod. */
-    struct kube_hint *zones, *nodes;    /* hints.forZones, hints.forNodes. */
-    uint32_t n_zones, n_nodes;
 };
 
 struct kube_slice_port {
@@ -81,6 +85,15 @@ struct kube_endpointslice {
     struct kube_endpoint *endpoints;
     uint32_t n_ports, n_endpoints;
 };
+
+/* Empty ones if it has none. */
+static inline const struct kube_hints *
+kube_endpoint_hints(const struct kube_endpoint *e)
+{
+    static const struct kube_hints none;
+
+    return e->hints ? e->hints : &none;
+}
 
 static inline const struct kube_service *
 kube_service_cast(const struct kube_object *o)

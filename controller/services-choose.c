@@ -129,14 +129,14 @@ topology(const struct services *s, const struct choice *c)
     bool all_nodes = true, all_zones = true, our_node = false, our_zone = false, any = false;
 
     for (size_t i = 0; i < c->n; i++) {
-        const struct kube_endpoint *e = c->all[i].e;
+        const struct kube_hints *hints = kube_endpoint_hints(c->all[i].e);
 
-        if (e->ready) {
+        if (c->all[i].e->ready) {
             any = true;
-            all_nodes = all_nodes && (e->n_nodes || SERVICES_BUG("hints-some"));
-            all_zones = all_zones && e->n_zones;
-            our_node = our_node || has_hint(e->nodes, e->n_nodes, s->node);
-            our_zone = our_zone || has_hint(e->zones, e->n_zones, s->zone);
+            all_nodes = all_nodes && (hints->n_nodes || SERVICES_BUG("hints-some"));
+            all_zones = all_zones && hints->n_zones;
+            our_node = our_node || has_hint(hints->nodes, hints->n_nodes, s->node);
+            our_zone = our_zone || has_hint(hints->zones, hints->n_zones, s->zone);
         }
     }
     return (!any ? WHY_TERMINATING : all_nodes && our_node ? WHY_NODE_HINT : all_zones && our_zone ? WHY_ZONE_HINT
@@ -146,13 +146,15 @@ topology(const struct services *s, const struct choice *c)
 static bool
 is_in(const struct services *s, const struct kube_endpoint *e, enum why why)
 {
+    const struct kube_hints *hints = kube_endpoint_hints(e);
+
     switch ((int) why) {
     case WHY_TERMINATING:
         return !e->ready && e->serving && e->terminating;
     case WHY_NODE_HINT:
-        return e->ready && has_hint(e->nodes, e->n_nodes, s->node);
+        return e->ready && has_hint(hints->nodes, hints->n_nodes, s->node);
     case WHY_ZONE_HINT:
-        return e->ready && has_hint(e->zones, e->n_zones, s->zone);
+        return e->ready && has_hint(hints->zones, hints->n_zones, s->zone);
     default:
         return e->ready;
     }

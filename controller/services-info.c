@@ -77,7 +77,6 @@ get_endpoints(struct teller *t, const struct sport *sport, enum set_kind kind)
             if (candidate->e) {
                 e->terminating = candidate->e->terminating;
                 e->node = candidate->e->node;
-                e->pod = candidate->e->pod;
             } else {
                 e->node = t->s->node;
             }

@@ -112,7 +112,6 @@ struct service_endpoint_info {
     bool local, terminating;
     double share;                       /* Of the hash space, 0 to 1. */
     const char *node;                   /* NULL: not known. */
-    struct kube_uid pod;
     /* Where its buckets are, for counters: lib/shares.h may give it several. */
     struct { uint32_t group_id, bucket_id; } buckets[4];
     size_t n_buckets;

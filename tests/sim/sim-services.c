@@ -505,11 +505,13 @@ enum level { LEVEL_NODE, LEVEL_ZONE, LEVEL_ALL, LEVEL_TERMINATING };
 static bool
 fits(const struct service_world *w, const struct kube_endpoint *e, bool local, enum level level)
 {
+    const struct kube_hints *hints = kube_endpoint_hints(e);
+
     return ((!local || here(e))
             && (level == LEVEL_TERMINATING ? !e->ready && e->serving && e->terminating
                 : level == LEVEL_ALL ? e->ready
-                : level == LEVEL_ZONE ? e->ready && hinted(e->zones, e->n_zones, w->zone)
-                : e->ready && hinted(e->nodes, e->n_nodes, WORLD_NODE)));
+                : level == LEVEL_ZONE ? e->ready && hinted(hints->zones, hints->n_zones, w->zone)
+                : e->ready && hinted(hints->nodes, hints->n_nodes, WORLD_NODE)));
 }
 
 /* Levels in their order; the first that is allowed and has an endpoint counts. */
@@ -521,7 +523,9 @@ choose(const struct service_world *w, const struct seens *all, bool local, struc
 
         for (size_t i = 0; i < all->n; i++) {
             const struct kube_endpoint *e = all->seen[i].e;
-            allowed = allowed && !(e->ready && ((level == LEVEL_NODE && !e->n_nodes) || (level == LEVEL_ZONE && !e->n_zones)));
+            const struct kube_hints *hints = kube_endpoint_hints(e);
+            allowed = allowed && !(e->ready && ((level == LEVEL_NODE && !hints->n_nodes)
+                                                || (level == LEVEL_ZONE && !hints->n_zones)));
         }
         for (size_t i = 0; allowed && i < all->n; i++) {
             if (fits(w, all->seen[i].e, local, level)) {

@@ -154,16 +154,14 @@ START_TEST(test_slice)
         "{'addresses':['10.244.1.6']}]");
     const struct kube_endpointslice *slice = kube_endpointslice_cast(o);
     const struct kube_endpoint *e = slice->endpoints;
-    char buf[KUBE_UID_STRLEN];
 
     ck_assert(slice->address_type == KUBE_ADDRESS_IPV4 && slice->n_ports == 3 && slice->n_endpoints == 5);
     ck_assert(slice->ports[0].port == 8080 && slice->ports[0].protocol == IPPROTO_TCP && !slice->ports[1].name);
     ck_assert(slice->ports[1].protocol == IPPROTO_UDP && slice->ports[2].port == 0);
     ck_assert_str_eq(addr_text(&e[0].addr), "10.244.1.2");
-    ck_assert(e[0].n_zones == 2 && e[0].n_nodes == 1 && !strcmp(e[0].zones[1].name, "z2") && !strcmp(e[0].nodes[0].name, "n1"));
-    ck_assert(!strcmp(e[0].node, "n1") && !strcmp(e[0].zone, "z1"));
-    ck_assert_str_eq(kube_uid_format(&e[0].pod, buf), "0f9d2c1e-7b6a-4d3c-8e21-00112233aabb");
-    ck_assert(kube_uid_is_none(&e[1].pod) && kube_uid_is_none(&e[2].pod) && !e[3].node);
+    const struct kube_hints *hints = kube_endpoint_hints(&e[0]);
+    ck_assert(hints->n_zones == 2 && hints->n_nodes == 1 && !strcmp(hints->zones[1].name, "z2") && !strcmp(hints->nodes[0].name, "n1"));
+    ck_assert(!strcmp(e[0].node, "n1") && !e[3].node && !kube_endpoint_hints(&e[1])->n_zones);
 
     static const struct { bool ready, serving, terminating; } want[] = {
         { true, true, false }, { false, false, false }, { false, true, true }, { true, true, false }, { true, true, false },
@@ -214,13 +212,10 @@ START_TEST(test_slice_bad)
         { WITH("'conditions':{'terminating':1}"), "endpoints[0].conditions.terminating: must" },
         { WITH("'nodeName':7"), "endpoints[0].nodeName: must be a string" },
         { WITH("'nodeName':'A B'"), "endpoints[0].nodeName: \"A B\" is not" },
-        { WITH("'zone':7"), "endpoints[0].zone: must be a string" },
         { WITH("'hints':7"), "endpoints[0].hints: must be an object" },
         { WITH("'hints':{'forZones':7}"), "endpoints[0].hints.forZones: must be a list" },
         { WITH("'hints':{'forZones':[{}]}"), "endpoints[0].hints.forZones[0].name: is missing" },
         { WITH("'hints':{'forNodes':['n1']}"), "endpoints[0].hints.forNodes[0]: must be an object" },
-        { WITH("'targetRef':7"), "endpoints[0].targetRef: must be an object" },
-        { WITH("'targetRef':{'uid':7}"), "endpoints[0].targetRef.uid: must be a string" },
         { "'addressType':'IPv4','ports':[{'port':0}]", "ports[0].port: must be a number from 1 to 65535" },
         { "'addressType':'IPv4','ports':[{'port':1,'name':'A'}]", "ports[0].name: \"A\"" },
         { "'addressType':'IPv4','ports':[{'port':1,'name':'a'},{'port':2,'name':'a'}]", "ports[1]: has the name of another" },
