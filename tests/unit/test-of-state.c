@@ -542,6 +542,33 @@ START_TEST(test_refused_flow_by_flow)
 }
 END_TEST
 
+/* What the switch told and what is wanted are one copy, whichever came first. */
+START_TEST(test_one_copy)
+{
+    for (int dump_first = 0; dump_first < 2; dump_first++) {
+        struct flow_entry *wanted = flow("Base/many", 1, 1), *told = flow("Base/many", 1, 1);
+        struct of_state *s = of_state_create();
+
+        if (!dump_first) {
+            of_state_put_flow(s, "Base/many", flow_entry_ref(wanted));
+        }
+        of_state_connected(s);
+        of_state_dumped_flow(s, flow_entry_ref(told));
+        of_state_dump_done(s);
+        if (dump_first) {
+            ck_assert_uint_eq(told->ref_count, 2);
+            of_state_put_flow(s, "Base/many", flow_entry_ref(wanted));
+        }
+        of_state_start(s);
+        next_n(s, 0);
+        ck_assert(told->ref_count == 1 && wanted->ref_count == 3);      /* Wanted, installed, and ours. */
+        of_state_destroy(s);
+        flow_entry_unref(wanted);
+        flow_entry_unref(told);
+    }
+}
+END_TEST
+
 /* What a flow of an identity costs, everything included: less than 500 bytes. */
 START_TEST(test_memory_flow_by_flow)
 {
@@ -745,6 +772,7 @@ UNIT_MAIN("of-state", {
     tcase_add_test(tc, test_refused_too_late);
     tcase_add_test(tc, test_flow_by_flow);
     tcase_add_test(tc, test_refused_flow_by_flow);
+    tcase_add_test(tc, test_one_copy);
     tcase_add_test(tc, test_memory_flow_by_flow);
     tcase_add_test(tc, test_groups);
     tcase_add_test(tc, test_groups_dumped);
