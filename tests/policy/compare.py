@@ -125,20 +125,23 @@ def still_wrong(switch, objects, mismatch, damage=None):
     return found if found and found.given.split()[0] == mismatch.given.split()[0] else None
 
 
-def shrink(switch, mismatch, damage=None, budget=600):
-    """A minimal case with the same packet that still differs; at most 'budget' compilations."""
-    objects = mismatch.objects
-    progress = True
+def shrink(switch, mismatch, damage=None):
+    return smallest(mismatch, lambda objects: still_wrong(switch, objects, mismatch, damage), 600)
+
+
+def smallest(mismatch, wrong_with, budget):
+    """A minimal case that still differs: wrong_with(objects) is its mismatch or None; at most 'budget' compilations."""
+    objects, progress = mismatch.objects, True
     while progress and budget > 0:
         progress = False
         for smaller in candidates(objects, mismatch.node):
             budget -= 1
             if budget <= 0:
                 break
-            if still_wrong(switch, smaller, mismatch, damage):
+            if wrong_with(smaller):
                 objects, progress = smaller, True
                 break
-    return still_wrong(switch, objects, mismatch, damage) or mismatch
+    return wrong_with(objects) or mismatch
 
 
 def candidates(objects, node):

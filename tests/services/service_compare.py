@@ -225,19 +225,8 @@ def still_wrong(objects, mismatch, damage=None):
     return found[0] if found else None
 
 
-def shrink(mismatch, damage=None, budget=400):
-    """A minimal case that still differs; at most 'budget' compilations."""
-    objects, progress = mismatch.objects, True
-    while progress and budget > 0:
-        progress = False
-        for smaller in compare.candidates(objects, mismatch.node):
-            budget -= 1
-            if budget <= 0:
-                break
-            if still_wrong(smaller, mismatch, damage):
-                objects, progress = smaller, True
-                break
-    return still_wrong(objects, mismatch, damage) or mismatch
+def shrink(mismatch, damage=None):
+    return compare.smallest(mismatch, lambda objects: still_wrong(objects, mismatch, damage), 400)
 
 
 def text_of_key(key):

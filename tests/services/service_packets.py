@@ -16,6 +16,7 @@ import oracle as policy_oracle
 import service_compare
 import service_generator
 import service_oracle
+from compare import replaced, without
 from generator import gateway_addresses
 from ovs import GATEWAY_PORT
 
@@ -203,18 +204,8 @@ def still_wrong(switch, objects, mismatch, damage=None):
     return found if found and found.given.split()[0] == mismatch.given.split()[0] else None
 
 
-def shrink(switch, mismatch, damage=None, budget=400):
-    objects, progress = mismatch.objects, True
-    while progress and budget > 0:
-        progress = False
-        for smaller in compare.candidates(objects, mismatch.node):
-            budget -= 1
-            if budget <= 0:
-                break
-            if still_wrong(switch, smaller, mismatch, damage):
-                objects, progress = smaller, True
-                break
-    return still_wrong(switch, objects, mismatch, damage) or mismatch
+def shrink(switch, mismatch, damage=None):
+    return compare.smallest(mismatch, lambda objects: still_wrong(switch, objects, mismatch, damage), 400)
 
 
 def report(switch, mismatch, seed, damage=None):
@@ -298,14 +289,6 @@ def share_of_size(switch, n):
 
 
 # Does it find what is wrong?
-
-def without(pattern):
-    return lambda flows: "".join(line for line in flows.splitlines(True) if not re.search(pattern, line))
-
-
-def replaced(pattern, by):
-    return lambda flows: re.sub(pattern, by, flows, flags=re.M)
-
 
 DAMAGES = {
     "rejects are drops": replaced(r"^(table=6\(.*actions=).*userdata=06.*$", r"\1drop"),
