@@ -99,18 +99,50 @@ class Unixctl:
                 self.receive()
 
 
-class Switch:
+class Daemons:
+    """Of one Open vSwitch, with a folder of their own: 'dir'."""
+
+    def __init__(self, prefix, tools=()):
+        self.env = dict(os.environ, PATH=os.environ["PATH"] + ":/usr/sbin:/sbin")
+        for tool in ("ovsdb-tool", "ovsdb-server", "ovs-vswitchd", "ovs-vsctl", "ovs-ofctl", *tools):
+            if not shutil.which(tool, path=self.env["PATH"]):
+                raise Skip(tool + " is not installed")
+        self.schema = next((path for path in SCHEMAS if os.path.exists(path)), None)
+        if not self.schema:
+            raise Skip("vswitch.ovsschema is not installed")
+        self.dir = tempfile.mkdtemp(prefix=prefix)
+        self.env.update(OVS_RUNDIR=self.dir, OVS_LOGDIR=self.dir, OVS_DBDIR=self.dir)
+        self.db, self.children = f"unix:{self.dir}/db.sock", []
+
+    def spawn(self, *argv):
+        with open(self.dir + "/daemons.log", "a") as log:
+            self.children.append(subprocess.Popen(argv, env=self.env, cwd=self.dir, stdin=subprocess.DEVNULL, stderr=log))
+
+    @staticmethod
+    def wait_for(path):
+        """For the test's own set-up, outside of what is tested: the daemons have no event for us."""
+        for _ in range(6000):
+            if os.path.exists(path):
+                return
+            time.sleep(0.01)
+        raise RuntimeError("timeout: " + path)
+
+    def stop(self):
+        for child in reversed(self.children):
+            child.send_signal(signal.SIGTERM)
+            try:
+                child.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
+class Switch(Daemons):
     """br-int with the tunnel port, the gateway port and 'n_pods' pods' ports; 'peers': addresses of other nodes."""
 
     def __init__(self, n_pods, peers):
-        self.env = dict(os.environ, PATH=os.environ["PATH"] + ":/usr/sbin:/sbin")
-        for tool in ("ovsdb-tool", "ovsdb-server", "ovs-vswitchd", "ovs-vsctl", "ovs-ofctl"):
-            if not shutil.which(tool, path=self.env["PATH"]):
-                raise Skip(tool + " is not installed")
-        self.dir = tempfile.mkdtemp(prefix="sluice-oracle-")
-        self.children = []
-        self.env.update(OVS_RUNDIR=self.dir, OVS_LOGDIR=self.dir, OVS_DBDIR=self.dir)
-        self.db = f"unix:{self.dir}/db.sock"
+        super().__init__("sluice-oracle-")
         self.n_pods, self.peers = n_pods, peers
         self.connections = []
         self.meters, self.groups = None, []
@@ -132,15 +164,8 @@ class Switch:
             raise RuntimeError(f"{' '.join(argv)[:500]}: {result.stdout.decode()[:2000]}")
         return result.stdout.decode()
 
-    def spawn(self, *argv):
-        with open(self.dir + "/daemons.log", "a") as log:
-            self.children.append(subprocess.Popen(argv, env=self.env, cwd=self.dir, stdin=subprocess.DEVNULL, stderr=log))
-
     def start(self):
-        schema = next((path for path in SCHEMAS if os.path.exists(path)), None)
-        if not schema:
-            raise Skip("vswitch.ovsschema is not installed")
-        self.run("ovsdb-tool", "create", self.dir + "/conf.db", schema)
+        self.run("ovsdb-tool", "create", self.dir + "/conf.db", self.schema)
         self.spawn("ovsdb-server", self.dir + "/conf.db", "--remote=p" + self.db, f"--unixctl={self.dir}/ovsdb.ctl")
         self.wait_for(self.dir + "/db.sock")
         self.vsctl("--no-wait", "init")
@@ -173,15 +198,6 @@ class Switch:
             self.wait_for(self.dir + "/ovs.ctl")
             self.connections.append(Unixctl(self.dir + "/ovs.ctl"))
         return self.connections[0].call(method, *params)
-
-    @staticmethod
-    def wait_for(path):
-        """For the test's own set-up, outside of what is tested: the daemons have no event for us."""
-        for _ in range(1000):
-            if os.path.exists(path):
-                return
-            time.sleep(0.01)
-        raise RuntimeError("timeout: " + path)
 
     def ofctl(self, command, *args):
         return self.run("ovs-ofctl", "-O", "OpenFlow15", command, f"unix:{self.dir}/br-int.mgmt", *args)
@@ -223,13 +239,3 @@ class Switch:
         params = [["br-int", flow] + (["--ct-next", state] if state else []) for flow, state in questions]
         self.appctl("version")
         yield from self.connections[0].batch("ofproto/trace", params)
-
-    def stop(self):
-        for child in reversed(self.children):
-            child.send_signal(signal.SIGTERM)
-            try:
-                child.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
-        shutil.rmtree(self.dir, ignore_errors=True)

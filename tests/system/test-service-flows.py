@@ -14,21 +14,20 @@ import ctypes
 import os
 import re
 import selectors
-import shutil
-import signal
 import socket
 import struct
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 
 import frames
 
 HERE = os.path.dirname(os.path.realpath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), "policy"))
+import ovs  # noqa: E402
+
 BUILD = os.environ.get("SLUICE_BUILD") or os.path.join(HERE, "..", "..", "build")
-SCHEMAS = ("/usr/share/openvswitch/vswitch.ovsschema", "/usr/local/share/openvswitch/vswitch.ovsschema")
 ROUTER, GATEWAY_MAC = "02:73:6c:00:00:01", "02:73:6c:00:00:02"
 GATEWAY = {4: "10.244.1.1", 6: "fd00:10:244:1::1"}
 HAIRPIN = {4: "169.254.192.1", 6: "fd53:4c00:0:1::1"}
@@ -57,10 +56,6 @@ def mac(pod):
 
 def port_number(pod):
     return PODS[pod] + 5
-
-
-class Skip(Exception):
-    pass
 
 
 class Namespace:
@@ -162,32 +157,13 @@ class Servers:
                     ready(key.fileobj, name)
 
 
-class Switch:
+class Switch(ovs.Daemons):
     def __init__(self, kernel):
-        self.kernel = kernel
-        for tool in ("ovsdb-tool", "ovsdb-server", "ovs-vswitchd", "ovs-vsctl", "ovs-ofctl", "ovs-appctl"):
-            if not shutil.which(tool):
-                raise Skip(tool + " is not installed")
-        self.dir = tempfile.mkdtemp(prefix="sluice-service-flows-")
-        self.env = dict(os.environ, OVS_RUNDIR=self.dir, OVS_LOGDIR=self.dir, OVS_DBDIR=self.dir)
-        self.db, self.children, self.pods = f"unix:{self.dir}/db.sock", [], {}
-
-    def spawn(self, *argv):
-        with open(self.dir + "/daemons.log", "a") as log:
-            self.children.append(subprocess.Popen(argv, env=self.env, stdin=subprocess.DEVNULL, stderr=log))
-
-    def wait_for(self, path):
-        for _ in range(6000):           # The daemons have no event for us.
-            if os.path.exists(path):
-                return
-            time.sleep(0.01)
-        raise RuntimeError("timeout: " + path)
+        super().__init__("sluice-service-flows-", ("ovs-appctl",))
+        self.kernel, self.pods = kernel, {}
 
     def start(self):
-        schema = next((path for path in SCHEMAS if os.path.exists(path)), None)
-        if not schema:
-            raise Skip("vswitch.ovsschema is not installed")
-        run("ovsdb-tool", "create", self.dir + "/conf.db", schema)
+        run("ovsdb-tool", "create", self.dir + "/conf.db", self.schema)
         self.spawn("ovsdb-server", self.dir + "/conf.db", "--remote=p" + self.db, f"--unixctl={self.dir}/ovsdb.ctl")
         self.wait_for(self.dir + "/db.sock")
         self.vsctl("--no-wait", "init")
@@ -275,16 +251,6 @@ class Switch:
         """Of all flows with this priority."""
         dump = self.ofctl("dump-flows", f"table={table}")
         return sum(int(n) for n, p in re.findall(r"n_packets=(\d+).* priority=(\d+)", dump) if int(p) == priority)
-
-    def stop(self):
-        for child in reversed(self.children):
-            child.send_signal(signal.SIGTERM)
-            try:
-                child.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
-        shutil.rmtree(self.dir, ignore_errors=True)
 
 
 # Asking.
@@ -613,7 +579,7 @@ def main():
     if sys.argv[1:2] == ["--inside"]:
         try:
             sys.exit(inside(sys.argv[2:]))
-        except Skip as reason:
+        except ovs.Skip as reason:
             print(f"skipped: {reason}\n0 passed, 0 failed, 1 skipped")
             sys.exit(77)
     os.environ["PATH"] += ":/usr/sbin:/sbin"
