@@ -15,7 +15,7 @@ class Restarts(kubelettest.KubeletCase):
     ALLOWED_LOG = [
         ("ovs-vswitchd", r"bridge\|WARN\|could not open network device slp[0-9a-f]{12}", "its pod ended with the node's reboot"),
         ("sluiced", r"(6443|/api/|/apis/|API server|watch|list)", "the API server was stopped"),
-        ("sluiced", r"(reconnect|rconn|jsonrpc|ofctrl|ovsdb)\|", "Open vSwitch was restarted"),
+        kubelettest.OVS_WAS_KILLED,
     ]
 
     @classmethod

@@ -27,8 +27,7 @@ def service(name, selector=None, **spec):
 
 
 class Services(kubelettest.KubeletCase):
-    ALLOWED_LOG = [("sluiced", r"(reconnect|rconn|jsonrpc|ofctrl|ovsdb)\|", "Open vSwitch was killed"),
-                   ("ovs-vswitchd", r"Broken pipe|Connection reset by peer", "sluiced was killed")]
+    ALLOWED_LOG = [kubelettest.OVS_WAS_KILLED, kubelettest.labtest.SLUICED_WAS_KILLED]
 
     @classmethod
     def setUpClass(cls):

@@ -48,6 +48,7 @@ ALLOWED_LOG = [
     ("ovs-vswitchd", r"(error receiving|ethtool command|ioctl|tc|netdev_linux).* slp[0-9a-f]{12}.*(Network is down|No such device)",
      "containerd removes the pod's namespace, and the link with it, as soon as DEL has answered"),
 ]
+OVS_WAS_KILLED = ("sluiced", r"(reconnect|rconn|jsonrpc|ofctrl|ovsdb)\|", "Open vSwitch was killed")
 
 
 class Cluster:

@@ -34,6 +34,9 @@ ALLOWED_LOG = [
     ("sluiced", r"hostnet\|WARN\|cannot add the route to .* by link .*(Invalid source address|Network is down)",
      "ovs-vswitchd is still at the new port, whose address is not valid while it is down; tried again at once"),
 ]
+# More, for tests that kill or restart.
+SLUICED_WAS_KILLED = ("ovs-vswitchd", r"Broken pipe|Connection reset by peer", "sluiced was killed")
+OVS_IS_RESTARTED = ("sluiced", r"(jsonrpc|rconn)\|WARN\|.*(ovs-vswitchd\.\d+\.ctl|br-int\.mgmt): ", "ovs-vswitchd is restarted")
 
 
 class Lab:

@@ -23,7 +23,7 @@ def service(name, port, **spec):
 class Health(LabCase):
     OPTIONS = ("--nodes", "1", "--families", "46")
     ALLOWED_LOG = [("ovs-vswitchd", r"recirc_id \d+ left allocated when ofproto", "an OVS that ends forgets its groups so"),
-                   ("sluiced", r"(jsonrpc|rconn)\|WARN\|.*(ovs-vswitchd\.\d+\.ctl|br-int\.mgmt): ", "ovs-vswitchd is restarted")]
+                   labtest.OVS_IS_RESTARTED]
     PODS = [pod("web", "node-1", labels={"app": "web"}), pod("client", "node-1")]
 
     def get(self, where, url, *options):

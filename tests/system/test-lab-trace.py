@@ -25,8 +25,7 @@ def ask(lab, node, questions):
 
 class Truth(LabCase):
     PODS = [pod("a1", "node-1"), pod("a2", "node-1"), pod("b1", "node-2"), pod("host", "node-2", host_network=True)]
-    ALLOWED_LOG = [("sluiced", r"(jsonrpc|rconn)\|WARN\|.*(ovs-vswitchd\.\d+\.ctl|br-int\.mgmt): ",
-                    "the test restarts ovs-vswitchd")]
+    ALLOWED_LOG = [labtest.OVS_IS_RESTARTED]
     PODS_OF = {"default/a1": "node-1", "default/a2": "node-1", "default/b1": "node-2"}
 
     def home(self, sender, to):

@@ -38,7 +38,7 @@ BAD_RULE = [{"ports": [{"port": 80, "endPort": 79}]}]
 class PolicyPlane(LabCase):
     OPTIONS = ("--nodes", "1")
     PODS = [pod("web", "node-1", labels={"app": "web"}), pod("friend", "node-1", labels={"app": "friend"}), pod("other", "node-1")]
-    ALLOWED_LOG = [("ovs-vswitchd", r"Broken pipe|Connection reset by peer", "sluiced was killed")]
+    ALLOWED_LOG = [labtest.SLUICED_WAS_KILLED]
 
     @classmethod
     def setUpClass(cls):

@@ -35,9 +35,9 @@ class ServicePlane(LabCase):
     OPTIONS = ("--nodes", "2")
     PODS = [pod("web-1", "node-1", labels={"app": "web"}), pod("web-2", "node-1", labels={"app": "web"}),
             pod("web-3", "node-2", labels={"app": "web"}), pod("client", "node-1")]
-    ALLOWED_LOG = [("ovs-vswitchd", r"Broken pipe|Connection reset by peer", "sluiced was killed"),
+    ALLOWED_LOG = [labtest.SLUICED_WAS_KILLED,
                    ("ovs-vswitchd", r"recirc_id \d+ left allocated", "restarted under traffic"),
-                   ("sluiced", r"(jsonrpc|rconn)\|WARN\|.*(ovs-vswitchd\.\d+\.ctl|br-int\.mgmt): ", "ovs-vswitchd is restarted")]
+                   labtest.OVS_IS_RESTARTED]
 
     @classmethod
     def setUpClass(cls):
