@@ -1,12 +1,13 @@
 #!/usr/bin/python3 -B
 """Services in sluiced (issue 6): a restart sends nothing and keeps affinity (services 28), changes at run time take effect and leave the
 rest alone (services 15, 23), what is wrong is named and the rest works; what sluicectl says of all that."""
-# time limit: 240 s
+# time limit: 300 s
 import json
 import re
 import time
 
 import labtest
+from labkit.kubelet import READY
 from labkit.objects import Store
 from labtest import LabCase, pod
 
@@ -34,7 +35,7 @@ WEB = service("web", {"app": "web"}, clusterIPs=[VIP, VIP6], ipFamilyPolicy="Req
 class ServicePlane(LabCase):
     OPTIONS = ("--nodes", "2")
     PODS = [pod("web-1", "node-1", labels={"app": "web"}), pod("web-2", "node-1", labels={"app": "web"}),
-            pod("web-3", "node-2", labels={"app": "web"}), pod("client", "node-1")]
+            pod("web-3", "node-2", labels={"app": "web"}), pod("client", "node-1", labels={"app": "client"})]
     ALLOWED_LOG = [labtest.SLUICED_WAS_KILLED,
                    ("ovs-vswitchd", r"recirc_id \d+ left allocated", "restarted under traffic"),
                    labtest.OVS_IS_RESTARTED]
@@ -176,6 +177,49 @@ class ServicePlane(LabCase):
         now = self.lab.footprint("node-1")
         self.assertEqual([line for line in others["flows"] if line not in now["flows"] and "tp_dst=3" not in line], [])
         self.assertEqual(now["groups"], others["groups"])
+
+    def cost(self, name, change, endpoints):
+        """How many changes of flows and groups 'change' causes, after which the Service has so many endpoints."""
+        def modifications():
+            return self.ctl("status")["openflow"]["modifications"]
+        before = modifications()
+        change()
+        self.until(lambda: len(self.door("ClusterIP", 4, name)["endpoints"]) == endpoints, f"{name} has {endpoints} endpoints")
+        self.lab("wait")
+        return modifications() - before
+
+    def costs_of_changes(self):
+        """Of a dual-stack Service with a node port, whose pods change, and of one whose slice does."""
+        web = "default/web"
+        def changed(**more):
+            return lambda: self.lab.apply({**pod("web-3", "node-2", labels=more.pop("labels", {"app": "web"})), **more})
+        unready = pod("web-3", "node-2", labels={"app": "web"})
+        unready["metadata"]["annotations"] = {READY: "false"}
+        costs = {"not ready": self.cost(web, lambda: self.lab.apply(unready), 2),
+                 "ready": self.cost(web, changed(), 3),
+                 "relabelled": self.cost(web, changed(labels={"app": "other"}), 2),
+                 "relabelled back": self.cost(web, changed(), 3)}
+        first = ["192.0.2.1", "192.0.2.2", "192.0.2.3"]
+        for what, addresses in (("one more", [*first, "192.0.2.4"]), ("another", ["192.0.2.5", *first[1:], "192.0.2.4"]),
+                                ("one less", first[1:]), ("as before", first)):
+            costs[what] = self.cost("default/odd", lambda addresses=addresses: self.slice_put(endpoint_slice("odd", addresses)),
+                                    len(addresses))
+        return costs
+
+    def test_messages_of_a_change(self):
+        """services 23: what one change sends is a group for each family, however many other Services there are."""
+        self.put(WEB, service("odd", clusterIPs=["10.96.0.9"], ipFamilies=["IPv4"]))
+        self.slice_put(endpoint_slice("odd", ["192.0.2.1", "192.0.2.2", "192.0.2.3"]))
+        self.until(lambda: len(self.door("ClusterIP", 4, "default/odd")["endpoints"]) == 3, "sluiced hears of it")
+        costs = self.costs_of_changes()
+        self.assertEqual(costs, {"not ready": 2, "ready": 2, "relabelled": 2, "relabelled back": 2, "one more": 1, "another": 1,
+                                 "one less": 1, "as before": 1})
+        others = [service(f"other-{index}", {"app": "client"}) for index in range(40)]
+        self.addCleanup(self.lab, "delete", "service", *(f"default/{item['metadata']['name']}" for item in others))
+        self.lab.apply(*others)
+        self.until(lambda: self.ctl("status")["services"]["services"] == 42, "the others are there")
+        self.lab("wait")
+        self.assertEqual(self.costs_of_changes(), costs)
 
     def test_bad_input(self):
         """A slice that no API server would take, one of nobody, an address that two Services want: named, and the rest works."""
