@@ -467,7 +467,7 @@ EXTRA_DIST += tests/system/kubelettest.py tests/system/test-kubelet-smoke.py tes
 EXTRA_DIST += tests/policy/compare-flows tests/policy/compare.py tests/policy/generator.py tests/policy/golden-run \
 	tests/policy/judge.py tests/policy/manifests.py tests/policy/oracle.py tests/policy/ovs.py
 EXTRA_DIST += $(wildcard $(srcdir)/tests/policy/golden/*.yaml) $(wildcard $(srcdir)/tests/policy/golden/*.flows)
-EXTRA_DIST += tests/system/comparisons.py tests/system/test-policy-oracle.py tests/system/test-policy-history.py tests/full/test-policy-oracle-full.py
+EXTRA_DIST += tests/system/comparisons.py tests/system/historylab.py tests/system/test-policy-oracle.py tests/system/test-policy-history.py tests/full/test-policy-oracle-full.py
 TESTS += tests/policy/golden-run
 update-policy-golden: utilities/sluicectl
 	$(AM_TESTS_ENVIRONMENT) $(srcdir)/tests/policy/golden-run --update

@@ -8,24 +8,19 @@ SLUICE_TEST_SEED repeats a run; SLUICE_TEST_STRETCHES asks for a longer one (tes
 import difflib
 import os
 import random
-import re
 import sys
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "services"), os.path.join(os.path.dirname(HERE), "policy")]
 import labtest  # noqa: E402
-from labkit import objects  # noqa: E402
+from historylab import COMPILED, INSTALLED, STEPS, STRETCHES, HistoryCase, seed  # noqa: E402
 
 import manifests  # noqa: E402
 import ovs  # noqa: E402
 from service_generator import NODES, Generator  # noqa: E402
 
-LOCAL, STEPS, STRETCHES = 4, 40, int(os.environ.get("SLUICE_TEST_STRETCHES") or 4)
 SERVICE, AFFINITY, SELECT, SHARD = 6, 7, 9, 11
 TABLES = {SERVICE, SELECT, SHARD}       # What is in AFFINITY the switch has learned.
-
-INSTALLED = re.compile(r"^cookie=(0x[0-9a-f]+), table=(\d+), priority=(\d+),?(\S*) actions=(.*)$")
-COMPILED = re.compile(r"^table=(\d+)\(\w+\), priority=(\d+), cookie=(0x[0-9a-f]+),? ?(\S*) actions=(.*)$")
 
 
 def compiled(text):
@@ -46,38 +41,7 @@ def installed(flows):
                   for f in found if f and int(f[2]) in TABLES)
 
 
-class ServiceHistory(labtest.LabCase):
-    OPTIONS = ("--nodes", "1")
-
-    def begin(self, seed):
-        """Local pods with real attachments, among random objects."""
-        self.store = objects.Store(self.lab.layout)
-        made = Generator(random.Random(seed), services=10, pods=(0, 6, 4), networkpolicies=3, clusterpolicies=1, large=120,
-                         contended=True, nodes=NODES[1:])
-        for namespace in made.namespaces:
-            self.store.put(namespace)
-        names = []
-        for _ in range(LOCAL):
-            pod = made.pod(NODES[0])
-            while pod["spec"].get("hostNetwork") or pod["status"]["phase"] != "Running" or \
-                    "deletionTimestamp" in pod["metadata"]:
-                pod = made.pod(NODES[0])
-            del pod["status"]
-            names.append((pod["metadata"]["namespace"], pod["metadata"]["name"]))
-            self.lab.apply(pod)
-        made.pods += [self.store.get("Pod", *name) for name in names]
-        made.nodes[0] = self.store.get("Node", "", NODES[0])
-        for item in made.nodes[1:] + made.pods + made.policies + made.services + made.slices:
-            self.store.put(item)
-        return made
-
-    def step(self, made):
-        old, new = made.step()
-        if new is not None:
-            self.store.put(new)
-        else:
-            self.store.remove(*objects.key(old))
-
+class ServiceHistory(HistoryCase):
     def groups(self):
         text = self.lab.exec("node-1", "ovs-ofctl", "-O", "OpenFlow15", "--no-names", "dump-groups", "br-int")
         return sorted(line.strip() for line in text.splitlines() if "group_id=" in line)
@@ -91,15 +55,14 @@ class ServiceHistory(labtest.LabCase):
         self.assertFalse(diff[:40], f"{when}: {len(diff)} lines differ")
 
     def test_incremental_is_full(self):
-        seed = int(os.environ.get("SLUICE_TEST_SEED") or random.SystemRandom().randrange(1 << 30))
-        print(f"SLUICE_TEST_SEED={seed}", flush=True)
-        made, seen = self.begin(seed), []
+        chosen = seed()
+        made = Generator(random.Random(chosen), services=10, pods=(0, 6, 4), networkpolicies=3, clusterpolicies=1, large=120,
+                         contended=True, nodes=NODES[1:])
+        self.begin(made, 4, ("pods", "policies", "services", "slices"))
+        seen = []
         for stretch in range(STRETCHES):
-            for _ in range(STEPS):
-                self.step(made)
-                if made.rng.random() < 0.3:     # Now and then sluiced sees one change alone, else several at once.
-                    self.lab("wait")
-            when = f"seed {seed}, after {(stretch + 1) * STEPS} steps"
+            self.steps(made)
+            when = f"seed {chosen}, after {(stretch + 1) * STEPS} steps"
             grown = self.at_rest()
             self.lab("restart", "node-1", "sluiced")
             fresh = self.at_rest()
