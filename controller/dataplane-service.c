@@ -247,7 +247,7 @@ static void
 flush_one(struct dataplane *dp, const struct service_flush *f)
 {
     if (f->host) {
-        hostnet_flush_service(dp->hostnet, f->entry.protocol, &f->entry.vip, f->entry.vip_port);
+        hostnet_audit(dp->hostnet);
     } else {
         ofctrl_flush_ct(dp->ofctrl, FLOW_NETWORK_DEFAULT, &f->entry);
     }

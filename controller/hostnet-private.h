@@ -83,6 +83,8 @@ void hostnet_services_destroy(struct hostnet_services *);
 void hostnet_services_put(struct hostnet_services *, const struct service_host *);
 void hostnet_services_drop(struct hostnet_services *, const struct service_host *);
 bool hostnet_services_any(const struct hostnet_services *);     /* Is one wanted? */
+/* That with this key (kind, address, protocol, port), if it is wanted, or NULL. */
+const struct service_host *hostnet_services_get(const struct hostnet_services *, const struct service_host *key);
 bool hostnet_services_pending(const struct hostnet_services *); /* Do elements differ from what was installed? */
 /* Is there a cluster address in the prefix? */
 bool hostnet_services_within(const struct hostnet_services *, const struct inet_prefix *);
@@ -106,14 +108,13 @@ int hostnet_services_reconcile(const struct hostnet_services *, struct rtnl *, c
 /* All global addresses, and those of the uplink, which may be away for a moment, sorted; '*addrs' is to be freed. */
 size_t hostnet_read_local_addrs(struct rtnl *, const struct hostnet_uplink *, struct in6_addr **addrs);
 
-/* Entries of the host's conntrack to (address, port); an unspecified address stands for all of its family. */
-struct hostnet_flush {
-    uint8_t protocol;
-    uint16_t port;
-    struct in6_addr addr;
+/* Removes connections of UDP from the host's conntrack that go another way than they would if they began now.
+ * Returns how many.  Walks through all of them. */
+struct hostnet_local {
+    const struct in6_addr *addrs;
+    size_t n_addrs;
 };
-/* Removes those that one of 'flushes' matches and that do not lead to br-int.  Returns how many. */
-size_t hostnet_flush_conntrack(const struct hostnet_flush *, size_t n, const struct hostnet_config *);
+size_t hostnet_audit_conntrack(const struct hostnet_services *, const struct hostnet_config *, const struct hostnet_local *);
 
 /* Sysctls (hostnet-sysctl.c). ------------------------------------------------------------------------------------ */
 

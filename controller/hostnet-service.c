@@ -133,6 +133,14 @@ hostnet_services_drop(struct hostnet_services *s, const struct service_host *hos
     }
 }
 
+const struct service_host *
+hostnet_services_get(const struct hostnet_services *s, const struct service_host *key)
+{
+    const struct entry *e = find(s, key);
+
+    return e && e->wanted ? &e->host : NULL;
+}
+
 bool
 hostnet_services_any(const struct hostnet_services *s)
 {

@@ -42,8 +42,7 @@ struct hostnet {
     char *config_text;                  /* Its content, for comparison. */
     struct hmap routes;                 /* To the other nodes: "struct peer_route"s, by destination. */
     struct hostnet_services *services;
-    struct hostnet_flush *flushes;      /* To be done once the Services' changes are installed. */
-    size_t n_flushes, allocated_flushes;
+    bool audit;                         /* Of conntrack, once the Services' changes are installed. */
 
     /* Events. */
     struct rtnl_events *events;
@@ -84,6 +83,7 @@ hostnet_create(const char *state_dir, const char *uplink)
     h->uplink_wish = xstrdup(uplink);
     hmap_init(&h->routes);
     h->services = hostnet_services_create();
+    h->audit = true;
     h->events = rtnl_events_create();
     h->nft = hostnet_nft_create();
     h->dirty = true;
@@ -173,7 +173,6 @@ hostnet_destroy(struct hostnet *h)
         }
         hmap_destroy(&h->routes);
         hostnet_services_destroy(h->services);
-        free(h->flushes);
         free(h->local_addrs);
         free(h->config_text);
         free(h->node_addrs);
@@ -310,16 +309,14 @@ void
 hostnet_drop_service(struct hostnet *h, const struct service_host *host)
 {
     hostnet_services_drop(h->services, host);
+    h->audit = h->audit || (host->kind != SERVICE_HOST_CLUSTER && host->protocol == IPPROTO_UDP);
     h->dirty = h->dirty || begins_anything(h, host);
 }
 
 void
-hostnet_flush_service(struct hostnet *h, uint8_t protocol, const struct in6_addr *addr, uint16_t port)
+hostnet_audit(struct hostnet *h)
 {
-    if (h->n_flushes >= h->allocated_flushes) {
-        h->flushes = x2nrealloc(h->flushes, &h->allocated_flushes, sizeof *h->flushes);
-    }
-    h->flushes[h->n_flushes++] = (struct hostnet_flush) { .protocol = protocol, .addr = *addr, .port = port };
+    h->audit = true;
 }
 
 /* What changed since everything was in place.  What fails is left to reconcile(). */
@@ -332,9 +329,9 @@ run_services(struct hostnet *h)
     if (hostnet_services_pending(h->services) && h->retry_at == LLONG_MAX
         && hostnet_nft_change(h->nft, h->services, h->config, NULL)) {
         h->dirty = true;
-    } else if (h->n_flushes && !hostnet_services_pending(h->services)) {
-        hostnet_flush_conntrack(h->flushes, h->n_flushes, h->config);
-        h->n_flushes = 0;
+    } else if (h->audit && h->ready && !hostnet_services_pending(h->services)) {
+        hostnet_audit_conntrack(h->services, h->config, &(struct hostnet_local) { h->local_addrs, h->n_local_addrs });
+        h->audit = false;
     }
 }
 
@@ -680,7 +677,7 @@ hostnet_wait(struct hostnet *h)
 {
     rtnl_events_wait(h->events);
     hostnet_nft_wait(h->nft);
-    bool todo = hostnet_services_pending(h->services) || h->n_flushes;
+    bool todo = hostnet_services_pending(h->services) || (h->audit && h->ready);
     if (h->dirty || (h->config && h->retry_at == LLONG_MAX && todo)) {
         poll_immediate_wake();
     } else if (h->retry_at != LLONG_MAX) {
@@ -710,7 +707,7 @@ hostnet_ready(const struct hostnet *h)
 bool
 hostnet_is_settled(const struct hostnet *h)
 {
-    return h->ready && !h->dirty && !hostnet_services_pending(h->services) && !h->n_flushes;
+    return h->ready && !h->dirty && !hostnet_services_pending(h->services) && !h->audit;
 }
 
 const char *

@@ -88,8 +88,9 @@ struct service_host;
 /* What was installed by an earlier run and has not been put when hostnet_run() first has a configuration goes then. */
 void hostnet_put_service(struct hostnet *, const struct service_host *);
 void hostnet_drop_service(struct hostnet *, const struct service_host *);
-/* Removes entries of the host's conntrack to a local or external (address, port) that were made while it was not ours. */
-void hostnet_flush_service(struct hostnet *, uint8_t protocol, const struct in6_addr *, uint16_t port);
+/* When all that is in place: removes connections of UDP from the host's conntrack that are older than the Services,
+ * or whose Service is gone.  At first, and when one of UDP is dropped, this is done anyway. */
+void hostnet_audit(struct hostnet *);
 void hostnet_run(struct hostnet *);
 void hostnet_wait(struct hostnet *);
 

@@ -136,6 +136,16 @@ put(struct lab *lab, enum service_host_kind kind, const char *addr, int port, bo
     }
 }
 
+static void
+drop(struct lab *lab, enum service_host_kind kind, const char *addr, int port)
+{
+    static const int protocols[] = { IPPROTO_TCP, IPPROTO_UDP };
+    for (size_t i = 0; i < ARRAY_SIZE(protocols); i++) {
+        struct service_host host = host_of(kind, addr, protocols[i], port);
+        hostnet_drop_service(lab->h, &host);
+    }
+}
+
 /* Until all changes are installed. */
 static void
 settle(struct lab *lab)
@@ -461,16 +471,24 @@ START_TEST(test_flush)
     settle(&lab);
     ck_assert_msg(!strcmp(ask_from(lab.f.outside, "udp", "192.0.2.5", 30080, 4444, 1), "-"), "there was no stale entry");
     ck_assert(!test_sh(-1, "conntrack -L -p udp --sport 4446 2>/dev/null | grep -q 30099"));
-    struct in6_addr any = prefix("0.0.0.0/0").addr, external = prefix("203.0.113.9/32").addr;
-    hostnet_flush_service(lab.h, IPPROTO_UDP, &any, 30080);
-    hostnet_flush_service(lab.h, IPPROTO_UDP, &external, 80);
+    hostnet_audit(lab.h);
     settle(&lab);
     ck_assert_str_eq(ask_from(lab.f.outside, "udp", "192.0.2.5", 30080, 4444, PATIENCE(GW4)), GW4);
     ck_assert_str_eq(ask_from(lab.f.outside, "udp", "203.0.113.9", 80, 4445, PATIENCE(GW4)), GW4);
     /* What leads where it should stays, and what is another's. */
-    hostnet_flush_service(lab.h, IPPROTO_UDP, &any, 30080);
+    hostnet_audit(lab.h);
     settle(&lab);
     ck_assert(!test_sh(-1, "conntrack -L -p udp --sport 4444 2>/dev/null | grep -q 30080"));
+    ck_assert(!test_sh(-1, "conntrack -L -p udp --sport 4445 2>/dev/null | grep -q 203.0.113.9"));
+    ck_assert(!test_sh(-1, "conntrack -L -p udp --sport 4446 2>/dev/null | grep -q 30099"));
+    /* A node port that goes takes its connections with it, and no others; so does an address. */
+    drop(&lab, SERVICE_HOST_NODE_PORT, "0.0.0.0", 30080);
+    settle(&lab);
+    ck_assert(test_sh(-1, "conntrack -L -p udp --sport 4444 2>/dev/null | grep -q 30080"));
+    ck_assert(!test_sh(-1, "conntrack -L -p udp --sport 4445 2>/dev/null | grep -q 203.0.113.9"));
+    drop(&lab, SERVICE_HOST_EXTERNAL, "203.0.113.9", 80);
+    settle(&lab);
+    ck_assert(test_sh(-1, "conntrack -L -p udp --sport 4445 2>/dev/null | grep -q 203.0.113.9"));
     ck_assert(!test_sh(-1, "conntrack -L -p udp --sport 4446 2>/dev/null | grep -q 30099"));
     lab_destroy(&lab);
 }

@@ -234,15 +234,16 @@ class Changes(ServiceCase):
                     self.take(item)
                     self.settle()
 
-    def remembered(self, endpoints, but=()):
+    def remembered(self, endpoints, but=None):
         """(client's address, its port) of the UDP connections to Services that node-1's switch has, by endpoint.  Not those to the
-        addresses 'but'."""
+        Service 'but'."""
+        ways = (*but["spec"]["clusterIPs"], str(self.door(but, "node-1", 4, "udp")[1])) if but else ()
         addresses = {self.addresses[one.pod][family]: one for one in endpoints for family in FAMILIES}
         found = {one: set() for one in endpoints}
         for line in self.lab.exec("node-1", "ovs-appctl", "dpctl/dump-conntrack", "netdev@ovs-netdev", "zone=1").splitlines():
-            match = re.match(r"udp,orig=\(src=(.*?),dst=(.*?),sport=(\d+),.*reply=\(src=(.*?),", line)
-            if match and match[4] in addresses and match[2] not in (match[4], *but):
-                found[addresses[match[4]]].add((match[1], int(match[3])))
+            match = re.match(r"udp,orig=\(src=(.*?),dst=(.*?),sport=(\d+),dport=(\d+)\),reply=\(src=(.*?),", line)
+            if match and match[5] in addresses and match[2] not in (match[5], *ways) and match[4] not in ways:
+                found[addresses[match[5]]].add((match[1], int(match[3])))
         return found
 
     def clients_of(self, item, endpoints, ways):
@@ -268,6 +269,13 @@ class Changes(ServiceCase):
         self.addCleanup(context.__exit__, None, None, None)
         return sock
 
+    def host_connections(self, item):
+        """What node-1's own conntrack knows of connections to the Service's UDP node port, and sends to br-int."""
+        _, port = self.door(item, "node-1", 4, "udp")
+        return [line for family in ("ipv4", "ipv6") for line in self.lab.exec(
+            "node-1", "conntrack", "-L", "-f", family, "-p", "udp", "--dport", str(port)).splitlines()
+                if re.search(r"src=(169\.254\.192\.3|fd53:4c00:0:1::3) ", line)]
+
     def check_forgotten(self, gone, stays, before):
         """Conntrack forgets all that led to 'gone', and of what leads to 'stays' nothing, though nobody sends."""
         deadline = time.monotonic() + PATIENCE
@@ -287,13 +295,15 @@ class Changes(ServiceCase):
         forgotten; those to the endpoint that stays are not."""
         item, other = self.services(*(service(name, "stay", type="NodePort") for name in ("dns", "other")))
         socks = self.clients_of(item, STAY, self.WAYS)
-        lost = self.clients_of(other, STAY[:1], self.WAYS[:1])
+        lost = self.clients_of(other, STAY[:1], self.WAYS[:2])
         for kill in ([], ["--kill"]):
             self.lab("stop", "node-1", "sluiced", *kill)
             self.select("dns", "two")
+            gone = other
             self.take(other)
             self.ask_all(socks)         # Nobody has told the switch.
-            before = self.remembered(STAY, but=other["spec"]["clusterIPs"])
+            before = self.remembered(STAY, but=other)
+            self.assertTrue(self.host_connections(gone))
             self.lab("start", "node-1", "sluiced")
             self.settle()
             self.check_forgotten(STAY[:1], STAY[1:], before)
@@ -301,12 +311,14 @@ class Changes(ServiceCase):
                 self.assertTrue(self.eventually(sock, STAY[1].pod), f"{name}")
             for sock in lost.values():
                 self.assertIsNone(self.who_answers(sock, 0.3))
+            self.assertEqual(self.host_connections(gone), [])
+            self.assertTrue(self.host_connections(item))
             self.assertEqual(json.loads(self.lab.exec("node-1", "sluicectl", "status", "--json"))["problems"], [])
             self.put(other)
             self.select("dns", "stay")
             self.settle()
             socks = self.clients_of(item, STAY, self.WAYS)
-            lost = self.clients_of(other, STAY[:1], self.WAYS[:1])
+            lost = self.clients_of(other, STAY[:1], self.WAYS[:2])
 
     def test_many_endpoints_go_at_once(self):
         """services 23, 24: more than are removed one by one."""
