@@ -45,7 +45,8 @@ source_name(enum flow_door_source source)
 static const char *
 action_name(enum flow_door_action action)
 {
-    return action == FLOW_DOOR_REJECT ? "reject" : action == FLOW_DOOR_DROP ? "drop" : "forward";
+    return (action == FLOW_DOOR_REJECT ? "reject" : action == FLOW_DOOR_DROP ? "drop"
+            : action == FLOW_DOOR_DIRECT ? "direct" : "forward");
 }
 
 static json_t *

@@ -16,8 +16,11 @@ services_place_ok(const struct in6_addr *addr, bool v6)
         return false;
     }
     if (v6) {
+        /* Between br-int and the node's stack. */
+        struct inet_prefix link = inet_cidr_constant(FLOW_LINK_PREFIX_V6);
+
         return (!IN6_IS_ADDR_UNSPECIFIED(addr) && !IN6_IS_ADDR_LOOPBACK(addr) && !IN6_IS_ADDR_MULTICAST(addr)
-                && !IN6_IS_ADDR_LINKLOCAL(addr));
+                && !IN6_IS_ADDR_LINKLOCAL(addr) && !inet_prefix_contains(&link, addr));
     }
     const uint8_t *b = &addr->s6_addr[12];
     return b[0] && b[0] != 127 && b[0] < 224 && !(b[0] == 169 && b[1] == 254);

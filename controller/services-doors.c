@@ -18,6 +18,21 @@ struct doors {
     void *aux;
 };
 
+/* Whether a door at this address leads to itself: to a server in a node's network, say, that listens at the node's
+ * address and the Service's own port.  It then must not be translated (flows/service-flow.h). */
+static bool
+is_own_endpoint(const struct claim *claim, const struct in6_addr *addr)
+{
+    const struct place place = { *addr, claim->port };
+    bool is = false;
+
+    for (int kind = 0; claim->sport && kind < N_SETS; kind++) {
+        const struct set *set = claim->sport->users[kind].set;
+        is = is || (set && services_has_place(set->places, set->n, &place));
+    }
+    return is;
+}
+
 /* To a set; without endpoints: reject if there are none anywhere, else drop (services 8, 9, 13). */
 static void
 door_to_set(const struct doors *d, enum flow_door_source source, const struct inet_prefix *src, enum set_kind kind)
@@ -32,6 +47,10 @@ door_to_set(const struct doors *d, enum flow_door_source source, const struct in
                    : kind == SET_LOCAL && sport->any && !SERVICES_BUG("reject-local") ? FLOW_DOOR_DROP
                    : FLOW_DOOR_REJECT);
     door.number = set ? set->target : 0;
+    if (is_own_endpoint(d->claim, &door.addr)) {
+        door.action = d->claim->kind == CLAIM_CLUSTER ? FLOW_DOOR_DROP : FLOW_DOOR_DIRECT;
+        door.number = 0;
+    }
     d->cb(&door, sport, kind, d->aux);
 }
 
@@ -99,6 +118,30 @@ doors_at(struct doors *d, const struct in6_addr *addr)
     }
 }
 
+/* Endpoints with the number of the node port, which may be at addresses of the node. */
+static void
+node_port_selves(const struct doors *d)
+{
+    const struct sport *sport = d->claim->sport;
+    const struct set *cluster = sport->users[SET_CLUSTER].set;
+    struct flow_door door = d->door;
+
+    door.action = FLOW_DOOR_DIRECT;
+    for (int kind = 0; kind < N_SETS; kind++) {
+        const struct set *set = sport->users[kind].set;
+
+        for (uint32_t i = 0; set && i < set->n; i++) {
+            const struct place *place = &set->places[i];
+
+            if (place->port == door.port
+                && !(kind != SET_CLUSTER && cluster && services_has_place(cluster->places, cluster->n, place))) {
+                door.addr = place->addr;
+                d->cb(&door, sport, kind, d->aux);
+            }
+        }
+    }
+}
+
 /* Of the flows that reject what goes to the rest of an address. */
 static uint64_t
 rest_cookie(const struct owner *owner)
@@ -128,6 +171,9 @@ services_claim_doors(const struct claim *claim,
         return;
     }
     doors_at(&d, &a->addr);
+    if (claim->kind == CLAIM_NODE_PORT) {
+        node_port_selves(&d);
+    }
     if (services_claim_alias(claim, &alias)) {
         doors_at(&d, &alias);
     }
@@ -168,10 +214,14 @@ struct hosts {
     size_t n, allocated;
 };
 
+/* What goes to an address that is an endpoint itself, and not this node's, is the stack's own business. */
 static void
 add_host(struct hosts *list, const struct claim *claim)
 {
-    if (claim->kind != CLAIM_CLUSTER && claim->kind != CLAIM_HEALTH) {
+    const struct address *a = claim->address;
+
+    if (claim->kind != CLAIM_CLUSTER && claim->kind != CLAIM_HEALTH
+        && (a->alias || !is_own_endpoint(claim, &a->addr))) {
         if (list->n == list->allocated) {
             list->hosts = x2nrealloc(list->hosts, &list->allocated, sizeof *list->hosts);
         }

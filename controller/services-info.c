@@ -97,8 +97,10 @@ describe(struct teller *t, const struct flow_door *door, const struct sport *spo
 {
     if (!sport) {
         return "the Service has no such port";
+    } else if (door->action == FLOW_DOOR_DIRECT) {
+        return "it is an endpoint itself";
     } else if (door->action == FLOW_DOOR_DROP && sport->users[kind].set) {
-        return "the source is in none of the ranges";
+        return t->claim->kind == CLAIM_CLUSTER ? "it is its own endpoint" : "the source is in none of the ranges";
     }
     switch ((enum why) sport->why[kind]) {
     case WHY_READY:

@@ -65,13 +65,11 @@ services_complain(struct ds *ds, const char *format, ...)
     }
 }
 
-/* An address to which others may send, of a Service, and not one of the link between br-int and the node's stack. */
+/* An address to which others may send, of a Service. */
 static bool
 external_ok(const struct in6_addr *addr)
 {
-    struct inet_prefix link = inet_cidr_constant(FLOW_LINK_PREFIX_V6);
-
-    return services_place_ok(addr, !inet_is_v4(addr)) && !inet_prefix_contains(&link, addr);
+    return services_place_ok(addr, !inet_is_v4(addr));
 }
 
 static void

@@ -143,6 +143,7 @@ const struct flow_field_info *flow_field_info(enum flow_field);
     PRIORITY(SERVICE, NODE, 430, "a door for the node itself")                                                         \
     PRIORITY(SERVICE, RANGE, 420, "a door for these sources")                                                          \
     PRIORITY(SERVICE, DOOR, 410, "a door")                                                                             \
+    PRIORITY(SERVICE, NODE_PORT_SELF, 370, "one of the node's addresses, which is an endpoint itself")                   \
     PRIORITY(SERVICE, NODE_PORT_OUTSIDE_RANGE, 360, "a door at the node's addresses for clients outside with these sources") \
     PRIORITY(SERVICE, NODE_PORT_OUTSIDE, 350, "a door at the node's addresses for clients outside")                    \
     PRIORITY(SERVICE, NODE_PORT_NODE_RANGE, 340, "a door at the node's addresses for the node itself with these sources") \

@@ -68,7 +68,8 @@ door_priority(const struct flow_door *door)
             [FLOW_DOOR_NODE] = { PRIORITY_SERVICE_NODE_PORT_NODE, PRIORITY_SERVICE_NODE_PORT_NODE_RANGE },
         },
     };
-    return priorities[door->node_addr][door->source][door->src != NULL];
+    return (door->node_addr && door->action == FLOW_DOOR_DIRECT ? PRIORITY_SERVICE_NODE_PORT_SELF
+            : priorities[door->node_addr][door->source][door->src != NULL]);
 }
 
 /* The part that the flows of a door have in common. */
@@ -81,7 +82,8 @@ door_match(const struct flow_door *door, struct build *b)
     if (door->node_addr) {
         match_field(match, FIELD_NODE_ADDR, 1);
         match_family(match, &door->addr);
-    } else {
+    }
+    if (!door->node_addr || door->action == FLOW_DOOR_DIRECT) {
         struct inet_prefix dst = inet_prefix_host(&door->addr);
         match_ip_dst(match, &dst);
     }
@@ -101,6 +103,9 @@ door_actions(const struct flow_door *door, struct build *b)
         build_punt(b, PUNT_REJECT, METER_REJECT, 0);
         return;
     } else if (door->action == FLOW_DOOR_DROP) {
+        return;
+    } else if (door->action == FLOW_DOOR_DIRECT) {
+        build_goto(b, TABLE_TRACK);
         return;
     }
     build_load(b, FIELD_VIP, 1);

@@ -26,6 +26,10 @@
  * whatever the Service.  A new connection can begin with fragments only where they need no port to find the door:
  * 'fragments' of struct flow_door.
  *
+ * An address is never translated to itself: Open vSwitch 3.1's userspace conntrack then finds the entry of the answers when
+ * it looks for the connection's, and ovs-vswitchd aborts.  So who makes doors never lets one lead to itself
+ * (FLOW_DOOR_DIRECT).
+ *
  * SCTP: the conntrack of Open vSwitch's userspace datapath does not know it, so there no Service has it; the kernel's does.
  *
  *   set       the endpoints behind a door, in FIELD_SERVICE where it has to be looked up again; a number (lib/numbers.h)
@@ -80,6 +84,7 @@ enum flow_door_action {
     FLOW_DOOR_AFFINITY,                 /* 'number': a set's, whose clients keep their endpoint. */
     FLOW_DOOR_REJECT,                   /* TCP reset, ICMP port unreachable. */
     FLOW_DOOR_DROP,
+    FLOW_DOOR_DIRECT,                   /* As if there was no door: the address and port are an endpoint themselves. */
 };
 
 enum flow_door_source {
@@ -90,7 +95,8 @@ enum flow_door_source {
 
 struct flow_door {
     uint32_t network;
-    bool node_addr;                     /* Any address of the node; then 'addr' only tells the family. */
+    bool node_addr;                     /* Any address of the node; then 'addr' only tells the family.  With
+                                         * FLOW_DOOR_DIRECT: 'addr', if it is the node's (goes before the others). */
     struct in6_addr addr;
     uint8_t protocol;                   /* 0: any, and any port: the rest of an address (least priority). */
     uint16_t port;

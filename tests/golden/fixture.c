@@ -349,7 +349,7 @@ add_door(struct fixture *f, const char *line)
     };
     static const char *const actions[] = {
         [FLOW_DOOR_GROUP] = "group", [FLOW_DOOR_SHARDS] = "shards", [FLOW_DOOR_AFFINITY] = "affinity",
-        [FLOW_DOOR_REJECT] = "reject", [FLOW_DOOR_DROP] = "drop",
+        [FLOW_DOOR_REJECT] = "reject", [FLOW_DOOR_DROP] = "drop", [FLOW_DOOR_DIRECT] = "direct",
     };
     char addr[INET6_ADDRSTRLEN], l4[16], source[16], src_text[INET_PREFIX_STRLEN], action[16], frag[16] = "";
     struct flow_door door = { .network = FLOW_NETWORK_DEFAULT };

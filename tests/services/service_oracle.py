@@ -21,7 +21,8 @@ POD, NODE, OUTSIDE = "pod", "node", "outside"
 CLASSES = (POD, NODE, OUTSIDE)
 CLUSTER_IP, NODE_PORT, EXTERNAL_IP, LOAD_BALANCER = "ClusterIP", "NodePort", "ExternalIP", "LoadBalancer"
 ANY_ADDRESS = {4: "0.0.0.0", 6: "::"}
-FORWARD, REJECT, DROP = "forward", "reject", "drop"
+# DIRECT: the address and port are an endpoint themselves, and what goes there is not translated.
+FORWARD, REJECT, DROP, DIRECT = "forward", "reject", "drop", "direct"
 
 NOT_OURS = ("service.kubernetes.io/service-proxy-name", "service.kubernetes.io/headless")
 SERVICE_NAME, ZONE = "kubernetes.io/service-name", "topology.kubernetes.io/zone"
@@ -148,6 +149,19 @@ class Door:
     def __init__(self, service, port, key, affinity, of_class, ranges):
         self.service, self.port, self.key, self.affinity = service, port, key, affinity
         self.of_class, self.ranges = of_class, ranges
+
+    def leads_to(self, address, number):
+        """Whether this is one of its endpoints, for whomever."""
+        return any((e.address, e.port) == (address, number) for answers in self.of_class.values() for answer in answers
+                   for e in answer.endpoints)
+
+    def untranslated(self):
+        """The door at the address itself, not at an alias of it: nothing is translated to itself."""
+        kind, address, _, number = self.key
+        if not self.leads_to(address, number):
+            return self
+        own = Answer(DROP if kind == CLUSTER_IP else DIRECT, frozenset(), "its own endpoint")
+        return Door(self.service, self.port, self.key, self.affinity, {source: [own] for source in CLASSES}, self.ranges)
 
     def answers(self, source_class, source):
         """services 18: the node itself may always reach the address."""

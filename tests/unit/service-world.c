@@ -463,7 +463,7 @@ add_line(const struct service_door_info *info, void *lines_)
     if (!d->protocol) {
         ds_put_format(&ds, "%s:rest", inet_addr_format(&d->addr, addr));
     } else {
-        ds_put_format(&ds, "%s:%"PRIu16"/%s", d->node_addr ? (inet_is_v4(&d->addr) ? "node4" : "node6")
+        ds_put_format(&ds, "%s:%"PRIu16"/%s", d->node_addr && d->action != FLOW_DOOR_DIRECT ? (inet_is_v4(&d->addr) ? "node4" : "node6")
                       : inet_addr_format(&d->addr, addr), d->port, kube_protocol_name(d->protocol));
     }
     ds_put_cstr(&ds, d->source == FLOW_DOOR_OUTSIDE ? " outside" : d->source == FLOW_DOOR_NODE ? " node" : "");
@@ -481,7 +481,8 @@ add_line(const struct service_door_info *info, void *lines_)
     }
     svec_sort(&places);
     char *joined = svec_join(&places, " ", "");
-    ds_put_format(&ds, " -> %s", d->action == FLOW_DOOR_REJECT ? "reject" : d->action == FLOW_DOOR_DROP ? "drop" : joined);
+    ds_put_format(&ds, " -> %s", d->action == FLOW_DOOR_REJECT ? "reject" : d->action == FLOW_DOOR_DROP ? "drop"
+                  : d->action == FLOW_DOOR_DIRECT ? "direct" : joined);
     svec_add(lines, ds_cstr(&ds));
     free(joined);
     svec_destroy(&places);
@@ -651,7 +652,7 @@ follow(const struct service_world *w, const struct flow_entry *entry, struct flo
     struct svec places = SVEC_EMPTY_INITIALIZER;
     uint32_t set = 0;
 
-    if (!entry) {
+    if (!entry || (entry->ofpacts_len && entry->ofpacts->type == OFPACT_GOTO_TABLE)) {
         return xstrdup("pass");
     } else if (!entry->ofpacts_len) {
         return xstrdup("drop");

@@ -286,6 +286,68 @@ START_TEST(test_node_port)
 }
 END_TEST
 
+/* services 11, 12, 19: an address and port are never translated to themselves. */
+START_TEST(test_own_endpoint)
+{
+    struct service_world w;
+
+    service_world_init(&w);
+    service_world_node(&w, NULL, "192.0.2.1");
+    service_world_slice(&w, "a/web-1", "web", "http:80/TCP", "192.0.2.1|n1 192.0.2.2|n2");
+    service_world_service(&w, "a/web", IPS PORT "'externalIPs':['192.0.2.1','192.0.2.2','192.0.2.3']");
+    expect_doors(&w,
+                 "cluster 10.96.0.1:80/TCP fragments -> 192.0.2.1:80 192.0.2.2:80\n"
+                 "cluster 10.96.0.1:rest -> reject\n"
+                 "external 169.254.205.18:80/TCP -> 192.0.2.1:80 192.0.2.2:80\n"
+                 "external 192.0.2.1:80/TCP -> direct\n"
+                 "external 192.0.2.2:80/TCP fragments -> direct\n"
+                 "external 192.0.2.3:80/TCP fragments -> 192.0.2.1:80 192.0.2.2:80");
+    expect_to(&w, FLOW_DOOR_ANYBODY, "10.0.0.9", "192.0.2.1", IPPROTO_TCP, 80, "pass");
+    ck_assert_ptr_nonnull(strstr(host(&w, "external 192.0.2.1 TCP 80"), "alias"));
+    ck_assert_str_eq(host(&w, "external 192.0.2.2 TCP 80"), "none");            /* The stack finds it itself. */
+    ck_assert_str_eq(host(&w, "external 192.0.2.3 TCP 80"), "");
+
+    /* One that is no endpoint any more is a door as others are. */
+    service_world_slice(&w, "a/web-1", "web", "http:80/TCP", "192.0.2.2|n2");
+    service_world_settle(&w);
+    expect_to(&w, FLOW_DOOR_ANYBODY, "10.0.0.9", "192.0.2.1", IPPROTO_TCP, 80, "192.0.2.2:80");
+
+    /* A node port, and a server at a node's address with that number. */
+    service_world_slice(&w, "a/web-1", "web", "http:30080/TCP", "192.0.2.1|n1 192.0.2.2|n2");
+    service_world_service(&w, "a/web", "'type':'NodePort','externalTrafficPolicy':'Local'," IPS
+                          "'ports':[{'name':'http','port':80,'nodePort':30080}]");
+    expect_doors(&w,
+                 "cluster 10.96.0.1:80/TCP fragments -> 192.0.2.1:30080 192.0.2.2:30080\n"
+                 "cluster 10.96.0.1:rest -> reject\n"
+                 "node-port 192.0.2.1:30080/TCP -> direct\n"
+                 "node-port 192.0.2.2:30080/TCP -> direct\n"
+                 "node-port node4:30080/TCP -> 192.0.2.1:30080 192.0.2.2:30080\n"
+                 "node-port node4:30080/TCP outside -> 192.0.2.1:30080");
+    expect_to(&w, FLOW_DOOR_ANYBODY, "10.0.0.9", "192.0.2.1", IPPROTO_TCP, 30080, "pass");
+
+    /* Nothing is behind a cluster address that is its own endpoint. */
+    service_world_slice(&w, "a/web-1", "web", "http:80/TCP", "10.96.0.1 10.0.0.1");
+    service_world_service(&w, "a/web", IPS PORT "'x':1");
+    service_world_settle(&w);
+    expect_to(&w, FLOW_DOOR_ANYBODY, "10.0.0.9", "10.96.0.1", IPPROTO_TCP, 80, "drop");
+    service_world_destroy(&w);
+}
+END_TEST
+
+/* Neither are the addresses between br-int and the node's stack. */
+START_TEST(test_link_is_no_endpoint)
+{
+    struct service_world w;
+
+    service_world_init(&w);
+    service_world_slice(&w, "a/web-1", "web", "http:80/TCP", "fd53:4c00:0:1::3 2001:db8::5");
+    service_world_service(&w, "a/web", "'clusterIPs':['2001:db8:96::1'],'ipFamilies':['IPv6']," PORT "'x':1");
+    service_world_settle(&w);
+    expect_to(&w, FLOW_DOOR_ANYBODY, "2001:db8::9", "2001:db8:96::1", IPPROTO_TCP, 80, "[2001:db8::5]:80");
+    service_world_destroy(&w);
+}
+END_TEST
+
 static struct in6_addr
 addr(const char *text)
 {
@@ -376,6 +438,8 @@ UNIT_MAIN("services", {
     tcase_add_test(tc, test_not_proxied);
     tcase_add_test(tc, test_load_balancer);
     tcase_add_test(tc, test_node_port);
+    tcase_add_test(tc, test_own_endpoint);
+    tcase_add_test(tc, test_link_is_no_endpoint);
     tcase_add_test(tc, test_host_ports);
     tcase_add_test(tc, test_affinity);
 })
