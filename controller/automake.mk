@@ -55,7 +55,7 @@ controller_libcontroller_la_SOURCES += \
 # The OVS database.
 controller_libcontroller_la_SOURCES += \
 	controller/ovsdb.c controller/ovsdb.h controller/ovsdb-internal.h \
-	controller/ovsdb-base.c controller/ovsdb-pods.c controller/ovsdb-port.c controller/ovsdb-rows.c \
+	controller/ovsdb-base.c controller/ovsdb-conntrack.c controller/ovsdb-pods.c controller/ovsdb-port.c controller/ovsdb-rows.c \
 	controller/datapath.c controller/datapath.h \
 	controller/socket-watch.c controller/socket-watch.h \
 	controller/neigh-kernel.c controller/neigh-kernel.h \

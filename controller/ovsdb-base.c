@@ -317,6 +317,9 @@ ovsdb_base_write(struct ovsdb *ovsdb, struct ovsdb_idl_txn *txn)
             bridge_write_ports(ovsdb, txn, bridge, base->uplink_bridge, ports, n);
         }
     }
+    if (base->datapath != DATAPATH_KERNEL) {
+        ovsdb_conntrack_write(root, txn);
+    }
     if (ovsdb->started) {
         ovsdb_base_remove(ovsdb, txn);
     }
@@ -341,6 +344,9 @@ ovsdb_base_remove(struct ovsdb *ovsdb, struct ovsdb_idl_txn *txn)
             ovsrec_open_vswitch_update_bridges_delvalue(root, bridge);
             any = true;
         }
+    }
+    if (!base) {
+        ovsdb_conntrack_remove(root);
     }
     if (any && !base) {
         ovsdb_idl_txn_increment(txn, &root->header_, &ovsrec_open_vswitch_col_next_cfg, false);

@@ -5,6 +5,7 @@
  *
  *   ovsdb.c        the connection, transactions, the order of things
  *   ovsdb-base.c   what the bridges and the fixed ports must look like
+ *   ovsdb-conntrack.c  how long conntrack remembers what is closed
  *   ovsdb-port.c   a declared port of a pod: its strings, what may be written, what its rows look like
  *   ovsdb-pods.c   the table of these, their states, and the difference
  *   ovsdb-rows.c   one port, as rows of the database */
@@ -100,6 +101,12 @@ bool ovsdb_base_removed(const struct ovsdb *);
 /* True if ovs-vswitchd has made the fixed ports; otherwise '*error' says what is wrong with one, or stays NULL. */
 bool ovsdb_base_up(const struct ovsdb *, char **error);
 bool ovsdb_base_holds(const struct ovsdb_base *, const char *port_name);
+
+/* ovsdb-conntrack.c ----------------------------------------------------------------------------------------------- */
+
+/* Puts the difference into the transaction.  For the userspace datapath. */
+void ovsdb_conntrack_write(const struct ovsrec_open_vswitch *root, struct ovsdb_idl_txn *);
+void ovsdb_conntrack_remove(const struct ovsrec_open_vswitch *root);
 
 /* ovsdb-port.c ----------------------------------------------------------------------------------------------- */
 

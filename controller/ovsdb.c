@@ -34,7 +34,9 @@ add_columns(struct ovsdb_idl *idl)
     static const struct ovsdb_idl_column *const columns[] = {
         &ovsrec_open_vswitch_col_bridges, &ovsrec_open_vswitch_col_next_cfg, &ovsrec_open_vswitch_col_cur_cfg,
         &ovsrec_open_vswitch_col_ovs_version, &ovsrec_open_vswitch_col_iface_types,
-        &ovsrec_open_vswitch_col_datapath_types,
+        &ovsrec_open_vswitch_col_datapath_types, &ovsrec_open_vswitch_col_datapaths,
+        &ovsrec_datapath_col_ct_zones, &ovsrec_datapath_col_external_ids,
+        &ovsrec_ct_zone_col_timeout_policy, &ovsrec_ct_zone_col_external_ids, &ovsrec_ct_timeout_policy_col_timeouts,
         &ovsrec_bridge_col_name, &ovsrec_bridge_col_ports, &ovsrec_bridge_col_external_ids,
         &ovsrec_bridge_col_other_config, &ovsrec_bridge_col_fail_mode, &ovsrec_bridge_col_datapath_type,
         &ovsrec_bridge_col_protocols, &ovsrec_bridge_col_flow_tables, &ovsrec_bridge_col_flood_vlans,

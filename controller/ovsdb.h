@@ -14,6 +14,7 @@
  *   tunnel     type=geneve|vxlan, options remote_ip=flow key=flow (and df_default, csum), ofport_request
  *   pod port   ofport_request; external_ids container-id, if-name, network, pod-namespace, pod-name, pod-uid,
  *              ip-addresses, owner; type afxdp-nonpmd where the datapath says so
+ *   zone 1     how long conntrack remembers closed TCP connections (CT_Timeout_Policy), for the userspace datapaths
  *   br-uplink  for the userspace datapaths: the uplink's device and the bridge's own port with the uplink's MAC */
 
 #include <stdbool.h>

@@ -194,12 +194,30 @@ def test_port_deleted(cluster):
     print("ok: a deleted port came back")
 
 
+def test_conntrack_remembers(cluster):
+    """How long conntrack knows what is closed; it comes back when somebody takes it away."""
+    node = cluster.nodes[1]
+    vsctl = ("ovs-vsctl", f"--db=unix:{node.path('db.sock')}")
+
+    def timeouts():
+        return node.exec(*vsctl, "--bare", "--columns=timeouts", "list", "CT_Timeout_Policy").split()
+
+    for _ in range(2):
+        wait_for("conntrack's timeouts", lambda: timeouts() == ["tcp_close=75", "tcp_syn_recv=5", "tcp_time_wait=75"])
+        before = node.exec(*vsctl, "get", "Open_vSwitch", ".", "datapaths")
+        assert "netdev" in before, before
+        node.exec(*vsctl, "clear", "Open_vSwitch", ".", "datapaths")
+    print("ok: conntrack's timeouts come back")
+
+
 def test_remove_all(cluster):
     for node in cluster.nodes.values():
         node.driver("remove-all")
         node.driver("wait removed")
         left = node.exec("ovs-vsctl", f"--db=unix:{node.path('db.sock')}", "list-br").split()
         assert not left, f"bridges left: {left}"
+        left = node.exec("ovs-vsctl", f"--db=unix:{node.path('db.sock')}", "get", "Open_vSwitch", ".", "datapaths").strip()
+        assert left == "{}", f"datapaths left: {left}"
     print("ok: remove-all leaves no bridge")
 
 
@@ -215,7 +233,8 @@ def main():
     args.driver = os.path.abspath(args.driver)
     with Rig() as rig:
         cluster = Cluster(rig, args)
-        tests = [test_tunnel, test_peer_changes_mac, test_vswitchd_killed, test_port_deleted, test_remove_all]
+        tests = [test_tunnel, test_peer_changes_mac, test_vswitchd_killed, test_port_deleted, *([test_conntrack_remembers] if args.datapath != "kernel" else []),
+                 test_remove_all]
         for test in tests:
             test(cluster)
     print(f"{len(tests)} passed, 0 failed, 0 skipped")
