@@ -9,7 +9,8 @@ controller_libcontroller_la_SOURCES = \
 	controller/endpoints.c controller/endpoints.h \
 	controller/kube-decode.c controller/kube-decode.h \
 	controller/kube-clusternetworkpolicy.c controller/kube-endpointslice.c controller/kube-networkpolicy.c \
-	controller/kube-schema.c controller/kube-schema.h controller/kube-selector.c controller/kube-service.c \
+	controller/kube-schema.c controller/kube-schema.h controller/kube-selector.c \
+	controller/kube-service.c controller/kube-servicecidr.c \
 	controller/kube-policy.h controller/kube-service.h \
 	controller/kube-node.c \
 	controller/kube-pod.c \
@@ -138,6 +139,7 @@ controller_libcontroller_la_SOURCES += \
 # Services: the core.
 controller_libcontroller_la_SOURCES += \
 	controller/service-host.c controller/service-host.h \
+	controller/service-ranges.c controller/service-ranges.h \
 	controller/services.c controller/services.h controller/services-private.h \
 	controller/services-choose.c \
 	controller/services-claims.c \

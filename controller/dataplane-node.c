@@ -9,6 +9,7 @@
 #include "controller/datapath.h"
 #include "controller/mtu.h"
 #include "controller/node-input.h"
+#include "controller/service-ranges.h"
 #include "cookie.h"
 #include "flow.h"
 #include "openvswitch/poll-loop.h"
@@ -228,27 +229,31 @@ set_hostnet(struct dataplane *dp)
 {
     const struct node_facts *facts = &dp->facts;
     size_t n_own = facts->n_cidrs + facts->n_old_cidrs;
-    struct inet_prefix addrs[MAX_OWN_CIDRS], *cluster;
+    struct inet_prefix addrs[MAX_OWN_CIDRS], *cluster, *ranges;
     size_t n_outside = peers_get_outside(dp->peers_core, &cluster);
 
+    size_t n_ranges = service_ranges_get(dp->store, dp->config->service_cidrs, dp->config->n_service_cidrs, facts->cidrs, n_own,
+                                         &ranges);
     cluster = xrealloc(cluster, (n_outside + n_own) * sizeof *cluster);
     for (size_t i = 0; i < n_own; i++) {
         addrs[i] = (struct inet_prefix) { facts->gateways[i], facts->cidrs[i].plen };
         cluster[n_outside + i] = facts->cidrs[i];
     }
     dp->outside_seen = peers_outside_seqno(dp->peers_core);
+    dp->ranges_seen = store_seqno(dp->store, KUBE_SERVICECIDR);
     /* The guard stands with every datapath: AF_PACKET leaves each frame to the kernel, AF_XDP does while ovs-vswitchd
      * is dead, and the kernel module while a pod's port is missing in it. */
     struct hostnet_config config = {
         .gateway = GATEWAY, .gateway_mac = node_gateway_mac, .gateway_addrs = addrs, .n_gateway_addrs = n_own,
         .mtu = facts->mtu, .cluster_cidrs = cluster, .n_cluster_cidrs = n_outside + n_own,
-        .service_cidrs = dp->config->service_cidrs, .n_service_cidrs = dp->config->n_service_cidrs,
+        .service_cidrs = ranges, .n_service_cidrs = n_ranges,
         .masquerade = dp->config->masquerade, .own_mac = node_own_mac, .tunnel_port = node_tunnel_udp(facts->encap),
         .uplink_bridge = facts->take_over ? DATAPLANE_UPLINK_BRIDGE : NULL,
         .uplink_bridge_pending = !dp->base_seen, .guard_af_packet = true,
     };
     hostnet_set(dp->hostnet, &config);
     free(cluster);
+    free(ranges);
     tnl_neigh_set_bridge(dp->tnl_neigh, facts->take_over ? DATAPLANE_UPLINK_BRIDGE : NULL);
 }
 
@@ -389,18 +394,19 @@ dataplane_node_run_(struct dataplane *dp)
 
     /* The uplink's addresses may move once the bridge holds it. */
     bool base_changed = dp->facts.known && !dp->base_seen && ovsdb_base_ready(dp->ovsdb);
+    bool ranges_changed = store_seqno(dp->store, KUBE_SERVICECIDR) != dp->ranges_seen;
     unsigned int ovsdb = ovsdb_seqno(dp->ovsdb);
     bool waits_for_ovsdb = !dp->datapath_chosen && ovsdb != dp->facts_ovsdb_seen;
     dp->facts_ovsdb_seen = ovsdb;
     dp->base_seen = dp->base_seen || base_changed;
     if (!dp->sources_synced
         || (!anew && !nodes_changed && !base_changed && hostnet_seqno(dp->hostnet) == dp->hostnet_seen
-            && !waits_for_ovsdb && !old_pod_has_gone(dp))) {
+            && !waits_for_ovsdb && !ranges_changed && !old_pod_has_gone(dp))) {
         return;
     }
     if (update_facts(dp)) {
         dataplane_peers_run_(dp);
-        if (anew || base_changed || dp->outside_seen != peers_outside_seqno(dp->peers_core)) {
+        if (anew || base_changed || ranges_changed || dp->outside_seen != peers_outside_seqno(dp->peers_core)) {
             set_hostnet(dp);
         }
     }

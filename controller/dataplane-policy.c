@@ -283,7 +283,7 @@ dataplane_policy_changed_(struct dataplane *dp, const struct store_key *key)
                                     kube_clusternetworkpolicy_cast(new));
         policy_changed(dp, key, new);
         break;
-    case KUBE_SERVICE: case KUBE_ENDPOINTSLICE: case KUBE_N_KINDS:
+    case KUBE_SERVICE: case KUBE_ENDPOINTSLICE: case KUBE_SERVICECIDR: case KUBE_N_KINDS:
     default:
         break;
     }

@@ -116,7 +116,7 @@ struct dataplane {
     struct policy_log *policy_log;
     struct health *health;
     unsigned int ovsdb_seen, hostnet_seen;
-    uint64_t acked_seen, outside_seen;
+    uint64_t acked_seen, outside_seen, ranges_seen;
     size_t n_attachments_seen;
     bool nodes_changed, declares_pods;
     bool watches_changed;

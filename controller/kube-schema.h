@@ -81,7 +81,7 @@ void *kube_list_add(void *listp, uint32_t *n, size_t size);
 
 /* The kinds, and what they have in common. */
 extern const struct kube_schema kube_selector_schema;
-extern const struct kube_schema kube_service_schema, kube_endpointslice_schema;
+extern const struct kube_schema kube_service_schema, kube_endpointslice_schema, kube_servicecidr_schema;
 extern const struct kube_schema kube_networkpolicy_schema, kube_clusternetworkpolicy_schema;
 
 /* Fill a zeroed object of their kind from one that cannot be decoded, for kube_object_decode_closed().  False: not even

@@ -1,12 +1,13 @@
 #ifndef SLUICE_KUBE_SERVICE_H
 #define SLUICE_KUBE_SERVICE_H 1
 
-/* Services and their endpoints as they are kept: Service (v1) and EndpointSlice (discovery.k8s.io/v1).
+/* Services and their endpoints as they are kept: Service (v1), EndpointSlice (discovery.k8s.io/v1) and ServiceCIDR
+ * (networking.k8s.io/v1).
  *
  * Defaults are filled in.  Which endpoints are chosen is for who compiles them.  Strings are values of intern.h and of
  * the store's pool.  Ports are in host byte order, times in seconds.
  *
- * Source: API reference v1.34, Service v1, EndpointSlice v1. */
+ * Source: API reference v1.34, Service v1, EndpointSlice v1, ServiceCIDR v1. */
 
 #include "controller/kube-types.h"
 
@@ -20,6 +21,7 @@
 #define KUBE_MAX_ENDPOINTS 1000
 #define KUBE_MAX_SLICE_PORTS 20000
 #define KUBE_MAX_HINTS 64
+#define KUBE_MAX_SERVICE_CIDRS 2        /* As Kubernetes has it: one of each family. */
 
 enum kube_service_type { KUBE_CLUSTER_IP, KUBE_NODE_PORT, KUBE_LOAD_BALANCER, KUBE_EXTERNAL_NAME };
 enum kube_traffic_policy { KUBE_TRAFFIC_CLUSTER, KUBE_TRAFFIC_LOCAL };
@@ -95,6 +97,14 @@ kube_endpoint_hints(const struct kube_endpoint *e)
     return e->hints ? e->hints : &none;
 }
 
+/* Where the API server takes ClusterIPs from; another source of them is the server's --service-cluster-ip-range, which it
+ * announces as the ServiceCIDR "kubernetes". */
+struct kube_servicecidr {
+    struct kube_object object;
+    struct inet_prefix *cidrs;
+    uint32_t n_cidrs;
+};
+
 static inline const struct kube_service *
 kube_service_cast(const struct kube_object *o)
 {
@@ -105,6 +115,12 @@ static inline const struct kube_endpointslice *
 kube_endpointslice_cast(const struct kube_object *o)
 {
     return (const struct kube_endpointslice *) o;
+}
+
+static inline const struct kube_servicecidr *
+kube_servicecidr_cast(const struct kube_object *o)
+{
+    return (const struct kube_servicecidr *) o;
 }
 
 #endif /* controller/kube-service.h */

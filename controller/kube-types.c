@@ -14,7 +14,7 @@
 
 /* What the kinds differ in.  A kind without members of its own has no functions. */
 struct kind_class {
-    bool namespaced, may_be_absent;
+    bool namespaced, may_be_absent, optional;
     int (*decode)(const json_t *, struct kube_meta *, struct kube_object **, struct error *);
     void (*clear)(struct kube_object *);
     void (*share)(struct kube_object *, struct intern *);
@@ -47,6 +47,7 @@ static const struct kind_class classes[KUBE_N_KINDS] = {
                              .problem = np_problem },
     [KUBE_CLUSTERNETWORKPOLICY] = { .may_be_absent = true, .schema = &kube_clusternetworkpolicy_schema,
                                     .close = kube_clusternetworkpolicy_close, .problem = cnp_problem },
+    [KUBE_SERVICECIDR] = { .may_be_absent = true, .optional = true, .schema = &kube_servicecidr_schema },
 };
 
 static const struct kind_name {
@@ -79,6 +80,12 @@ bool
 kube_kind_may_be_absent(enum kube_kind kind)
 {
     return classes[kind].may_be_absent;
+}
+
+bool
+kube_kind_is_optional(enum kube_kind kind)
+{
+    return classes[kind].optional;
 }
 
 bool

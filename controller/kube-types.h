@@ -30,7 +30,8 @@
     KUBE_KIND(NETWORKPOLICY, "NetworkPolicy", "networking.k8s.io/v1",                                           \
               "/apis/networking.k8s.io/v1/networkpolicies")                                                     \
     KUBE_KIND(CLUSTERNETWORKPOLICY, "ClusterNetworkPolicy", "policy.networking.k8s.io/v1alpha2",                \
-              "/apis/policy.networking.k8s.io/v1alpha2/clusternetworkpolicies")
+              "/apis/policy.networking.k8s.io/v1alpha2/clusternetworkpolicies")                                 \
+    KUBE_KIND(SERVICECIDR, "ServiceCIDR", "networking.k8s.io/v1", "/apis/networking.k8s.io/v1/servicecidrs")
 
 enum kube_kind {
 #define KUBE_KIND(ENUM, NAME, VERSION, PATH) KUBE_##ENUM,
@@ -149,8 +150,11 @@ bool kube_kind_from_name(const char *, enum kube_kind *);
 const char *kube_kind_version(enum kube_kind);
 /* "/api/v1/pods", "/apis/discovery.k8s.io/v1/endpointslices". */
 const char *kube_kind_path(enum kube_kind);
-/* The kind is a CustomResourceDefinition's: an API server may not have it, or get it later. */
+/* The kind is a CustomResourceDefinition's, or younger than the oldest Kubernetes: an API server may not have it, or get it
+ * later. */
 bool kube_kind_may_be_absent(enum kube_kind);
+/* Its objects only make something better: a source that may not read them is no worse for it. */
+bool kube_kind_is_optional(enum kube_kind);
 /* Whether objects of the kind live in a namespace. */
 bool kube_kind_is_namespaced(enum kube_kind);
 

@@ -36,8 +36,8 @@ source_api_create(const char *kubeconfig, struct store *store)
         struct api_kind *k = &api->kinds[kind];
 
         k->objects = source_kind_create(kind, store);
-        k->reflector = kube_client_reflect(api->client, kube_kind_path(kind), NULL, source_kind_reflector_ops(kind),
-                                             k->objects);
+        k->reflector = kube_client_reflect(api->client, kube_kind_path(kind), NULL, kube_kind_is_optional(kind),
+                                           source_kind_reflector_ops(kind), k->objects);
     }
     return api;
 }
@@ -77,7 +77,7 @@ find_problem(const struct source_api *api)
     char *why = nullable_xstrdup(problem);
 
     for (enum kube_kind kind = 0; kind < KUBE_N_KINDS && !why; kind++) {
-        why = kind_problem(api, kind);
+        why = kube_kind_is_optional(kind) ? NULL : kind_problem(api, kind);
     }
     return why;
 }
@@ -136,7 +136,9 @@ bool
 source_api_synced(const struct source_api *api)
 {
     for (enum kube_kind kind = 0; kind < KUBE_N_KINDS; kind++) {
-        if (!source_kind_synced(api->kinds[kind].objects)) {
+        const struct api_kind *k = &api->kinds[kind];
+
+        if (!source_kind_synced(k->objects) && !(kube_kind_is_optional(kind) && reflector_problem(k->reflector))) {
             return false;
         }
     }
@@ -154,7 +156,13 @@ source_api_for_each_problem(const struct source_api *api, void (*cb)(const char 
                             void *aux)
 {
     for (enum kube_kind kind = 0; kind < KUBE_N_KINDS; kind++) {
-        source_kind_for_each_problem(api->kinds[kind].objects, cb, aux);
+        const struct api_kind *k = &api->kinds[kind];
+        const char *problem = kube_kind_is_optional(kind) && !api->problem ? reflector_problem(k->reflector) : NULL;
+
+        if (problem) {
+            cb(kube_kind_name(kind), problem, aux);
+        }
+        source_kind_for_each_problem(k->objects, cb, aux);
     }
 }
 

@@ -37,6 +37,7 @@ struct watch {
     struct kube_client *client;
     struct reflector *reflector;
     struct http_request *request;       /* NULL: none is under way. */
+    bool optional;
 };
 
 struct kube_call {
@@ -214,11 +215,12 @@ watch_done(void *watch_, const struct error *error)
 static const struct http_ops watch_ops = { watch_head, watch_body, watch_done };
 
 const struct reflector *
-kube_client_reflect(struct kube_client *client, const char *path, const char *query, const struct reflector_ops *ops,
-                    void *aux)
+kube_client_reflect(struct kube_client *client, const char *path, const char *query, bool optional,
+                    const struct reflector_ops *ops, void *aux)
 {
     struct watch *watch = xzalloc(sizeof *watch);
     watch->client = client;
+    watch->optional = optional;
     watch->reflector = reflector_create(path, query, random_uint32(), ops, aux);
     ovs_list_push_back(&client->watches, &watch->node);
     return watch->reflector;
@@ -369,7 +371,7 @@ kube_client_problem(const struct kube_client *client)
     }
     struct watch *watch;
     LIST_FOR_EACH (watch, node, &client->watches) {
-        if (reflector_problem(watch->reflector)) {
+        if (reflector_problem(watch->reflector) && !watch->optional) {
             return (reflector_unauthorized(watch->reflector) && client->credentials_problem
                     ? client->credentials_problem : reflector_problem(watch->reflector));
         }

@@ -24,8 +24,9 @@ void kube_client_destroy(struct kube_client *);
 void kube_client_run(struct kube_client *);
 void kube_client_wait(struct kube_client *);
 
-/* Keeps a collection; see reflector_create().  The reflector is the client's and goes with it. */
-const struct reflector *kube_client_reflect(struct kube_client *, const char *path, const char *query,
+/* Keeps a collection; see reflector_create().  The reflector is the client's and goes with it.  The problem of an 'optional' one is
+ * none of the client's. */
+const struct reflector *kube_client_reflect(struct kube_client *, const char *path, const char *query, bool optional,
                                             const struct reflector_ops *, void *aux);
 
 /* A single request.  'body' may be NULL and is borrowed.  'cb' is called once with the answer: an HTTP status and its JSON (NULL

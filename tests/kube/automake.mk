@@ -1,6 +1,6 @@
 # Tests against a real API server without kubelets: the server (tests/k8s-rig), a proxy that fails on command.
 EXTRA_DIST += tests/kube/apiserver.py tests/kube/proxy.py tests/kube/history.py
-EXTRA_DIST += tests/system/kubelab.py tests/system/test-lab-kubernetes.py tests/system/test-kube-sources.py tests/system/test-kube-api.py
+EXTRA_DIST += tests/system/kubelab.py tests/system/test-lab-kubernetes.py tests/system/test-kube-sources.py tests/system/test-kube-service-cidrs.py tests/system/test-kube-api.py
 EXTRA_DIST += tests/system/test-kube-report.py tests/system/test-kube-client.py
 EXTRA_DIST += tests/system/test-kube-daemon.py
 check_PROGRAMS += tests/kube/kube-watch

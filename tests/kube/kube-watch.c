@@ -258,7 +258,7 @@ main(int argc, char *argv[])
     p.client = kube_client_create(kubeconfig, account, "kube-watch/1");
     for (size_t i = 0; i < p.n; i++) {
         p.collections[i].quiet = quiet;
-        p.collections[i].reflector = kube_client_reflect(p.client, p.collections[i].path, query, &reflector_ops,
+        p.collections[i].reflector = kube_client_reflect(p.client, p.collections[i].path, query, false, &reflector_ops,
                                                          &p.collections[i]);
     }
     fcntl(p.input_fd, F_SETFL, O_NONBLOCK);

@@ -26,6 +26,7 @@ PRIVILEGES = {
     ("", "services", "list"), ("", "services", "watch"),
     ("discovery.k8s.io", "endpointslices", "list"), ("discovery.k8s.io", "endpointslices", "watch"),
     ("networking.k8s.io", "networkpolicies", "list"), ("networking.k8s.io", "networkpolicies", "watch"),
+    ("networking.k8s.io", "servicecidrs", "list"), ("networking.k8s.io", "servicecidrs", "watch"),
     ("policy.networking.k8s.io", "clusternetworkpolicies", "list"),
     ("policy.networking.k8s.io", "clusternetworkpolicies", "watch"),
     ("", "nodes/status", "patch"),

@@ -21,7 +21,7 @@ from history import History  # noqa: E402
 
 CRD = os.path.join(os.path.dirname(labtest.HERE), "kube", "crd-clusternetworkpolicies.yaml")
 ORDERS, STRETCHES = 60, 3
-KINDS = ("Namespace", "Node", "Pod", "Service", "EndpointSlice", "NetworkPolicy", "ClusterNetworkPolicy")
+KINDS = ("Namespace", "Node", "Pod", "Service", "EndpointSlice", "NetworkPolicy", "ClusterNetworkPolicy", "ServiceCIDR")
 
 
 def link_local(mac):

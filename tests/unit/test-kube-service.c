@@ -1,8 +1,10 @@
-/* controller/kube-service.h: the decoders of Service and EndpointSlice.  "services 20" is item 20 of the list of what must hold for
+/* controller/kube-service.h: the decoders of Service, EndpointSlice and ServiceCIDR; controller/service-ranges.h.  "services 20" is item 20 of the list of what must hold for
  * Services. */
 #include <config.h>
 
 #include "controller/kube-service.h"
+#include "controller/service-ranges.h"
+#include "controller/store.h"
 #include "kube-decode-test.h"
 #include "openvswitch/dynamic-string.h"
 #include "unit.h"
@@ -236,7 +238,110 @@ START_TEST(test_slice_bad)
 }
 END_TEST
 
+/* services 29 */
+START_TEST(test_cidr)
+{
+    const struct kube_object *o = decode_good(KUBE_SERVICECIDR, "'spec':{'cidrs':['10.96.0.0/16','fd00:96::/112']},'status':{'conditions':[]}");
+    const struct kube_servicecidr *s = kube_servicecidr_cast(o);
+    char buf[INET_PREFIX_STRLEN];
+
+    ck_assert_uint_eq(s->n_cidrs, 2);
+    ck_assert_str_eq(inet_prefix_format(&s->cidrs[0], buf), "10.96.0.0/16");
+    ck_assert_str_eq(inet_prefix_format(&s->cidrs[1], buf), "fd00:96::/112");
+    kube_object_destroy(o);
+
+    static const struct { const char *body, *want; } bad[] = {
+        { "", "spec: is missing" },
+        { "'spec':{}", "spec.cidrs: is missing" },
+        { "'spec':{'cidrs':'10.96.0.0/16'}", "spec.cidrs: " },
+        { "'spec':{'cidrs':[7]}", "spec.cidrs[0]: " },
+        { "'spec':{'cidrs':['10.96.0.0/16','10.96.0.0']}", "spec.cidrs[1]: " },
+        { "'spec':{'cidrs':['10.96.0.0/33']}", "spec.cidrs[0]: " },
+        { "'spec':{'cidrs':['10.96.0.0/16','fd00:96::/112','10.97.0.0/16']}", "spec.cidrs: has more than 2 elements" },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        check_bad(KUBE_SERVICECIDR, bad[i].body, bad[i].want);
+    }
+    ck_assert(kube_kind_is_optional(KUBE_SERVICECIDR) && kube_kind_may_be_absent(KUBE_SERVICECIDR));
+    ck_assert(!kube_kind_is_namespaced(KUBE_SERVICECIDR) && !kube_kind_is_optional(KUBE_SERVICE));
+}
+END_TEST
+
+static void
+announce(struct store *store, const char *name, const char *cidrs)
+{
+    char *text = xasprintf("{'metadata':{'name':'%s'},'spec':{'cidrs':[%s]}}", name, cidrs);
+    json_t *json = load_quoted(text);
+    struct kube_object *object;
+
+    ck_assert_msg(!kube_object_decode_kind(KUBE_SERVICECIDR, json, &object, NULL), "%s", text);
+    store_put(store, object);
+    json_decref(json);
+    free(text);
+}
+
+static void
+check_ranges(const struct store *store, const char *want)
+{
+    struct inet_prefix configured[] = { inet_cidr_constant("fd00:96::/112"), inet_cidr_constant("10.96.0.0/16") };
+    struct inet_prefix pods[] = { inet_cidr_constant("10.244.1.0/24"), inet_cidr_constant("fd00:10:244:1::/64") };
+    struct inet_prefix *ranges;
+    struct ds ds = DS_EMPTY_INITIALIZER;
+    size_t n = service_ranges_get(store, configured, ARRAY_SIZE(configured), pods, ARRAY_SIZE(pods), &ranges);
+
+    for (size_t i = 0; i < n; i++) {
+        ds_put_cstr(&ds, i ? " " : "");
+        inet_prefix_put(&ds, &ranges[i]);
+    }
+    ck_assert_str_eq(ds_cstr(&ds), want);
+    ds_destroy(&ds);
+    free(ranges);
+}
+
+/* services 29: what is configured and what is announced, each range once; not what would take the pods' packets. */
+START_TEST(test_ranges)
+{
+    struct store *store = store_create();
+
+    check_ranges(store, "10.96.0.0/16 fd00:96::/112");
+    announce(store, "kubernetes", "'10.96.0.0/16','fd00:96::/112'");
+    check_ranges(store, "10.96.0.0/16 fd00:96::/112");
+    announce(store, "more", "'fd00:97::/112'");
+    announce(store, "again", "'10.20.0.0/16','fd00:97::/112'");
+    check_ranges(store, "10.20.0.0/16 10.96.0.0/16 fd00:96::/112 fd00:97::/112");
+    announce(store, "again", "'10.21.0.0/16'");
+    announce(store, "pods", "'10.244.0.0/16','fd00::/8'");
+    announce(store, "all", "'0.0.0.0/0','::/0'");
+    check_ranges(store, "10.21.0.0/16 10.96.0.0/16 fd00:96::/112 fd00:97::/112");
+    store_remove(store, KUBE_SERVICECIDR, "", "more");
+    store_remove(store, KUBE_SERVICECIDR, "", "kubernetes");
+    check_ranges(store, "10.21.0.0/16 10.96.0.0/16 fd00:96::/112");
+    store_destroy(store);
+}
+END_TEST
+
+START_TEST(test_ranges_bounded)
+{
+    struct store *store = store_create();
+    struct inet_prefix *ranges;
+
+    for (int i = 0; i <= SERVICE_RANGES_MAX; i++) {
+        char *name = xasprintf("r%d", i), *cidr = xasprintf("'11.%d.%d.0/24'", i / 256, i % 256);
+        announce(store, name, cidr);
+        free(name);
+        free(cidr);
+    }
+    ck_assert_uint_eq(service_ranges_get(store, NULL, 0, NULL, 0, &ranges), SERVICE_RANGES_MAX);
+    free(ranges);
+    store_destroy(store);
+}
+END_TEST
+
 UNIT_MAIN("kube-service", {
+    tcase_add_test(tc, test_cidr);
+    tcase_add_test(tc, test_ranges);
+    tcase_add_test(tc, test_ranges_bounded);
+
     tcase_add_test(tc, test_service);
     tcase_add_test(tc, test_service_variants);
     tcase_add_test(tc, test_service_bad);

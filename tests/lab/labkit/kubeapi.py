@@ -26,6 +26,7 @@ RESOURCES = {
     "ConfigMap": ("v1", "configmaps", True), "Secret": ("v1", "secrets", True), "Event": ("v1", "events", True),
     "EndpointSlice": ("discovery.k8s.io/v1", "endpointslices", True),
     "NetworkPolicy": ("networking.k8s.io/v1", "networkpolicies", True),
+    "ServiceCIDR": ("networking.k8s.io/v1", "servicecidrs", False),
     "ClusterNetworkPolicy": ("policy.networking.k8s.io/v1alpha2", "clusternetworkpolicies", False),
     "CustomResourceDefinition": ("apiextensions.k8s.io/v1", "customresourcedefinitions", False),
     "ClusterRole": ("rbac.authorization.k8s.io/v1", "clusterroles", False),

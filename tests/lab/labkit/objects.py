@@ -16,7 +16,7 @@ from . import services
 from .layout import LabError, write_json
 
 CLUSTER_SCOPED = {"Namespace", "Node", "ClusterNetworkPolicy", "AdminNetworkPolicy", "BaselineAdminNetworkPolicy",
-                  "CustomResourceDefinition"}
+                  "CustomResourceDefinition", "ServiceCIDR"}
 SHORT = {"po": "Pod", "pods": "Pod", "ns": "Namespace", "namespaces": "Namespace", "no": "Node", "nodes": "Node",
          "svc": "Service", "services": "Service", "netpol": "NetworkPolicy", "networkpolicies": "NetworkPolicy"}
 DNS_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
