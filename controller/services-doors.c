@@ -18,6 +18,17 @@ struct doors {
     void *aux;
 };
 
+/* The set of this kind, if a door of the claim leads to it. */
+static const struct set *
+set_behind(const struct claim *claim, enum set_kind kind)
+{
+    const struct kube_service *service = claim->owner->service;
+    bool cluster = claim->kind == CLAIM_CLUSTER;
+    bool local = service && (cluster ? service->internal_policy : service->external_policy) == KUBE_TRAFFIC_LOCAL;
+
+    return claim->sport && (kind == SET_LOCAL ? local : !cluster || !local) ? claim->sport->users[kind].set : NULL;
+}
+
 /* Whether a door at this address leads to itself: to a server in a node's network, say, that listens at the node's
  * address and the Service's own port.  It then must not be translated (flows/service-flow.h). */
 static bool
@@ -26,8 +37,8 @@ is_own_endpoint(const struct claim *claim, const struct in6_addr *addr)
     const struct place place = { *addr, claim->port };
     bool is = false;
 
-    for (int kind = 0; claim->sport && kind < N_SETS; kind++) {
-        const struct set *set = claim->sport->users[kind].set;
+    for (enum set_kind kind = 0; kind < N_SETS; kind++) {
+        const struct set *set = set_behind(claim, kind);
         is = is || (set && services_has_place(set->places, set->n, &place));
     }
     return is;
@@ -122,13 +133,12 @@ doors_at(struct doors *d, const struct in6_addr *addr)
 static void
 node_port_selves(const struct doors *d)
 {
-    const struct sport *sport = d->claim->sport;
-    const struct set *cluster = sport->users[SET_CLUSTER].set;
+    const struct set *cluster = set_behind(d->claim, SET_CLUSTER);
     struct flow_door door = d->door;
 
     door.action = FLOW_DOOR_DIRECT;
-    for (int kind = 0; kind < N_SETS; kind++) {
-        const struct set *set = sport->users[kind].set;
+    for (enum set_kind kind = 0; kind < N_SETS; kind++) {
+        const struct set *set = set_behind(d->claim, kind);
 
         for (uint32_t i = 0; set && i < set->n; i++) {
             const struct place *place = &set->places[i];
@@ -136,7 +146,7 @@ node_port_selves(const struct doors *d)
             if (place->port == door.port
                 && !(kind != SET_CLUSTER && cluster && services_has_place(cluster->places, cluster->n, place))) {
                 door.addr = place->addr;
-                d->cb(&door, sport, kind, d->aux);
+                d->cb(&door, d->claim->sport, kind, d->aux);
             }
         }
     }

@@ -29,6 +29,8 @@ ALLOWED_LOG = [
      "a runtime removes the pod's namespace, and the link with it, as soon as DEL has answered"),
     ("ovs-vswitchd", r"setrlimit\(RLIMIT_MEMLOCK\) failed", "AF_XDP in a container without CAP_SYS_RESOURCE"),
     ("", r"\|timeval\|WARN\|", "a busy machine"),
+    ("ovs-vswitchd", r"jsonrpc\|WARN\|unix#\d+: (receive|send) error: (Connection reset by peer|Broken pipe)",
+     "sluiced was ended while it waited for the list of connections"),
     ("sluiced", r"rconn\|WARN\|.*br-int.mgmt: connection failed \(Connection refused\)",
      "ovs-vswitchd makes the socket before it listens; tried again at once"),
     ("sluiced", r"hostnet\|WARN\|cannot add the route to .* by link .*(Invalid source address|Network is down)",

@@ -312,6 +312,13 @@ START_TEST(test_own_endpoint)
     service_world_settle(&w);
     expect_to(&w, FLOW_DOOR_ANYBODY, "10.0.0.9", "192.0.2.1", IPPROTO_TCP, 80, "192.0.2.2:80");
 
+    /* One that is in a set for other doors only. */
+    service_world_slice(&w, "a/web-1", "web", "http:80/TCP", "192.0.2.1|n1|r|hn3 192.0.2.2|n2|r|hn1");
+    service_world_service(&w, "a/web", IPS PORT "'internalTrafficPolicy':'Local','externalIPs':['192.0.2.1']");
+    service_world_settle(&w);
+    expect_to(&w, FLOW_DOOR_ANYBODY, "10.0.0.9", "10.96.0.1", IPPROTO_TCP, 80, "192.0.2.1:80");
+    expect_to(&w, FLOW_DOOR_ANYBODY, "10.0.0.9", "192.0.2.1", IPPROTO_TCP, 80, "192.0.2.2:80");
+
     /* A node port, and a server at a node's address with that number. */
     service_world_slice(&w, "a/web-1", "web", "http:30080/TCP", "192.0.2.1|n1 192.0.2.2|n2");
     service_world_service(&w, "a/web", "'type':'NodePort','externalTrafficPolicy':'Local'," IPS
