@@ -58,6 +58,13 @@ source_api_destroy(struct source_api *api)
 
 /* Problems. ------------------------------------------------------------------------------------------------------ */
 
+/* It may not be read, and need not be. */
+static bool
+is_dispensed_with(const struct source_api *api, enum kube_kind kind)
+{
+    return kube_kind_is_optional(kind) && reflector_forbidden(api->kinds[kind].reflector);
+}
+
 static char *
 kind_problem(const struct source_api *api, enum kube_kind kind)
 {
@@ -77,7 +84,7 @@ find_problem(const struct source_api *api)
     char *why = nullable_xstrdup(problem);
 
     for (enum kube_kind kind = 0; kind < KUBE_N_KINDS && !why; kind++) {
-        why = kube_kind_is_optional(kind) ? NULL : kind_problem(api, kind);
+        why = is_dispensed_with(api, kind) ? NULL : kind_problem(api, kind);
     }
     return why;
 }
@@ -136,9 +143,7 @@ bool
 source_api_synced(const struct source_api *api)
 {
     for (enum kube_kind kind = 0; kind < KUBE_N_KINDS; kind++) {
-        const struct api_kind *k = &api->kinds[kind];
-
-        if (!source_kind_synced(k->objects) && !(kube_kind_is_optional(kind) && reflector_problem(k->reflector))) {
+        if (!source_kind_synced(api->kinds[kind].objects) && !is_dispensed_with(api, kind)) {
             return false;
         }
     }
@@ -157,7 +162,7 @@ source_api_for_each_problem(const struct source_api *api, void (*cb)(const char 
 {
     for (enum kube_kind kind = 0; kind < KUBE_N_KINDS; kind++) {
         const struct api_kind *k = &api->kinds[kind];
-        const char *problem = kube_kind_is_optional(kind) && !api->problem ? reflector_problem(k->reflector) : NULL;
+        const char *problem = is_dispensed_with(api, kind) && !api->problem ? reflector_problem(k->reflector) : NULL;
 
         if (problem) {
             cb(kube_kind_name(kind), problem, aux);

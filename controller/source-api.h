@@ -8,8 +8,8 @@
  * it is read.
  *
  * Synced once every kind has been listed (or is one that may be absent, and is): one that the server refuses keeps
- * the source from being synced, so that a node never acts on half of what the cluster says, unless it is optional.  Later
- * the last state stays in force for as long as the server is away.
+ * the source from being synced, so that a node never acts on half of what the cluster says, unless it is an
+ * optional one that may not be read.  Later the last state stays in force for as long as the server is away.
  *
  * Follows the run / wait pattern. */
 
@@ -30,8 +30,8 @@ void source_api_run(struct source_api *);
 void source_api_wait(struct source_api *);
 
 bool source_api_synced(const struct source_api *);
-/* NULL, or why the API cannot be read now, and since when.  Optional kinds (kube_kind_is_optional()) do not count: that they
- * cannot be read is for source_api_for_each_problem(). */
+/* NULL, or why the API cannot be read now, and since when.  That an optional kind (kube_kind_is_optional()) may not
+ * be read does not count: it is for source_api_for_each_problem(). */
 const char *source_api_problem(const struct source_api *);
 void source_api_for_each_problem(const struct source_api *,
                                  void (*cb)(const char *where, const char *problem, void *aux), void *aux);

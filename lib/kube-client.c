@@ -371,7 +371,7 @@ kube_client_problem(const struct kube_client *client)
     }
     struct watch *watch;
     LIST_FOR_EACH (watch, node, &client->watches) {
-        if (reflector_problem(watch->reflector) && !watch->optional) {
+        if (reflector_problem(watch->reflector) && !(watch->optional && reflector_forbidden(watch->reflector))) {
             return (reflector_unauthorized(watch->reflector) && client->credentials_problem
                     ? client->credentials_problem : reflector_problem(watch->reflector));
         }

@@ -24,8 +24,8 @@ void kube_client_destroy(struct kube_client *);
 void kube_client_run(struct kube_client *);
 void kube_client_wait(struct kube_client *);
 
-/* Keeps a collection; see reflector_create().  The reflector is the client's and goes with it.  The problem of an 'optional' one is
- * none of the client's. */
+/* Keeps a collection; see reflector_create().  The reflector is the client's and goes with it.  That an 'optional' one
+ * may not be read (403) is no problem of the client's. */
 const struct reflector *kube_client_reflect(struct kube_client *, const char *path, const char *query, bool optional,
                                             const struct reflector_ops *, void *aux);
 

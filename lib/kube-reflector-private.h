@@ -57,7 +57,7 @@ struct reflector {
 
     bool kicked;                /* Since a watch was last alive. */
 
-    bool synced, absent, unauthorized;
+    bool synced, absent, unauthorized, forbidden;
     char *problem;
     struct reflector_stats stats;
 };

@@ -133,7 +133,7 @@ reflector_head(struct reflector *r, int status, long long int retry_after_ms, lo
     if (status != 200) {
         return;
     }
-    r->unauthorized = false;
+    r->unauthorized = r->forbidden = false;
     if (r->next == REFLECTOR_LIST && !r->continue_token) {
         r->absent = false;
         r->ops->begin(r->aux);
@@ -164,6 +164,7 @@ reflector_done(struct reflector *r, const struct error *error, long long int now
     enum reflector_outcome outcome = reflector_answer_end(r, error);
     r->under_way = false;
     r->unauthorized = r->answer.status == 401;
+    r->forbidden = r->forbidden || r->answer.status == 403;
 
     if (outcome == OUTCOME_ABSENT) {
         conclude_absent(r, now);
@@ -199,6 +200,12 @@ bool
 reflector_unauthorized(const struct reflector *r)
 {
     return r->unauthorized;
+}
+
+bool
+reflector_forbidden(const struct reflector *r)
+{
+    return r->forbidden;
 }
 
 const char *

@@ -112,6 +112,8 @@ bool reflector_absent(const struct reflector *);
 const char *reflector_problem(const struct reflector *);
 /* The last failure was a 401: the credentials may have been renewed. */
 bool reflector_unauthorized(const struct reflector *);
+/* There was a 403, no right to read the collection, and no success since. */
+bool reflector_forbidden(const struct reflector *);
 const char *reflector_resource_version(const struct reflector *);
 void reflector_get_stats(const struct reflector *, struct reflector_stats *);
 
