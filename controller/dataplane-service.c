@@ -243,12 +243,13 @@ take_effect(struct dataplane *dp, struct service_effect *e)
     }
 }
 
+/* What has come back meanwhile keeps its connections. */
 static void
 flush_one(struct dataplane *dp, const struct service_flush *f)
 {
     if (f->host) {
         hostnet_audit(dp->hostnet);
-    } else {
+    } else if (!services_keeps(dp->service->core, &f->entry)) {
         ofctrl_flush_ct(dp->ofctrl, FLOW_NETWORK_DEFAULT, &f->entry);
     }
 }
