@@ -99,23 +99,33 @@ put_set(struct ds *ds, const struct inet_prefix *prefixes, size_t n, int family)
     return n_set > 0;
 }
 
-/* What this node's pods send out of the cluster gets the node's address.  fully-random: two pods that use one source
- * port towards one destination at the same moment must not clash, which would lose the first packet of one of them. */
+/* fully-random: two pods that use one source port towards one destination at the same moment must not clash, which would
+ * lose the first packet of one of them.  UDP gets no port of a tunnel (6081, 4789): the answer would be taken for what
+ * another node sends. */
+void
+hostnet_put_masquerade(struct ds *ds, const char *match)
+{
+    ds_put_format(ds, "    %s meta l4proto 17 masquerade to :10000-65535 fully-random\n", match);
+    ds_put_format(ds, "    %s masquerade fully-random\n", match);
+}
+
+/* What this node's pods send out of the cluster gets the node's address. */
 static void
 put_masquerade(struct ds *ds, const struct hostnet_config *config, int family)
 {
     const char *keyword = family == AF_INET ? "ip" : "ip6";
-    struct ds sources = DS_EMPTY_INITIALIZER, cluster = DS_EMPTY_INITIALIZER;
+    struct ds sources = DS_EMPTY_INITIALIZER, cluster = DS_EMPTY_INITIALIZER, match = DS_EMPTY_INITIALIZER;
 
     if (put_set(&sources, config->gateway_addrs, config->n_gateway_addrs, family)) {
-        ds_put_format(ds, "    oifname != \"%s\" %s saddr %s", config->gateway, keyword, ds_cstr(&sources));
+        ds_put_format(&match, "oifname != \"%s\" %s saddr %s", config->gateway, keyword, ds_cstr(&sources));
         if (put_set(&cluster, config->cluster_cidrs, config->n_cluster_cidrs, family)) {
-            ds_put_format(ds, " %s daddr != %s", keyword, ds_cstr(&cluster));
+            ds_put_format(&match, " %s daddr != %s", keyword, ds_cstr(&cluster));
         }
-        ds_put_cstr(ds, " masquerade fully-random\n");
+        hostnet_put_masquerade(ds, ds_cstr(&match));
     }
     ds_destroy(&sources);
     ds_destroy(&cluster);
+    ds_destroy(&match);
 }
 
 /* The kernel must not take what OVS reads from the same links by AF_PACKET. */

@@ -131,6 +131,9 @@ int hostnet_forwarding(const char *uplink, struct error *);
  * room for 'n'. */
 size_t hostnet_aggregate(const struct inet_prefix *, size_t n, int family, struct inet_prefix *out);
 
+/* The node's own address for what matches. */
+void hostnet_put_masquerade(struct ds *, const char *match);
+
 /* The rules as text for nft(8): replaces all tables in one transaction.  'gateway_ifindex' is 0 while there is no gateway port,
  * or if the kernel cannot change the MAC of what leaves by it (before Linux 5.16). */
 char *hostnet_nft_rules(const struct hostnet_config *, const char *uplink, bool uplink_taken, int gateway_ifindex,

@@ -167,7 +167,10 @@ put_marks(struct ds *ds, const struct hostnet_config *config)
 static void
 put_hairpin(struct ds *ds, const struct hostnet_config *config, const struct hostnet_family *f)
 {
-    ds_put_format(ds, "    oifname != \"%s\" %s saddr %s masquerade fully-random\n", config->gateway, f->keyword, f->hairpin);
+    char *match = xasprintf("oifname != \"%s\" %s saddr %s", config->gateway, f->keyword, f->hairpin);
+
+    hostnet_put_masquerade(ds, match);
+    free(match);
 }
 
 static void

@@ -185,8 +185,8 @@ START_TEST(test_nft)
     struct hostnet *h = start(&f);
     ASSERT_READY(h);
     char *rules = ruleset();
-    ck_assert_ptr_nonnull(strstr(rules, "oifname != \"sluice0\" ip saddr 10.244.1.0/24 ip daddr != 10.244.0.0/16 masquerade"));
-    ck_assert_ptr_nonnull(strstr(rules, "ip6 saddr fd00:10:244:1::/64 ip6 daddr != fd00:10:244::/48 masquerade"));
+    ck_assert_ptr_nonnull(strstr(rules, "oifname != \"sluice0\" ip saddr 10.244.1.0/24 ip daddr != 10.244.0.0/16 meta l4proto udp masquerade to :10000-65535 fully-random\n"));
+    ck_assert_ptr_nonnull(strstr(rules, "ip6 saddr fd00:10:244:1::/64 ip6 daddr != fd00:10:244::/48 meta l4proto udp masquerade to :10000-65535 fully-random\n"));
     ck_assert_ptr_nonnull(strstr(rules, "table arp sluice"));
     ck_assert_msg(!strstr(rules, "eth0"), "%s", rules);
 

@@ -2,9 +2,11 @@
 """Everybody reaches everybody: pods on the same and on another node, nodes, a host outside, the internet; TCP, UDP and ICMP; IPv4 and
 IPv6.  Each question is one packet, so the first packet counts."""
 import json
+import socket
 import unittest
 
 import labtest
+from labkit import netns
 from labtest import LabCase, asking, pod
 
 PODS = ["default/a1", "default/a2", "default/b1", "default/b2"]
@@ -39,6 +41,23 @@ class Forwarding(LabCase):
             if spec["to"] != "outside":
                 del spec["family"]
         self.assert_connected(specs)
+
+    def test_masqueraded_udp_comes_from_no_port_of_a_tunnel(self):
+        """The answer would be taken for a packet of the tunnel.  Of 200 ports chosen from all that there are, 30 were below 10000."""
+        for family in (socket.AF_INET, socket.AF_INET6):
+            with netns.call(self.lab.namespace("outside"), socket.socket, family, socket.SOCK_DGRAM) as server:
+                server.bind(("", 0))
+                server.settimeout(5)
+                ports = set()
+                for _ in range(200):
+                    with netns.call(self.lab.namespace("default/a1"), socket.socket, family, socket.SOCK_DGRAM) as client:
+                        client.bind(("", 0))
+                        client.sendto(b"x", (self.lab.ips("outside")[6 if family == socket.AF_INET6 else 4], server.getsockname()[1]))
+                        address = server.recvfrom(16)[1]
+                        self.assertIn(address[0], self.lab.ips("node-1").values())
+                        ports.add(address[1])
+                self.assertGreater(len(ports), 100)
+                self.assertGreaterEqual(min(ports), 10000)
 
     def test_outside_to_pods(self):
         self.assert_connected([spec for to in PODS for spec in asking("outside", to)])
