@@ -29,6 +29,8 @@ ALLOWED_LOG = [
      "a runtime removes the pod's namespace, and the link with it, as soon as DEL has answered"),
     ("ovs-vswitchd", r"setrlimit\(RLIMIT_MEMLOCK\) failed", "AF_XDP in a container without CAP_SYS_RESOURCE"),
     ("", r"\|timeval\|WARN\|", "a busy machine"),
+    ("ovs-vswitchd", r"conntrack\|WARN\|Must flush tuple using the original pre-NATed tuple",
+     "a connection has ended before its turn to be removed came (ct-audit.h)"),
     ("ovs-vswitchd", r"jsonrpc\|WARN\|unix#\d+: (receive|send) error: (Connection reset by peer|Broken pipe)",
      "sluiced was ended while it waited for the list of connections"),
     ("sluiced", r"rconn\|WARN\|.*br-int.mgmt: connection failed \(Connection refused\)",
@@ -77,7 +79,8 @@ class Lab:
 
     def ips(self, pod):
         """{family: address} of a pod, a node or outside."""
-        found = probe.Prober(self.layout).addresses(pod)
+        with probe.Prober(self.layout) as prober:
+            found = prober.addresses(pod)
         return {ipaddress.ip_address(address).version: address for address in found}
 
     def probe(self, *specs):
@@ -88,7 +91,8 @@ class Lab:
         """Also of "underlay", the switches between the nodes, where a node's port has the node's name."""
         if where == "underlay":
             return self.layout.netns("underlay")
-        return probe.Prober(self.layout).namespace_of(where)
+        with probe.Prober(self.layout) as prober:
+            return prober.namespace_of(where)
 
     def node(self, name):
         return Node(self.layout, name)

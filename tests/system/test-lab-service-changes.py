@@ -33,8 +33,7 @@ class Changes(ServiceCase):
     CLIENTS = (pod("a", "node-1"), pod("b", "node-2"), pod("host", "node-1", ("TCP:8181",), host_network=True))
     ALLOWED_LOG = [("sluiced", r"(rconn|reconnect|stream_\w+|jsonrpc)\|WARN\|.*(closed|dropped|failed|reset|refused|error)", "ovs-vswitchd is restarted"),
                    ("ovs-vswitchd", r"recirc_id .* left allocated when ofproto|tunnel\(revalidator\d+\)\|WARN\|receive tunnel port not found", "Open vSwitch 3.1 says so when it ends in the midst of traffic"),
-                   ("ovs-vswitchd", "connection dropped|Broken pipe|Connection reset", "sluiced is killed"),
-                   ("ovs-vswitchd", "Must flush tuple using the original pre-NATed tuple", "a connection has ended just before (ct-audit.h)")]
+                   ("ovs-vswitchd", "connection dropped|Broken pipe|Connection reset", "sluiced is killed")]
 
     def select(self, name, place):
         """Other endpoints for a Service."""

@@ -100,6 +100,14 @@ class Prober:
         self.pods = None
         self.home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.selector.close()
+        for fd in (self.home, *self.namespaces.values()):
+            os.close(fd)
+
     # --- from names to addresses and namespaces ---
 
     def _pod(self, name):
