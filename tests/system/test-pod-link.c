@@ -271,7 +271,7 @@ START_TEST(test_no_netns)
 
     make(&f);
     ck_assert(!test_sh(-1, "ip link add eth0 type veth peer name other && ip addr > addr.before && ip route > route.before"));
-    close(f.pod.netns_fd);
+    int netns = f.pod.netns_fd;         /* Open still, or the link goes with the namespace. */
     f.pod.netns_fd = -1;
     for (int i = 0; i < 3; i++) {
         ERROR_AUTO struct error error = ERROR_INIT;
@@ -283,6 +283,7 @@ START_TEST(test_no_netns)
         ck_assert_msg(strstr(error_message(&error), "network namespace"), "%s", error_message(&error));
     }
     ck_assert(!test_sh(-1, "ip addr | diff addr.before - && ip route | diff route.before -; rc=$?; rm addr.before route.before; exit $rc"));
+    close(netns);
 }
 END_TEST
 
