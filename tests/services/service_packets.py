@@ -246,10 +246,12 @@ def shares(comparison, made):
     """Of a door with some endpoints every value of the hash; one of many endpoints if there is one."""
     candidates = {}
     for packet in packets(comparison, made, 60):
-        answers = [a for door in comparison.doors[packet.key] for a in service_compare.answers_of_switch(door, packet.source_class,
-                                                                                                 packet.source)]
+        doors = [door.untranslated() for door in comparison.doors[packet.key]]
+        answers = [a for door in doors for a in service_compare.answers_of_switch(door, packet.source_class, packet.source)]
+        if any(door.leads_to(packet.address, packet.key[3]) for door in comparison.doors[packet.key]):
+            continue                    # The address is an endpoint.
         # With affinity the client chooses, not the hash of the packet.
-        if len(answers) == 1 and len(answers[0].endpoints) > 1 and not comparison.doors[packet.key][0].affinity:
+        if len(answers) == 1 and len(answers[0].endpoints) > 1 and not doors[0].affinity:
             candidates.setdefault(len(answers[0].endpoints), packet)
     for n in sorted(candidates)[-1:] + sorted(candidates)[:1]:
         found = measured_shares(comparison, candidates[n])
