@@ -649,13 +649,12 @@ int
 config_validate(const struct config *config, struct error *error)
 {
     for (size_t i = 0; i < config->n_pod_cidrs; i++) {
-        for (size_t j = 0; j < config->n_service_cidrs; j++) {
-            if (inet_prefix_overlaps(&config->pod_cidrs[i], &config->service_cidrs[j])) {
-                char a[INET_PREFIX_STRLEN], b[INET_PREFIX_STRLEN];
-                return error_set(error, EINVAL, "pod-cidrs %s and service-cidrs %s overlap",
-                                 inet_prefix_format(&config->pod_cidrs[i], a),
-                                 inet_prefix_format(&config->service_cidrs[j], b));
-            }
+        const struct inet_prefix *other = inet_prefixes_overlap(config->service_cidrs, config->n_service_cidrs,
+                                                                &config->pod_cidrs[i]);
+        if (other) {
+            char a[INET_PREFIX_STRLEN], b[INET_PREFIX_STRLEN];
+            return error_set(error, EINVAL, "pod-cidrs %s and service-cidrs %s overlap",
+                             inet_prefix_format(&config->pod_cidrs[i], a), inet_prefix_format(other, b));
         }
         if (i && (config->n_pod_cidrs > 2
                   || inet_is_v4(&config->pod_cidrs[0].addr) == inet_is_v4(&config->pod_cidrs[1].addr))) {

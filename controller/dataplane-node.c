@@ -63,13 +63,10 @@ note_old_cidr(const struct attachment *a, void *facts_)
 
     for (size_t i = 0; i < a->n_ips; i++) {
         size_t n = facts->n_cidrs + facts->n_old_cidrs;
-        bool is_new = a->ips[i].generation && a->ips[i].has_gateway && n < MAX_OWN_CIDRS;
         struct inet_prefix cidr = guess_cidr(facts, &a->ips[i].gateway);
 
-        for (size_t j = 0; is_new && j < n; j++) {
-            is_new = !inet_prefix_overlaps(&facts->cidrs[j], &cidr);
-        }
-        if (is_new) {
+        if (a->ips[i].generation && a->ips[i].has_gateway && n < MAX_OWN_CIDRS
+            && !inet_prefixes_overlap(facts->cidrs, n, &cidr)) {
             for (; n > facts->n_cidrs && inet_prefix_compare(&facts->cidrs[n - 1], &cidr) > 0; n--) {
                 facts->cidrs[n] = facts->cidrs[n - 1];
                 facts->gateways[n] = facts->gateways[n - 1];

@@ -31,12 +31,6 @@
 
 /* Text. ---------------------------------------------------------------------------------------------------------- */
 
-static int
-compare_prefixes(const void *a, const void *b)
-{
-    return inet_prefix_compare(a, b);
-}
-
 /* The network of twice the size. */
 static struct inet_prefix
 parent_of(const struct inet_prefix *prefix)
@@ -66,9 +60,7 @@ hostnet_aggregate(const struct inet_prefix *prefixes, size_t n, int family, stru
             out[n_in++] = inet_prefix_network(&prefixes[i]);
         }
     }
-    if (n_in) {
-        qsort(out, n_in, sizeof *out, compare_prefixes);
-    }
+    inet_prefixes_sort(out, n_in);
     for (size_t i = 0; i < n_in; i++) {
         struct inet_prefix prefix = out[i];
         if (n_out && inet_prefix_contains(&out[n_out - 1], &prefix.addr)) {

@@ -459,12 +459,7 @@ is_routed(const struct peers *peers, const struct peer *peer)
 static const struct inet_prefix *
 find_own_overlap(const struct peers *peers, const struct inet_prefix *prefix)
 {
-    for (size_t i = 0; i < peers->n_own_cidrs; i++) {
-        if (inet_prefix_overlaps(&peers->own_cidrs[i], prefix)) {
-            return &peers->own_cidrs[i];
-        }
-    }
-    return NULL;
+    return inet_prefixes_overlap(peers->own_cidrs, peers->n_own_cidrs, prefix);
 }
 
 static bool
@@ -675,12 +670,6 @@ peers_outside_seqno(const struct peers *peers)
     return peers->outside_seqno;
 }
 
-static int
-compare_prefixes(const void *a, const void *b)
-{
-    return inet_prefix_compare(a, b);
-}
-
 size_t
 peers_get_outside(const struct peers *peers, struct inet_prefix **cidrs)
 {
@@ -693,6 +682,6 @@ peers_get_outside(const struct peers *peers, struct inet_prefix **cidrs)
             (*cidrs)[n++] = cidr->prefix;
         }
     }
-    qsort(*cidrs, n, sizeof **cidrs, compare_prefixes);
+    inet_prefixes_sort(*cidrs, n);
     return n;
 }

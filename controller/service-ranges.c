@@ -16,17 +16,6 @@ struct announced {
     size_t n, allocated;
 };
 
-static bool
-overlaps_pods(const struct announced *a, const struct inet_prefix *range)
-{
-    for (size_t i = 0; i < a->n_pods; i++) {
-        if (inet_prefix_overlaps(&a->pods[i], range)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static void
 take(const struct kube_object *object, void *announced_)
 {
@@ -34,7 +23,7 @@ take(const struct kube_object *object, void *announced_)
     struct announced *a = announced_;
 
     for (size_t i = 0; i < s->n_cidrs; i++) {
-        if (!overlaps_pods(a, &s->cidrs[i])) {
+        if (!inet_prefixes_overlap(a->pods, a->n_pods, &s->cidrs[i])) {
             if (a->n >= a->allocated) {
                 a->ranges = x2nrealloc(a->ranges, &a->allocated, sizeof *a->ranges);
             }
@@ -43,18 +32,12 @@ take(const struct kube_object *object, void *announced_)
     }
 }
 
-static int
-compare(const void *a, const void *b)
-{
-    return inet_prefix_compare(a, b);
-}
-
 static size_t
 sort_unique(struct inet_prefix *ranges, size_t n)
 {
     size_t n_unique = 0;
 
-    qsort(ranges, n, sizeof *ranges, compare);
+    inet_prefixes_sort(ranges, n);
     for (size_t i = 0; i < n; i++) {
         if (!n_unique || !inet_prefix_equals(&ranges[n_unique - 1], &ranges[i])) {
             ranges[n_unique++] = ranges[i];
@@ -70,7 +53,7 @@ service_ranges_get(const struct store *store, const struct inet_prefix *configur
     struct announced a = { .pods = pods, .n_pods = n_pods };
 
     store_for_each(store, KUBE_SERVICECIDR, take, &a);
-    size_t n = a.n ? MIN(sort_unique(a.ranges, a.n), SERVICE_RANGES_MAX) : 0;
+    size_t n = MIN(sort_unique(a.ranges, a.n), SERVICE_RANGES_MAX);
 
     a.ranges = xrealloc(a.ranges, MAX(n + n_configured, 1) * sizeof *a.ranges);
     for (size_t i = 0; i < n_configured; i++) {

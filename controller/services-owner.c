@@ -104,12 +104,6 @@ check_service(const struct kube_service *service, struct ds *ds)
 
 /* Source ranges. ------------------------------------------------------------------------------------------------- */
 
-static int
-compare_ranges(const void *a, const void *b)
-{
-    return inet_prefix_compare(a, b);
-}
-
 /* Behind a range come those that it contains. */
 static void
 make_ranges(struct owner *owner)
@@ -122,9 +116,7 @@ make_ranges(struct owner *owner)
         ranges[i].addr = service->source_ranges[i].addr;
         ranges[i].plen = service->source_ranges[i].plen;
     }
-    if (ranges) {
-        qsort(ranges, service->n_source_ranges, sizeof *ranges, compare_ranges);
-    }
+    inet_prefixes_sort(ranges, service->n_source_ranges);
     owner->n_ranges4 = 0;
     for (uint32_t i = 0; i < service->n_source_ranges; i++) {
         if (!n || !inet_prefix_contains(&ranges[n - 1], &ranges[i].addr)) {

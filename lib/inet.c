@@ -243,6 +243,31 @@ inet_prefix_compare(const struct inet_prefix *a, const struct inet_prefix *b)
     return cmp ? cmp : (int) a->plen - (int) b->plen;
 }
 
+static int
+compare(const void *a, const void *b)
+{
+    return inet_prefix_compare(a, b);
+}
+
+void
+inet_prefixes_sort(struct inet_prefix *prefixes, size_t n)
+{
+    if (n) {
+        qsort(prefixes, n, sizeof *prefixes, compare);
+    }
+}
+
+const struct inet_prefix *
+inet_prefixes_overlap(const struct inet_prefix *prefixes, size_t n, const struct inet_prefix *prefix)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (inet_prefix_overlaps(&prefixes[i], prefix)) {
+            return &prefixes[i];
+        }
+    }
+    return NULL;
+}
+
 uint64_t
 inet_prefix_size(const struct inet_prefix *prefix)
 {

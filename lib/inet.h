@@ -64,6 +64,11 @@ bool inet_prefix_equals(const struct inet_prefix *, const struct inet_prefix *);
 /* Total order: IPv4 before IPv6, then by address, then by length. */
 int inet_prefix_compare(const struct inet_prefix *, const struct inet_prefix *);
 
+/* Of 'n' of them, in an array (NULL if there are none): in the order of inet_prefix_compare(); the first one that overlaps
+ * another prefix, or NULL. */
+void inet_prefixes_sort(struct inet_prefix *, size_t n);
+const struct inet_prefix *inet_prefixes_overlap(const struct inet_prefix *, size_t n, const struct inet_prefix *);
+
 /* The address 'n' behind the first of the prefix; false if that is beyond its end.
  * inet_prefix_index() is its inverse: false if the address is outside, or further than 2**64 - 1. */
 bool inet_prefix_nth(const struct inet_prefix *, uint64_t n, struct in6_addr *);

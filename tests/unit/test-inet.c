@@ -70,6 +70,24 @@ START_TEST(test_contains)
 }
 END_TEST
 
+START_TEST(test_prefixes)
+{
+    struct inet_prefix prefixes[] = { prefix("fd00::/8"), prefix("10.1.0.0/24"), prefix("10.1.0.0/16"), prefix("10.0.0.0/16") };
+    struct inet_prefix p = prefix("10.1.0.7/32"), other = prefix("10.2.0.0/16");
+    char buf[INET_PREFIX_STRLEN];
+
+    inet_prefixes_sort(prefixes, ARRAY_SIZE(prefixes));
+    static const char *const want[] = { "10.0.0.0/16", "10.1.0.0/16", "10.1.0.0/24", "fd00::/8" };
+    for (size_t i = 0; i < ARRAY_SIZE(want); i++) {
+        ck_assert_str_eq(inet_prefix_format(&prefixes[i], buf), want[i]);
+    }
+    ck_assert_ptr_eq(inet_prefixes_overlap(prefixes, ARRAY_SIZE(prefixes), &p), &prefixes[1]);
+    ck_assert_ptr_null(inet_prefixes_overlap(prefixes, ARRAY_SIZE(prefixes), &other));
+    inet_prefixes_sort(NULL, 0);
+    ck_assert_ptr_null(inet_prefixes_overlap(NULL, 0, &p));
+}
+END_TEST
+
 START_TEST(test_index)
 {
     static const char *const pools[] = { "10.244.1.0/24", "10.0.0.0/8", "fd00::/64", "fd00::/120", "10.0.0.4/32" };
@@ -130,6 +148,7 @@ UNIT_MAIN("inet", {
     tcase_add_test(tc, test_bad);
     tcase_add_test(tc, test_cidr);
     tcase_add_test(tc, test_contains);
+    tcase_add_test(tc, test_prefixes);
     tcase_add_test(tc, test_index);
     tcase_add_test(tc, test_constants);
     tcase_add_test(tc, test_any);
