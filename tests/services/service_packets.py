@@ -95,13 +95,17 @@ class Comparison:
 
     # What is right.
 
+    def right(self, packet):
+        """The answers of which each is right."""
+        doors, itself = self.doors[packet.key], (packet.address, packet.key[3])
+        if packet.key[0] == service_oracle.NODE_PORT and any(door.leads_to(*itself) for door in doors):
+            return [service_oracle.Answer(service_oracle.DIRECT, frozenset(), "the address is an endpoint")]
+        return [a for door in doors
+                for a in service_compare.answers_of_switch(door.untranslated(), packet.source_class, packet.source)]
+
     def compare(self, packet, given):
         """None, or (expected, given) as texts."""
-        right = [a for door in self.doors[packet.key]
-                 for a in service_compare.answers_of_switch(door.untranslated(), packet.source_class, packet.source)]
-        itself = packet.address, packet.key[3]
-        if packet.key[0] == service_oracle.NODE_PORT and any(door.leads_to(*itself) for door in self.doors[packet.key]):
-            right = [service_oracle.Answer(service_oracle.DIRECT, frozenset(), "the address is an endpoint")]
+        right = self.right(packet)
         expected = " or ".join(sorted({service_compare.text_of(a.action, a.endpoints) for a in right}))
         self.counts[given.action] += 1
         if given.action.startswith("not captured") and any(a.action == service_oracle.DIRECT for a in right):
@@ -246,12 +250,9 @@ def shares(comparison, made):
     """Of a door with some endpoints every value of the hash; one of many endpoints if there is one."""
     candidates = {}
     for packet in packets(comparison, made, 60):
-        doors = [door.untranslated() for door in comparison.doors[packet.key]]
-        answers = [a for door in doors for a in service_compare.answers_of_switch(door, packet.source_class, packet.source)]
-        if any(door.leads_to(packet.address, packet.key[3]) for door in comparison.doors[packet.key]):
-            continue                    # The address is an endpoint.
+        answers = comparison.right(packet)
         # With affinity the client chooses, not the hash of the packet.
-        if len(answers) == 1 and len(answers[0].endpoints) > 1 and not doors[0].affinity:
+        if len(answers) == 1 and len(answers[0].endpoints) > 1 and not comparison.doors[packet.key][0].affinity:
             candidates.setdefault(len(answers[0].endpoints), packet)
     for n in sorted(candidates)[-1:] + sorted(candidates)[:1]:
         found = measured_shares(comparison, candidates[n])
