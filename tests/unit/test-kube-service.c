@@ -1,5 +1,5 @@
-/* controller/kube-service.h: the decoders of Service, EndpointSlice and ServiceCIDR; controller/service-ranges.h.  "services 20" is item 20 of the list of what must hold for
- * Services. */
+/* controller/kube-service.h: the decoders of Service, EndpointSlice and ServiceCIDR; controller/service-ranges.h.
+ * "services 20" is item 20 of the list of what must hold for Services. */
 #include <config.h>
 
 #include "controller/kube-service.h"
