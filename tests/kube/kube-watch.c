@@ -28,6 +28,7 @@
 
 #include <jansson.h>
 
+#include "fatal-signal.h"
 #include "kube-client.h"
 #include "openvswitch/dynamic-string.h"
 #include "openvswitch/poll-loop.h"
@@ -237,6 +238,7 @@ main(int argc, char *argv[])
     int c;
 
     set_program_name(argv[0]);
+    fatal_ignore_sigpipe();
     vlog_set_levels(NULL, VLF_ANY_DESTINATION, VLL_OFF);
     while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (c) {

@@ -16,6 +16,7 @@
 #include "controller/kube-decode.h"
 #include "controller/kube-types.h"
 #include "controller/node-report.h"
+#include "fatal-signal.h"
 #include "kube-client.h"
 #include "openvswitch/poll-loop.h"
 #include "util.h"
@@ -97,6 +98,7 @@ main(int argc, char *argv[])
     if (argc != 3) {
         ovs_fatal(0, "usage: report-driver KUBECONFIG NODE");
     }
+    fatal_ignore_sigpipe();
     setvbuf(stdout, NULL, _IOLBF, 0);
     /* The poll loop takes a descriptor 0 for none. */
     int fd = dup(STDIN_FILENO);

@@ -19,6 +19,7 @@
 
 #include "controller/ovsdb.h"
 #include "controller/tnl-neigh.h"
+#include "fatal-signal.h"
 #include "flow.h"
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
@@ -210,6 +211,7 @@ main(int argc, char *argv[])
     int in = dup(STDIN_FILENO);         /* poll_fd_wait() takes 0 for no descriptor. */
 
     set_program_name(argv[0]);
+    fatal_ignore_sigpipe();         /* Tests kill the daemons that it speaks to. */
     vlog_set_levels(NULL, VLF_CONSOLE, VLL_WARN);
     if (argc != 2) {
         ovs_fatal(0, "usage: %s OVS_RUNDIR", argv[0]);
