@@ -120,10 +120,11 @@ class Daemons:
 
     @staticmethod
     def wait_for(path):
-        """For the test's own set-up, outside of what is tested: the daemons have no event for us."""
+        """Until somebody listens.  For the test's own set-up, outside of what is tested: the daemons have no event for us."""
         for _ in range(6000):
-            if os.path.exists(path):
-                return
+            with socket.socket(socket.AF_UNIX) as sock:
+                if sock.connect_ex(path) == 0:
+                    return
             time.sleep(0.01)
         raise RuntimeError("timeout: " + path)
 
