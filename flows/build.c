@@ -316,11 +316,15 @@ build_ct_dnat(struct build *b, const struct in6_addr *addr, uint16_t port, enum 
     end_ct(b, start);
 }
 
+/* With 'unique' conntrack may change the source port.  No range of addresses: the source address stays. */
 static void
-put_ct_allow(struct build *b, uint8_t recirc_table)
+put_ct_allow(struct build *b, bool unique, uint8_t recirc_table)
 {
     size_t start = begin_ct(b, NX_CT_F_COMMIT, recirc_table);
     ovs_be32 mark = htonl(CT_MARK_ALLOWED);
+    if (unique) {
+        ofpact_put_NAT(&b->actions)->flags = NX_NAT_F_SRC;
+    }
     ofpact_put_set_field(&b->actions, mf_from_id(MFF_CT_MARK), &mark, &mark);
     end_ct(b, start);
 }
@@ -328,7 +332,13 @@ put_ct_allow(struct build *b, uint8_t recirc_table)
 void
 build_ct_allow(struct build *b, enum pipeline_table table)
 {
-    put_ct_allow(b, table);
+    put_ct_allow(b, false, table);
+}
+
+void
+build_ct_allow_unique(struct build *b, enum pipeline_table table)
+{
+    put_ct_allow(b, true, table);
 }
 
 void
@@ -336,7 +346,7 @@ build_ct_allow_clone(struct build *b)
 {
     size_t start = b->actions.size;
     ofpact_put_CLONE(&b->actions);
-    put_ct_allow(b, NX_CT_RECIRC_NONE);
+    put_ct_allow(b, false, NX_CT_RECIRC_NONE);
 
     struct ofpact_nest *clone = ofpbuf_at_assert(&b->actions, start, sizeof *clone);
     b->actions.header = clone;

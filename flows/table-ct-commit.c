@@ -5,9 +5,14 @@
  *           conntrack finds it by the translated packet.  In a clone, because what comes out of ct() on the userspace
  *           datapath may be more than what went in: old fragments of others (FRAGMENT).
  * From:     SRC_IDENTITY, INGRESS_VERDICT.
- * Reads:    COMMIT, FRAGMENT, NETWORK.
- * Writes:   nothing.
- * To:       OUTPUT; for a fragment by recirculation, when all of its packet are there (FRAGMENT). */
+ * Reads:    COMMIT, FRAGMENT, NETWORK, ct_state, the protocol and the destination port.
+ * Writes:   the source port of what would be answered like another connection.
+ * To:       OUTPUT; by recirculation for a fragment, when all of its packet are there (FRAGMENT), and for what may get
+ *           another source port.
+ *
+ * Two connections of a client from one port, one to an endpoint and one to a Service that leads there, would get the
+ * same answers.  So the later of them gets another source port, as from any router with NAT: the one to the Service in
+ * build_ct_dnat(), the one to the endpoint here (flow_add_tracked_port()). */
 
 #include <config.h>
 

@@ -225,6 +225,14 @@ parse_heading(struct parser *parser, char *line)
     return true;
 }
 
+/* In a trace only: a packet that recirculates after its tunnel was chosen (CT_COMMIT) looks as if it had come by that
+ * tunnel, since ofproto/trace keeps in the packet's place the fields that were set for it. */
+static bool
+is_artefact(const struct trace_step *step, const char *warning)
+{
+    return step->recirculation && !strcmp(warning, "Not tunneling to our own address");
+}
+
 static void
 parse_line(struct parser *parser, char *line)
 {
@@ -244,7 +252,9 @@ parse_line(struct parser *parser, char *line)
         char *tail = strstr(rest, " <<<<");
         svec_add_nocopy(&step->warnings, xmemdup0(rest, tail ? tail - rest : strlen(rest)));
     } else if ((rest = skip(text, ">> "))) {
-        svec_add(&step->warnings, rest);
+        if (!is_artefact(step, rest)) {
+            svec_add(&step->warnings, rest);
+        }
     } else if (!skip(text, "bridge(") && !skip(text, "---")) {
         svec_add(&step->actions, text);
     }

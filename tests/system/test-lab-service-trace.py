@@ -2,6 +2,7 @@
 """sluicectl trace through a Service's address: it names the Service, and the endpoint that this very connection gets (issue 6, item 8)."""
 # time limit: 300 s
 import json
+import re
 
 from labtest import LabCase, main, pod
 
@@ -54,6 +55,15 @@ class ServiceTrace(LabCase):
                 self.assertEqual(self.lab.exec("default/client", "python3", "-c", CONNECT, vip, str(port)).strip(), who)
                 met.add(who)
         self.assertEqual(len(met), 2)
+
+    def test_past_the_service(self):
+        """To an endpoint itself, whose first packet recirculates once more (CT_COMMIT)."""
+        for to, where in (("default/web-1", "delivered to pod default/web-1"), ("default/web-2", "(node node-2)")):
+            answer = self.trace("default/client", to, 80)
+            self.assertEqual(answer["verdict"], "allowed", answer)
+            text = self.lab.exec("node-1", "sluicectl", "trace", "--from", "default/client", "--to", to, "--port", "80")
+            self.assertRegex(text, rf"(?m)^allowed: .*{re.escape(where)}")
+            self.assertNotIn("own address", text)
 
     def test_the_node_and_outside(self):
         """services 6, 12."""

@@ -128,6 +128,27 @@ START_TEST(test_recirculation)
 }
 END_TEST
 
+/* "Not tunneling to our own address" means something only before the first recirculation. */
+START_TEST(test_artefact)
+{
+    static const char text[] =
+        "bridge(\"br-int\")\n72. priority 0, cookie 0x1\n     -> output port is 1\n"
+        "     >> Not tunneling to our own address\n";
+    static const char recirculated[] = "recirc(0x4e) - resume conntrack\n";
+
+    for (int later = 0; later <= 1; later++) {
+        char *s = xasprintf("%s%s", later ? recirculated : "", text);
+        struct trace trace;
+
+        trace_parse(s, strlen(s), &trace);
+        ck_assert_uint_eq(trace.n_steps, 1);
+        ck_assert_uint_eq(trace.steps[0].warnings.n, !later);
+        trace_destroy(&trace);
+        free(s);
+    }
+}
+END_TEST
+
 /* Lines that other versions may print, and ones that nobody prints. */
 START_TEST(test_tolerant)
 {
@@ -497,6 +518,7 @@ UNIT_MAIN("trace", {
     tcase_add_test(tc, test_step);
     tcase_add_test(tc, test_no_match);
     tcase_add_test(tc, test_recirculation);
+    tcase_add_test(tc, test_artefact);
     tcase_add_test(tc, test_tolerant);
     tcase_add_loop_test(tc, test_damaged, 0, ARRAY_SIZE(recorded));
     tcase_add_test(tc, test_limit);
