@@ -26,7 +26,7 @@ FORWARD, REJECT, DROP, DIRECT = "forward", "reject", "drop", "direct"
 
 NOT_OURS = ("service.kubernetes.io/service-proxy-name", "service.kubernetes.io/headless")
 SERVICE_NAME, ZONE = "kubernetes.io/service-name", "topology.kubernetes.io/zone"
-MAX_CHOICES = 256
+MAX_CHOICES = 1 << 14                   # Of 14 endpoints that slices contradict one another about.
 
 # A place that a packet may be sent to.
 Endpoint = collections.namedtuple("Endpoint", "address port local terminating")
@@ -143,25 +143,27 @@ def source_ranges(service, family):
 
 
 class Door:
-    """What leads to a port of a Service.  'of_class': for each of CLASSES the answers that are right; 'ranges': only
-    sources in these get in ([]: everybody)."""
+    """What leads to a port of a Service.  'ways': for each way to settle what slices contradict one another about
+    {class: Answer}; 'of_class': for each of CLASSES the answers that are right; 'ranges': only sources in these get in
+    ([]: everybody)."""
 
-    def __init__(self, service, port, key, affinity, of_class, ranges):
+    def __init__(self, service, port, key, affinity, ways, ranges):
         self.service, self.port, self.key, self.affinity = service, port, key, affinity
-        self.of_class, self.ranges = of_class, ranges
+        self.ways, self.ranges = ways, ranges
+        self.of_class = {source: list(dict.fromkeys(way[source] for way in ways)) for source in CLASSES}
 
     def leads_to(self, address, number):
-        """Whether this is one of its endpoints, for whomever."""
-        return any((e.address, e.port) == (address, number) for answers in self.of_class.values() for answer in answers
-                   for e in answer.endpoints)
+        """Whether this may be one of its endpoints, for whomever."""
+        return any(leads_to(way, address, number) for way in self.ways)
 
     def untranslated(self):
         """The door at the address itself, not at an alias of it: nothing is translated to itself."""
         kind, address, _, number = self.key
         if not self.leads_to(address, number):
             return self
-        own = Answer(DROP if kind == CLUSTER_IP else DIRECT, frozenset(), "its own endpoint")
-        return Door(self.service, self.port, self.key, self.affinity, {source: [own] for source in CLASSES}, self.ranges)
+        own = dict.fromkeys(CLASSES, Answer(DROP if kind == CLUSTER_IP else DIRECT, frozenset(), "its own endpoint"))
+        ways = unique(own if leads_to(way, address, number) else way for way in self.ways)
+        return Door(self.service, self.port, self.key, self.affinity, ways, self.ranges)
 
     def answers(self, source_class, source):
         """services 18: the node itself may always reach the address."""
@@ -261,19 +263,18 @@ class Cluster:
 
     # The doors.
 
-    def answers(self, service, family, port):
-        """(internal, external): {class: [Answer]}."""
-        internal, external = ({c: [] for c in CLASSES} for _ in range(2))
+    def ways(self, service, family, port):
+        """(internal, external): [{class: Answer}]."""
+        internal, external = [], []
         spec = service["spec"]
         for endpoints in self.choices(service, family, port):
             cluster, local = self.cluster_answer(endpoints), self.local_answer(endpoints)
-            for source in CLASSES:
-                # services 8: from wherever.
-                internal[source].append(local if spec.get("internalTrafficPolicy") == "Local" else cluster)
-                # services 13, 14: from pods of this node and from the node itself the whole cluster.
-                external[source].append(local if spec.get("externalTrafficPolicy") == "Local" and source == OUTSIDE
-                                        else cluster)
-        return tuple({source: unique(found) for source, found in item.items()} for item in (internal, external))
+            # services 8: from wherever.
+            internal.append(dict.fromkeys(CLASSES, local if spec.get("internalTrafficPolicy") == "Local" else cluster))
+            # services 13, 14: from pods of this node and from the node itself the whole cluster.
+            external.append({source: local if spec.get("externalTrafficPolicy") == "Local" and source == OUTSIDE else cluster
+                             for source in CLASSES})
+        return unique(internal), unique(external)
 
     def doors(self):
         """{(kind, address, protocol, number): [Door]}: several if Services contend for one.  The address of a NodePort
@@ -290,10 +291,10 @@ class Cluster:
         """services 22: each family that the Service has an address of, by itself."""
         spec, family = service["spec"], family_of(cluster_ip)
         protocol, affinity = port.get("protocol") or TCP, affinity_of(service)
-        internal, external = self.answers(service, family, port)
+        internal, external = self.ways(service, family, port)
 
-        def door(kind, address, number, of_class, ranges=()):
-            return Door(service, port, (kind, address, protocol, number), affinity, of_class, ranges)
+        def door(kind, address, number, ways, ranges=()):
+            return Door(service, port, (kind, address, protocol, number), affinity, ways, ranges)
 
         yield door(CLUSTER_IP, cluster_ip, port["port"], internal)
         if type_of(service) in ("NodePort", "LoadBalancer") and port.get("nodePort"):
@@ -315,9 +316,9 @@ def made(chosen):
     return frozenset(Endpoint(address, port, c.local, c.terminating) for (address, port), c in chosen.items())
 
 
-def unique(answers):
-    found = []
-    for answer in answers:
-        if answer not in found:
-            found.append(answer)
-    return found
+def leads_to(way, address, number):
+    return any((e.address, e.port) == (address, number) for answer in way.values() for e in answer.endpoints)
+
+
+def unique(ways):
+    return list({tuple(way.values()): way for way in ways}.values())
