@@ -707,7 +707,9 @@ check_class(struct model *x, const struct model_pod *p)
     ck_assert(labels_equal(c->labels, p->pod->object.labels) && intern_tuple_equal(c->ports, p->pod->ports));
     for (int k = 0; k < N_TERMS; k++) {
         bool selects = model_selects(x, &x->terms[k], p->ns, p->labels);
-        ck_assert_int_eq(x->terms[k].n_refs && has_term(c, x->terms[k].term), selects);
+        if ((x->terms[k].n_refs && has_term(c, x->terms[k].term)) != selects) {
+            ck_abort_msg("term %d: %s", k, selects ? "missing" : "there");
+        }
         n_terms += selects;
     }
     ck_assert_uint_eq(c->n_terms, n_terms);
@@ -768,7 +770,9 @@ check_popped(struct model *x, const uint64_t now[N_CLASSES])
     }
     for (int i = 0; i < N_CLASSES; i++) {
         bool changed = x->came[i] || x->before[i] != now[i];
-        ck_assert_msg(popped[i] == changed, "class %d: %s", i, popped[i] ? "reported for nothing" : "not reported");
+        if (popped[i] != changed) {
+            ck_abort_msg("class %d: %s", i, popped[i] ? "reported for nothing" : "not reported");
+        }
     }
     memcpy(x->before, now, sizeof x->before);
     memset(x->came, 0, sizeof x->came);
