@@ -196,7 +196,7 @@ find_facts(struct dataplane *dp, struct node_facts *facts)
     facts->encap = dp->config->encapsulation;
     facts->known = (find_cidrs(dp, facts) && choose_datapath(dp, facts) && find_uplink(dp, facts)
                     && find_mtu(dp, facts));
-    facts->nd_by_controller = facts->datapath == DATAPATH_KERNEL;
+    facts->kernel_datapath = facts->datapath == DATAPATH_KERNEL;
     facts->take_over = facts->datapath != DATAPATH_KERNEL && facts->encap != ENCAP_NONE;
 }
 
@@ -204,7 +204,7 @@ void
 dataplane_fill_local_(const struct dataplane *dp, struct flow_local *local)
 {
     const struct node_facts *facts = &dp->facts;
-    node_fill_local(local, dp->config->node, facts->encap, facts->mtu, facts->nd_by_controller, facts->cidrs,
+    node_fill_local(local, dp->config->node, facts->encap, facts->mtu, facts->kernel_datapath, facts->cidrs,
                     facts->gateways, facts->n_cidrs + facts->n_old_cidrs);
 }
 

@@ -57,7 +57,7 @@ struct node_facts {
     bool underlay_v4, underlay_v6;      /* Families of the uplink's addresses. */
     bool tunnels_v6;                    /* A peer is reached through an IPv6 tunnel. */
     uint16_t mtu;                       /* Of the pods. */
-    bool nd_by_controller;
+    bool kernel_datapath;
     bool take_over;                     /* The uplink goes into br-uplink. */
 };
 

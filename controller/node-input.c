@@ -19,7 +19,7 @@ node_tunnel_udp(enum encap encap)
 }
 
 void
-node_fill_local(struct flow_local *local, const char *node, enum encap encap, uint16_t mtu, bool nd_by_controller,
+node_fill_local(struct flow_local *local, const char *node, enum encap encap, uint16_t mtu, bool kernel_datapath,
                 const struct inet_prefix *cidrs, const struct in6_addr *gateways, size_t n)
 {
     *local = (struct flow_local) {
@@ -28,7 +28,7 @@ node_fill_local(struct flow_local *local, const char *node, enum encap encap, ui
         .gateway_port = u16_to_ofp(OFPORT_GATEWAY),
         .tunnel_port = encap == ENCAP_NONE ? OFPP_NONE : u16_to_ofp(OFPORT_TUNNEL),
         .tunnel_udp = node_tunnel_udp(encap),
-        .mtu = mtu, .nd_by_controller = nd_by_controller, .pod_cidrs = cidrs, .n_pod_cidrs = n,
+        .mtu = mtu, .kernel_datapath = kernel_datapath, .pod_cidrs = cidrs, .n_pod_cidrs = n,
         .gateway_addrs = gateways, .n_gateway_addrs = n,
     };
 }

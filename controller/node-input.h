@@ -32,7 +32,7 @@ struct node_underlay {
 };
 
 /* What does not depend on peers and pods.  'cidrs' and 'gateways' (one for each) stay the caller's. */
-void node_fill_local(struct flow_local *, const char *node, enum encap, uint16_t mtu, bool nd_by_controller,
+void node_fill_local(struct flow_local *, const char *node, enum encap, uint16_t mtu, bool kernel_datapath,
                      const struct inet_prefix *cidrs, const struct in6_addr *gateways, size_t n);
 
 /* Where a tunnel to the node with these InternalIPs ends; NULL: it has none of a family that this node's underlay has. */

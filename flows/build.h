@@ -79,7 +79,8 @@ void build_ct(struct build *, enum pipeline_table table);
 void build_ct_dnat(struct build *, const struct in6_addr *addr, uint16_t port, enum pipeline_table table);
 /* Commits the connection if it is new, and marks it with CT_MARK_ALLOWED; goes on in 'table'. */
 void build_ct_allow(struct build *, enum pipeline_table table);
-/* The same, with another source port if it would be answered like a connection that conntrack has. */
+/* The same, with another source port if it would be answered like a connection that conntrack has.  Not on the userspace
+ * datapath: with a translation that changes nothing Open vSwitch 3.1 sooner or later aborts (conn_update_state()). */
 void build_ct_allow_unique(struct build *, enum pipeline_table table);
 /* The same as build_ct_allow(), with a clone, which ends there. */
 void build_ct_allow_clone(struct build *);

@@ -15,7 +15,7 @@ compile_meters(const struct flow_local *local, struct flow_set *out)
 #undef METER
     };
     for (size_t i = 0; i < ARRAY_SIZE(meters); i++) {
-        if (meters[i].meter_id != METER_ND_SOLICIT || local->nd_by_controller) {
+        if (meters[i].meter_id != METER_ND_SOLICIT || local->kernel_datapath) {
             flow_set_add_meter(out, &meters[i]);
         }
     }
@@ -71,7 +71,7 @@ compile_base(const struct flow_local *local, struct flow_set *out)
     table_transit_base(local, &b);
     table_mtu_base(local, &b);
     table_src_identity_base(&b);
-    table_ct_commit_base(&b);
+    table_ct_commit_base(local, &b);
     table_output_base(local, &b);
     build_destroy(&b);
     compile_meters(local, out);

@@ -23,7 +23,7 @@ struct ofpbuf;
     FIELD(TOO_BIG, REG0, 8, 1, TRANSIT, MTU, "1: the frame is larger than the pods' MTU")                              \
     FIELD(TRACK, REG0, 9, 1, CLASSIFY, TRACK, "1: policy concerns the local pod that sent it: conntrack sees it")      \
     FIELD(DONE, REG0, 10, 1, CT_STATE, OUTPUT, "1: a reply, or an error about a connection: no policy")                \
-    FIELD(COMMIT, REG0, 11, 1, CT_STATE, OUTPUT, "1: a new connection, to be committed if it is allowed")              \
+    FIELD(COMMIT, REG0, 11, 1, CT_STATE, CT_COMMIT, "1: a new connection, to be committed if it is allowed")           \
     FIELD(DENIED, REG0, 12, 1, EGRESS_ADMIN, INGRESS_VERDICT, "1: the direction's verdict is to drop")                 \
     FIELD(LOG, REG0, 13, 2, CLASSIFY, INGRESS_VERDICT, "enum flow_log of the local pod being judged")                  \
     FIELD(FRAGMENT, REG0, 16, 1, FRAGMENT, OUTPUT, "1: a fragment, judged by the first one of its packet")             \
@@ -228,11 +228,10 @@ const struct flow_field_info *flow_field_info(enum flow_field);
     POLICY_PRIORITIES(INGRESS)                                                                                         \
     PRIORITY(CT_COMMIT, COMMIT_FRAGMENT, 210, "a fragment of a new connection: waits for the others")                  \
     PRIORITY(CT_COMMIT, FRAGMENT, 200, "a fragment of a known connection: waits for the others")                       \
-    PRIORITY(CT_COMMIT, COMMIT_UNIQUE, 150, "a new connection to a port that some endpoint of a Service has")          \
+    PRIORITY(CT_COMMIT, COMMIT_UNIQUE, 150, "a new connection, not to a Service (the kernel's datapath)")              \
     PRIORITY(CT_COMMIT, COMMIT, 100, "a new connection")                                                               \
     PRIORITY(CT_COMMIT, KNOWN, 0, "of a connection that is known, or is not to be")                                    \
     PRIORITY(OUTPUT, ALONE, 200, "drop: a fragment whose first one did not come, or was denied")                       \
-    PRIORITY(OUTPUT, STRANGER, 190, "drop: an old fragment that conntrack put beside a whole packet")                  \
     PRIORITY(OUTPUT, DNS, 100, "to the controller: a DNS answer for a pod with rules about domain names")              \
     PRIORITY(OUTPUT, HAIRPIN, 60, "back to the port that it came from, whose own address may not be the source")       \
     PRIORITY(OUTPUT, RETURN, 50, "back to the port that it came from")                                                 \
@@ -281,7 +280,7 @@ enum flow_meter_id {
 enum punt_code {
     PUNT_TIME_EXCEEDED = 1,             /* Answer: ICMP time exceeded, ICMPv6 time exceeded. */
     PUNT_TOO_BIG = 2,                   /* Answer: ICMP fragmentation needed, ICMPv6 packet too big, with 'mtu'. */
-    PUNT_ND_SOLICIT = 3,                /* Answer: neighbour advertisement.  Only with nd_by_controller. */
+    PUNT_ND_SOLICIT = 3,                /* Answer: neighbour advertisement.  Only with the kernel's datapath. */
     PUNT_POLICY_LOG = 4,                /* No answer: the verdict of a policy, to be logged (controller/policy-log.h). */
     PUNT_DNS = 5,                       /* A whole DNS answer, which goes on to FIELD_OUT_PORT once what it says of domain
                                          * names is in the flows. */

@@ -30,9 +30,9 @@ struct flow_local {
     ofp_port_t tunnel_port;             /* OFPP_NONE: this node has no tunnel. */
     uint16_t tunnel_udp;                /* UDP port of encapsulated packets; 0: none. */
     uint16_t mtu;                       /* Of the pods; what is larger is answered with ICMP. */
-    bool nd_by_controller;              /* The datapath cannot make an advertisement of a solicitation (OVSDB: Datapath
-                                         * capability "nd_ext" is false, as in the kernel): they go to the
-                                         * controller. */
+    bool kernel_datapath;               /* It cannot make an advertisement of a solicitation (OVSDB: Datapath capability
+                                         * "nd_ext" is false): they go to the controller.  Its conntrack can change a source
+                                         * port only where it must (CT_COMMIT). */
 
     const struct inet_prefix *pod_cidrs;        /* The node's own, at most one of each family for now. */
     size_t n_pod_cidrs;

@@ -174,21 +174,6 @@ flow_add_door(const struct flow_door *door, struct flow_set *out)
     build_destroy(&b);
 }
 
-/* CT_COMMIT. */
-static void
-commit_unique(struct build *b, uint32_t network, uint16_t dl_type, uint8_t protocol, uint16_t port)
-{
-    struct match *match = build_match(b);
-
-    match_field(match, FIELD_NETWORK, network);
-    match_field(match, FIELD_COMMIT, 1);
-    match_set_ct_state_masked(match, 0, CS_DST_NAT);
-    match_set_dl_type(match, htons(dl_type));
-    match_port(match, protocol, true, port);
-    build_ct_allow_unique(b, TABLE_OUTPUT);
-    build_flow(b, TABLE_CT_COMMIT, PRIORITY_CT_COMMIT_COMMIT_UNIQUE);
-}
-
 void
 flow_add_tracked_port(uint32_t network, uint8_t protocol, uint16_t port, struct flow_set *out)
 {
@@ -209,7 +194,6 @@ flow_add_tracked_port(uint32_t network, uint8_t protocol, uint16_t port, struct 
             build_goto(&b, TABLE_CONNTRACK);
             build_flow(&b, TABLE_TRACK, PRIORITY_TRACK_PORT);
         }
-        commit_unique(&b, network, families[i], protocol, port);
     }
     build_destroy(&b);
 }

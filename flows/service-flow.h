@@ -114,8 +114,7 @@ void flow_add_door(const struct flow_door *, struct flow_set *out);
 /* Of all flows of one port of a Service: 'hash' of what identifies it. */
 uint64_t flow_service_cookie(uint64_t hash);
 
-/* What comes from, or goes to, this port of anybody goes through conntrack: some endpoint has it.  A new connection that
- * is allowed gets another source port if it would be answered like one to a Service (CT_COMMIT).  Both families. */
+/* What comes from, or goes to, this port of anybody goes through conntrack: some endpoint has it.  Both families. */
 void flow_add_tracked_port(uint32_t network, uint8_t protocol, uint16_t port, struct flow_set *out);
 
 /* Groups. */

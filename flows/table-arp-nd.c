@@ -38,7 +38,7 @@ answer_arp(const struct flow_local *local, struct build *b)
 static void
 answer_nd(const struct flow_local *local, struct build *b)
 {
-    if (local->nd_by_controller) {
+    if (local->kernel_datapath) {
         build_punt(b, PUNT_ND_SOLICIT, METER_ND_SOLICIT, 0);
         return;
     }

@@ -17,7 +17,7 @@
 void
 table_nd_answer_base(const struct flow_local *local, struct build *b)
 {
-    if (!local->nd_by_controller) {
+    if (!local->kernel_datapath) {
         struct match *match = build_match(b);
         match_icmp6(match, ND_NEIGHBOR_ADVERT);
         match_set_icmp_code(match, 0);

@@ -5,10 +5,9 @@
  *           side's: FLOW_HAIRPIN_* (service-flow.h).  But answers of DNS servers to a pod with rules about domain
  *           names go to the controller first, which sends them on (controller/domain.h).  Only replies: what comes from
  *           port 53 without having been asked says nothing.  No fragments, whose rest would overtake the first.
- *           A fragment that conntrack has given up to wait with ends here (FRAGMENT); so does any that it let go beside
- *           a whole packet, whose registers it has.
+ *           A fragment that conntrack has given up to wait with ends here (FRAGMENT).
  * From:     MTU, SRC_IDENTITY, CT_COMMIT.
- * Reads:    OUT_PORT, DONE, HAIRPIN, SOURCE, FRAGMENT, COMMIT, ct_state, the source address.
+ * Reads:    OUT_PORT, DONE, HAIRPIN, SOURCE, FRAGMENT, ct_state, the source address.
  * Writes:   the source address.
  * To:       the port.  A port that does not exist (yet) is a drop; so is, without HAIRPIN, the port that the packet came
  *           from. */
@@ -48,18 +47,6 @@ hairpin(enum flow_source source, uint32_t source_mask, bool v6, struct build *b)
     return match;
 }
 
-static void
-drop_stranger(uint16_t dl_type, struct build *b)
-{
-    struct match *match = build_match(b);
-
-    match_field(match, FIELD_COMMIT, 1);
-    match_field(match, FIELD_FRAGMENT, 0);
-    match_set_dl_type(match, htons(dl_type));
-    match_set_nw_frag_masked(match, FLOW_NW_FRAG_ANY, FLOW_NW_FRAG_ANY);
-    build_flow(b, TABLE_OUTPUT, PRIORITY_OUTPUT_STRANGER);
-}
-
 void
 table_output_base(const struct flow_local *local, struct build *b)
 {
@@ -67,8 +54,6 @@ table_output_base(const struct flow_local *local, struct build *b)
     match_field(match, FIELD_FRAGMENT, 1);
     match_ct_state(match, CS_INVALID);
     build_flow(b, TABLE_OUTPUT, PRIORITY_OUTPUT_ALONE);
-    drop_stranger(ETH_TYPE_IP, b);
-    drop_stranger(ETH_TYPE_IPV6, b);
 
     for (int v6 = false; v6 <= true; v6++) {
         hairpin(SOURCE_POD, 0xf, v6, b);

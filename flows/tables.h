@@ -50,7 +50,7 @@ void table_policy_pod(const struct flow_pod *, struct build *);
 
 void table_verdict_base(struct build *);
 
-void table_ct_commit_base(struct build *);
+void table_ct_commit_base(const struct flow_local *, struct build *);
 
 void table_l3_forward_base(const struct flow_local *, struct build *);
 void table_l3_forward_pod(const struct flow_local *, const struct flow_pod *, struct build *);

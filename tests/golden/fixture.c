@@ -113,8 +113,8 @@ set_node(struct fixture *f, const char *key, char *value, struct error *error)
         retval = parse_number(value, UINT16_MAX, &n, error);
         local->mtu = n;
         return retval;
-    } else if (!strcmp(key, "nd-by-controller")) {
-        local->nd_by_controller = !strcmp(value, "yes");
+    } else if (!strcmp(key, "kernel-datapath")) {
+        local->kernel_datapath = !strcmp(value, "yes");
         return 0;
     }
     return error_set(error, EINVAL, "unknown key \"%s\"", key);

@@ -3,7 +3,7 @@
 
 /* A 'struct flow_input' as text, for tests.  One object a line, "#" begins a comment, lists are separated by commas:
  *
- *     node NAME router-mac MAC gateway-mac MAC gateway-port PORT tunnel-port PORT|none mtu BYTES [nd-by-controller yes]
+ *     node NAME router-mac MAC gateway-mac MAC gateway-port PORT tunnel-port PORT|none mtu BYTES [kernel-datapath yes]
  *         [own-mac MAC] [tunnel-udp PORT]
  *     pod-cidr CIDR gateway ADDRESS
  *     pod OWNER port PORT mac MAC addrs ADDRESS,... [network ID] [isolated yes]

@@ -1,12 +1,15 @@
 #!/usr/bin/python3 -B
 """The lab's tests on the kernel datapath; run in the guest: tests/kernel/run tests/kernel/lab-kernel.py CLASS..."""
 import importlib.util
+import itertools
 import os
+import socket
 import sys
 
 SYSTEM = os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__))), "system")
 sys.path.insert(0, SYSTEM)
 import labtest  # noqa: E402
+import servicelab  # noqa: E402
 
 
 def of(name):
@@ -17,7 +20,7 @@ def of(name):
     return module
 
 
-matrix = of("service-matrix")
+matrix, changes = of("service-matrix"), of("service-changes")
 
 
 class Kernel:
@@ -94,8 +97,44 @@ class KernelServiceTraffic(Kernel, of("service-traffic").Traffic):
     pass
 
 
-class KernelServiceChanges(Kernel, of("service-changes").Changes):
-    pass
+class KernelServiceChanges(Kernel, changes.Changes):
+    def from_port(self, sender, where, number, kind):
+        """The name of who answers this address and port a socket with this source port, and the socket."""
+        def body():
+            sock = socket.socket(socket.AF_INET6 if ":" in where[0] else socket.AF_INET, kind)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.settimeout(changes.PATIENCE)
+            sock.bind(("", number))
+            sock.connect(where)
+            return sock
+        sock = servicelab.in_namespace(self.lab, sender, body)
+        self.addCleanup(sock.close)
+        return (servicelab.greeting(sock)[0] if kind == socket.SOCK_STREAM else self.who_answers(sock)), sock
+
+    def test_source_port_used_twice(self):
+        """services 1, 25: through a Service and directly to its endpoint, in both orders, while the first one lives and when it has
+        ended.  To the endpoint both look the same."""
+        numbers = itertools.count(changes.OWN_PORT + 100)
+        items = self.services(servicelab.service("near", "one"), servicelab.service("far", "two"))
+        ways = [(endpoint, item, protocol, kind, family, turned, ended)
+                for endpoint, item in zip(changes.STAY, items) for protocol, kind in (("tcp", socket.SOCK_STREAM), ("udp", socket.SOCK_DGRAM))
+                for family in servicelab.FAMILIES for turned in (False, True) for ended in (False, True)]
+        for endpoint, item, protocol, kind, family, turned, ended in ways:
+            direct = self.addresses[endpoint.pod][family], servicelab.PORTS[protocol]
+            doors = self.door(item, "cluster", family, protocol), direct
+            number = next(numbers)
+            with self.subTest(endpoint=endpoint.name, protocol=protocol, family=family, turned=turned, ended=ended):
+                by, first = self.from_port(changes.A, doors[turned], number, kind)
+                self.assertEqual(by, endpoint.pod)
+                if ended:
+                    first.close()
+                by, second = self.from_port(changes.A, doors[not turned], number, kind)
+                self.assertEqual(by, endpoint.pod)
+                if kind == socket.SOCK_STREAM:
+                    self.assertTrue(servicelab.echoes(second, os.urandom(3000)))
+                    self.assertTrue(ended or servicelab.echoes(first, os.urandom(3000)))
+                else:
+                    self.assertTrue(ended or self.who_answers(first) == endpoint.pod)
 
 
 class KernelServiceEdge(Kernel, of("service-edge").Edge):

@@ -16,8 +16,6 @@ OWN = re.compile(r"^table=0\(CLASSIFY\), .*\bin_port=2,.*\bdl_src=([0-9a-f:]+) a
 # Its rules in the order in which they were met: table, match, cookie (the underlay's bridge has none).
 RULE = re.compile(r"^ *(\d+)\. (.*?),? ?priority \d+, cookie (0x[0-9a-f]+)", re.M)
 ACTIONS = re.compile(r"^Datapath actions: (.*)$", re.M)
-# In a trace only (utilities/trace-parse.c): what recirculates after its tunnel was chosen is sent.
-ARTEFACT = re.compile(r"^recirc\(.*^ +>> Not tunneling to our own address$", re.M | re.S)
 
 # 'verdict': ALLOWED, DENIED, or what else became of it.  'cookies': {"egress": cookie of the rule that decided, ...}.
 Answer = collections.namedtuple("Answer", "verdict direction cookies")
@@ -87,7 +85,7 @@ def answer(trace):
             if int(table) in tables and int(then) == tables[-1] and "conj_id=" in match:
                 cookies[direction] = int(cookie, 16)
     # le(): for packets that are not too large, which are answered before ingress is judged.
-    dropped = (actions[-1] == "drop" or "le(drop)" in actions[-1]) and not ARTEFACT.search(trace)
+    dropped = actions[-1] == "drop" or "le(drop)" in actions[-1]
     if last == OUTPUT and not dropped:
         return Answer(ALLOWED, "", cookies)
     if dropped:

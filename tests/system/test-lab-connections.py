@@ -156,7 +156,8 @@ class Connections(LabCase):
         self.assertRegex(asked[0], r"orig=\(src=10\.244\.1\.\d+,dst=10\.244\.1\.\d+,sport=\d+,dport=9\).*zone=1")
 
     def test_one_recirculation(self):
-        """Between two pods that are both judged: ct() once, for both directions of policy."""
+        """Between two pods that are both judged: ct() once, for both directions of policy; with the kernel's datapath a new connection
+        goes through another one, which may give it another source port."""
         self.allow_both_ends()
         self.lab.exec("node-1", "ovs-appctl", "revalidator/purge")
         for family in FAMILIES:
@@ -164,7 +165,7 @@ class Connections(LabCase):
         flows = [flow for flow in self.lab.exec("node-1", "ovs-appctl", "dpctl/dump-flows", self.DATAPATH).splitlines() if "proto=6" in flow]
         self.assertTrue([flow for flow in flows if re.search(r"recirc_id\(0x[1-9a-f]", flow)], flows)
         for flow in flows:
-            if re.search(r"recirc_id\(0x[1-9a-f]", flow):
+            if re.search(r"recirc_id\(0x[1-9a-f]", flow) and "nat(src)" not in flow:
                 self.assertNotIn("recirc(", flow.split("actions:")[1])
 
     # --- replies, errors ---

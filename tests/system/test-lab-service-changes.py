@@ -4,7 +4,6 @@
 Covers services 9, 15, 22, 23, 24, 25, 26, 28."""
 # time limit: 500 s
 import contextlib
-import itertools
 import json
 import os
 import re
@@ -17,7 +16,7 @@ import frames
 import servicelab
 from labtest import pod
 from policylab import Tap, raw_ip
-from servicelab import FAMILIES, PORTS, Endpoint, ServiceCase, connect, echoes, greeting, in_namespace, service
+from servicelab import FAMILIES, Endpoint, ServiceCase, connect, echoes, greeting, in_namespace, service
 
 STAY = [Endpoint("stay-1", "node-1"), Endpoint("stay-2", "node-2")]
 MOVE = [Endpoint(f"move-{index}", f"node-{1 + index % 2}") for index in range(4)]
@@ -393,46 +392,6 @@ class Changes(ServiceCase):
             self.assertFalse(bool(wrong), f"{len(wrong)} frames by the endpoints' addresses: {wrong and wrong[0].hex()}")
         finally:
             tap.close()
-
-    # --- one source port for two connections ---
-
-    def from_port(self, sender, where, number, kind):
-        """The name of who answers this address and port a socket with this source port, and the socket."""
-        def body():
-            sock = socket.socket(socket.AF_INET6 if ":" in where[0] else socket.AF_INET, kind)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.settimeout(PATIENCE)
-            sock.bind(("", number))
-            sock.connect(where)
-            return sock
-        sock = in_namespace(self.lab, sender, body)
-        self.addCleanup(sock.close)
-        return (greeting(sock)[0] if kind == socket.SOCK_STREAM else self.who_answers(sock)), sock
-
-    def test_source_port_used_twice(self):
-        """services 1, 25: through a Service and directly to its endpoint, in both orders, while the first one lives and when it has
-        ended.  To the endpoint both look the same."""
-        numbers = itertools.count(OWN_PORT + 100)
-        items = self.services(service("near", "one"), service("far", "two"))
-        ways = [(endpoint, item, protocol, kind, family, turned, ended)
-                for endpoint, item in zip(STAY, items) for protocol, kind in (("tcp", socket.SOCK_STREAM), ("udp", socket.SOCK_DGRAM))
-                for family in FAMILIES for turned in (False, True) for ended in (False, True)]
-        for endpoint, item, protocol, kind, family, turned, ended in ways:
-            direct = self.addresses[endpoint.pod][family], PORTS[protocol]
-            doors = self.door(item, "cluster", family, protocol), direct
-            number = next(numbers)
-            with self.subTest(endpoint=endpoint.name, protocol=protocol, family=family, turned=turned, ended=ended):
-                by, first = self.from_port(A, doors[turned], number, kind)
-                self.assertEqual(by, endpoint.pod)
-                if ended:
-                    first.close()
-                by, second = self.from_port(A, doors[not turned], number, kind)
-                self.assertEqual(by, endpoint.pod)
-                if kind == socket.SOCK_STREAM:
-                    self.assertTrue(echoes(second, os.urandom(3000)))
-                    self.assertTrue(ended or echoes(first, os.urandom(3000)))
-                else:
-                    self.assertTrue(ended or self.who_answers(first) == endpoint.pod)
 
     # --- terminating ---
 

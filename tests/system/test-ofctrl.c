@@ -523,7 +523,7 @@ START_TEST(test_pinctrl)
                            "options:tx_pcap=%s/pod.pcap", ofp_to_u16(pod->ofport), rig.ovs.dir));
     struct pinctrl *pinctrl = pinctrl_create(rig.ctrl);
     pinctrl_set_local(pinctrl, local);
-    fixture.input.local.nd_by_controller = true;
+    fixture.input.local.kernel_datapath = true;
     fixture.pods[0].policy.domains = true;
     set_compiled(&rig, &fixture.input);
     rig_settle(&rig, 0);

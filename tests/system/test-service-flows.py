@@ -229,7 +229,7 @@ class Switch(ovs.Daemons):
         """Replaces all by what these lines of a fixture (tests/golden/fixture.h) compile to."""
         with open(self.dir + "/fixture.in", "w") as file:
             file.write(f"node n router-mac {ROUTER} gateway-mac {GATEWAY_MAC} gateway-port 2 tunnel-port none mtu 1450 "
-                       f"nd-by-controller {'yes' if self.kernel else 'no'}\n"
+                       f"kernel-datapath {'yes' if self.kernel else 'no'}\n"
                        f"pod-cidr 10.244.1.0/24 gateway {GATEWAY[4]}\npod-cidr fd00:10:244:1::/64 gateway {GATEWAY[6]}\n{text}")
         for kind in ("groups", "plain"):
             with open(f"{self.dir}/{kind}", "w") as file:
