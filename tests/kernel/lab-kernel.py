@@ -114,7 +114,7 @@ class KernelServiceChanges(Kernel, changes.Changes):
     def test_source_port_used_twice(self):
         """services 1, 25: through a Service and directly to its endpoint, in both orders, while the first one lives and when it has
         ended.  To the endpoint both look the same."""
-        numbers = itertools.count(changes.OWN_PORT + 100)
+        numbers = itertools.count(changes.OWN_PORT + 100, 10)      # Conntrack takes the next one.
         items = self.services(servicelab.service("near", "one"), servicelab.service("far", "two"))
         ways = [(endpoint, item, protocol, kind, family, turned, ended)
                 for endpoint, item in zip(changes.STAY, items) for protocol, kind in (("tcp", socket.SOCK_STREAM), ("udp", socket.SOCK_DGRAM))
