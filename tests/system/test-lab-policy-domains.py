@@ -99,7 +99,7 @@ class Resolver:
 class Domains(LabCase):
     PODS = [pod("client", "node-1", labels={"app": "client"}), pod("free", "node-1", ("TCP:80",), labels={"app": "free"}),
             pod("near", "node-1", labels={"app": "server"}), pod("far", "node-2", labels={"app": "server"})]
-    ALLOWED_LOG = [("ovs-vswitchd", r"(rconn\|WARN\|.*connection dropped \(|vconn_stream\|ERR\|send: )Broken pipe", "a monitor or sluiced was killed")]
+    ALLOWED_LOG = [labtest.SLUICED_WAS_KILLED]
 
     @classmethod
     def setUpClass(cls):
